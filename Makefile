@@ -1,0 +1,67 @@
+# Everything a user does. `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CONFIG ?= configs/ddpm/default.yaml
+EPOCHS ?=
+RUN ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help play lab train speed test lint report showcase features clean
+export OMP_NUM_THREADS ?= 1
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Thaw needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Python cannot make virtual environments; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "Installing the pinned requirements into $(VENV) (some minutes, once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+play: $(VENV)/.installed ## sample from the shipped weights: executed notebook, grids, GIFs, scores
+	@$(BIN)/python -m thaw play
+
+lab: $(VENV)/.installed ## open JupyterLab on the notebooks
+	@$(BIN)/python -m jupyterlab --notebook-dir=. notebooks/load_and_play.ipynb
+
+train: $(VENV)/.installed ## retrain, e.g. make train CONFIG=configs/ddpm/default.yaml EPOCHS=20
+	@$(BIN)/python -m thaw train --config "$(CONFIG)" $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(RUN),--run "$(RUN)")
+
+test: $(VENV)/.installed-dev ## run the tests and the linter
+	@$(BIN)/python -m ruff check --quiet .
+	@$(BIN)/python -m ruff format --quiet --check .
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev ## format the code and the notebooks, strip outputs
+	@$(BIN)/python -m ruff check --fix .
+	@$(BIN)/python -m ruff format .
+	@$(BIN)/python -m nbstripout --keep-id notebooks/0*.ipynb
+
+speed: $(VENV)/.installed-dev ## measure forward passes, sampling and training, side by side
+	@$(BIN)/python benchmarks/speed.py
+
+showcase: $(VENV)/.installed ## after new weights: execute load_and_play in place, draw the README's picture
+	@$(BIN)/python -m thaw notebook load_and_play --out notebooks/load_and_play.ipynb
+	@rm notebooks/load_and_play.html
+	@$(BIN)/python -m thaw banner
+
+features: $(VENV)/.installed ## train the feature network that scores MNIST
+	@$(BIN)/python -m thaw features --data mnist
+
+report: $(VENV)/.installed ## build Report/report.pdf from Plots/ (needs LaTeX)
+	@command -v latexmk >/dev/null || { echo "latexmk is not installed; on Debian or Ubuntu: apt install latexmk texlive-latex-extra texlive-science lmodern"; exit 1; }
+	@$(BIN)/python -m thaw numbers --out Report/numbers.tex
+	@cd Report && latexmk -pdf -interaction=nonstopmode -halt-on-error report.tex >build.txt 2>&1 || { tail -n 20 build.txt; exit 1; }
+	@! grep -E 'undefined (references|citations)|multiply defined' Report/report.log
+	@echo Report/report.pdf
+
+clean: ## remove what training and playing left behind (not .venv)
+	rm -rf contents/runs contents/load_and_play contents/smoke

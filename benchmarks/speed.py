@@ -1,0 +1,103 @@
+"""Cost of the parts, side by side in one run: degradations, a training step, sampling, the earlier study's way.
+
+    make speed            (or: python benchmarks/speed.py --repeats 7)
+
+Prints medians; asserts nothing. One torch thread, because two are slower on small shared machines.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+
+from thaw import checkpoint, degradations
+from thaw.config import load_config
+from thaw.errors import ThawError
+from thaw.model import Model, build_network, build_process
+from thaw.networks import count_multiply_adds, count_parameters
+from thaw.seeding import generator
+from thaw.terminal import Terminal
+
+SHAPE, CLASSES, BATCH = (1, 28, 28), 10, 128
+
+
+def median_seconds(function: Callable[[], object], repeats: int) -> float:
+    """Return the median time of a call, after one call that does not count."""
+    function()
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def training_step(path: str) -> Callable[[], None]:
+    """Return one optimiser step of a configuration on random images."""
+    config = load_config(path)
+    process, network = build_process(config, SHAPE), build_network(config, SHAPE, CLASSES)
+    optimiser = torch.optim.AdamW(network.parameters(), fused=True)
+    draws, x0 = generator(0, "benchmark"), torch.rand(BATCH, *SHAPE) * 2 - 1
+    y = torch.randint(0, CLASSES, (BATCH,), generator=draws)
+
+    def step() -> None:
+        loss = process.loss(network, x0, y, process.draw(BATCH, draws))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+    return step
+
+
+def shipped_or_random(label: str, path: str) -> Model:
+    """Return the shipped model, or one of the same cost with random weights."""
+    try:
+        return checkpoint.load_model(checkpoint.release_path(label))
+    except ThawError:
+        config = load_config(path)
+        network = build_network(config, SHAPE, CLASSES).eval()
+        return Model(config, build_process(config, SHAPE), network, Terminal.point(torch.zeros(0)), CLASSES)
+
+
+def main() -> None:
+    """Print the table."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--repeats", type=int, default=5)
+    repeats = options.parse_args().repeats
+    torch.set_num_threads(1)
+
+    print(f"torch {torch.__version__}, one thread, medians of {repeats}\n")
+    for path in ("configs/ddpm/light.yaml", "configs/ddpm/default.yaml", "configs/ddpm/more_capacity.yaml"):
+        config = load_config(path)
+        network = build_network(config, SHAPE, CLASSES)
+        adds = count_multiply_adds(network, SHAPE) / 1e6
+        print(f"{path:34s} {count_parameters(network):9,d} parameters {adds:6.1f} M multiply-adds")
+
+    step = median_seconds(training_step("configs/ddpm/default.yaml"), repeats)
+    print(f"\ntraining step, batch {BATCH}: {1000 * step:.0f} ms = {BATCH / step:.0f} images/s")
+    x0 = torch.rand(BATCH, *SHAPE) * 2 - 1
+    for name in degradations.names():
+        degradation = degradations.build(name, SHAPE)
+        t = torch.randint(1, degradation.steps + 1, (BATCH,))
+        seconds = median_seconds(lambda d=degradation, t=t: d(x0, t), 20 * repeats)
+        print(f"  forward {name:10s} {1000 * seconds:7.2f} ms = {100 * seconds / step:5.2f} % of the step")
+
+    model = shipped_or_random("default", "configs/ddpm/default.yaml")
+    ours = median_seconds(lambda: model.sample(model.labels(64)), repeats)
+    print(f"\n64 digits, U-Net, {model.config.sample_steps} evaluations: {ours:.2f} s")
+    baseline = shipped_or_random("cnn", "configs/ddpm/cnn.yaml")
+    few = 20  # of its 1000 steps, all alike; timing them all would take minutes
+    theirs = median_seconds(lambda: baseline.sample(baseline.labels(64), steps=few), max(1, repeats // 2))
+    theirs *= baseline.process.steps / few
+    print(f"64 digits, plain CNN, {baseline.process.steps} ancestral steps: {theirs:.0f} s (from {few} steps)")
+    print(f"the U-Net draws {theirs / ours:.0f} times faster")
+    for name, entry in checkpoint.read_manifest().items():
+        if "fid" in entry and name in (model.info.get("file"), baseline.info.get("file")):
+            fid = entry["fid"]
+            print(f"  {name}: FID {fid['value']:.2f} (real images {fid['floor']:.2f}, n = {fid['n']})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""One typed, documented configuration; YAML files and papermill parameters are its fields by name."""
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from thaw import degradations
+from thaw.errors import ThawError
+
+
+class Config(BaseModel):
+    """Everything that defines one experiment.
+
+    Unknown keys are errors. The defaults are the recipe; the files in `configs/` change what their
+    set is about.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    study: Literal["ddpm", "custom"] = Field("ddpm", description="hot (ddpm) or any other degradation (custom)")
+    set: str = Field("default", pattern=r"^[a-z0-9_]+$", description="name of the hyperparameter set")
+    data: Literal["mnist", "fashion", "emnist", "digits"] = Field("mnist", description="data set")
+    limit: int | None = Field(None, ge=1, description="train on this many images only")
+
+    degradation: str = Field("scale", description="name of a registered degradation")
+    options: dict[str, Any] = Field(default_factory=dict, description="options of the degradation")
+    steps: int | None = Field(None, ge=1, description="T; the degradation's own number where null")
+    schedule: Literal["linear", "cosine", "flow"] = Field("flow", description="noise schedule sigma_t (and alpha_t)")
+    prediction: Literal["x0", "eps", "v"] = Field("x0", description="what the network's output means")
+    loss_weight: Literal["uniform", "min_snr"] = Field("uniform", description="weight of the loss over t")
+    tau: tuple[float, float] = Field((1.0, 1.0), description="range of temperatures trained on, within [0, 1]")
+    terminal_components: int = Field(10, ge=1, description="Gaussians a class in the terminal distribution")
+
+    network: Literal["unet", "cnn"] = Field("unet", description="network architecture")
+    widths: tuple[int, ...] = Field((24, 64), description="channels: per resolution (unet), per layer (cnn)")
+    blocks: int = Field(1, ge=1, description="residual blocks per level (unet)")
+    patch: int = Field(2, ge=1, description="pixel-unshuffle factor before the first convolution (unet)")
+    activation: Literal["silu", "gelu", "selu"] = Field("silu", description="activation function")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout in the residual blocks (unet)")
+    label_dropout: float = Field(0.1, ge=0, le=1, description="share of labels replaced by the null class")
+
+    epochs: int = Field(20, ge=0, description="passes over the training set")
+    batch_size: int = Field(128, ge=1, description="images a step, over all processes")
+    lr: float = Field(2e-3, gt=0, description="peak learning rate of AdamW")
+    lr_decay: Literal["cosine", "none"] = Field("cosine", description="decay of the learning rate to zero, or none")
+    warmup: float = Field(0.02, ge=0, lt=1, description="share of the steps in which the learning rate rises")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay")
+    clip: float = Field(1.0, gt=0, description="gradient norm is clipped to this")
+    ema: float = Field(0.999, ge=0, lt=1, description="decay of the weights' moving average a step (0: off)")
+    mixed_precision: Literal["no", "bf16", "fp16"] = Field("no", description="Accelerate's mixed precision")
+    threads: int = Field(1, ge=1, description="torch threads; one is fastest on small shared CPUs")
+    seed: int = Field(0, ge=0, description="seed of everything random in the run")
+
+    save_every: int = Field(20, ge=1, description="epochs between kept checkpoints")
+    sample_every: int = Field(5, ge=0, description="epochs between sample grids (0: never)")
+    evaluate_every: int = Field(5, ge=0, description="epochs between scores (0: never)")
+    evaluate_n: int = Field(2000, ge=256, description="samples a score while training")
+
+    sampler: Literal["warm", "ddpm", "ddim", "algorithm1", "algorithm2", "direct"] = Field(
+        "warm", description="default sampler"
+    )
+    sample_steps: int | None = Field(28, ge=1, description="default number of sampling steps; null for all T")
+    sample_tau: float = Field(1.0, ge=0, le=1, description="default temperature of sampling")
+    eta: float = Field(0.0, ge=0, le=1, description="default eta of the warm sampler")
+    guidance: float = Field(1.0, ge=0, description="default weight of classifier-free guidance; 1 is off")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Config":
+        low, high = self.tau
+        if not 0 <= low <= high <= 1:
+            raise ValueError(f"tau must satisfy 0 <= low <= high <= 1, got {self.tau}")
+        if not low <= self.sample_tau <= high:
+            raise ValueError(f"sample_tau={self.sample_tau} lies outside the trained range {self.tau}")
+        if self.degradation not in degradations.names():
+            raise ValueError(
+                f"unknown degradation {self.degradation!r}; choose one of {', '.join(degradations.names())}"
+            )
+        return self
+
+    @property
+    def label(self) -> str:
+        """The set's name in file names: `default`, or `row_default_28`."""
+        return self.set if self.study == "ddpm" else f"{self.degradation}_{self.set}"
+
+    @property
+    def run_name(self) -> str:
+        """Name of the run directory: process, data, set, seed."""
+        return f"{self.study}_{self.data}_{self.label}_seed{self.seed}"
+
+    def release_name(self, epoch: int) -> str:
+        """File name of released weights, as the earlier study names them."""
+        return f"{self.study}_{self.data}_{epoch}_{self.label}.pth"
+
+    def network_options(self) -> dict[str, Any]:
+        """Return the constructor options of the chosen network."""
+        options = {"widths": self.widths, "activation": self.activation}
+        if self.network == "unet":
+            options |= {"blocks": self.blocks, "patch": self.patch, "dropout": self.dropout}
+        return options
+
+    def smoke(self) -> "Config":
+        """Return the same experiment at a size that runs in seconds; its numbers mean nothing."""
+        steps = None if self.steps is None else min(self.steps, 50)
+        small = {"limit": 256, "widths": (8, 16), "epochs": 2, "batch_size": 64, "save_every": 1, "sample_every": 1}
+        small |= {"evaluate_every": 1, "evaluate_n": 256, "sample_steps": 3, "steps": steps, "set": f"{self.set}_smoke"}
+        return override(self, small | {"terminal_components": 2})
+
+
+SAMPLING = ("sampler", "sample_steps", "sample_tau", "eta", "guidance")  # settings that training does not depend on
+
+
+def with_sampling_of(config: Config, other: Config) -> Config:
+    """Return `config` with the sampling settings of another."""
+    return make_config(
+        {**config.model_dump(), **{key: getattr(other, key) for key in SAMPLING}}, "the sampling settings"
+    )
+
+
+def _explain(error: ValidationError, where: str) -> ThawError:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, Config.model_fields, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "thaw.config.Config lists the known ones."
+        return ThawError(f"unknown setting {key!r} in {where}; {hint}")
+    if not key:
+        return ThawError(f"{first['msg'].removeprefix('Value error, ')} (in {where})")
+    return ThawError(f"setting {key!r} in {where}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}")
+
+
+def make_config(values: dict[str, Any], where: str = "the configuration") -> Config:
+    """Validate a mapping into a `Config`; a `ThawError` names the first bad key and its near matches."""
+    try:
+        return Config(**values)
+    except ValidationError as error:
+        raise _explain(error, where) from None
+
+
+def override(config: Config, values: dict[str, Any]) -> Config:
+    """Return `config` with some fields replaced, validated again; None values are ignored."""
+    values = {key: value for key, value in values.items() if value is not None}
+    return make_config({**config.model_dump(), **values}, "the overrides")
+
+
+def load_config(path: str | Path, **overrides: Any) -> Config:
+    """Read a YAML file into a `Config`, with overrides.
+
+    Raises:
+        ThawError: no such file (the message lists the sets that exist beside it), YAML that is not
+            a mapping, an unknown key or a bad value.
+    """
+    path = Path(path)
+    if not path.is_file():
+        folder = path.parent
+        known = sorted(p.stem for p in folder.glob("*.yaml")) if folder.is_dir() else []
+        hint = f"{folder} has {', '.join(known)}" if known else "the shipped ones are in configs/"
+        raise ThawError(f"no configuration {path}; {hint}")
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ThawError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(values, dict):
+        raise ThawError(f"{path} must hold settings as `key: value` lines")
+    return override(make_config(values, str(path)), overrides)

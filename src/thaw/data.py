@@ -1,0 +1,163 @@
+"""Data sets as uint8 tensors held in memory."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from thaw.errors import ThawError
+from thaw.pixels import to_pixels
+from thaw.seeding import generator
+
+DATA_SETS = ("mnist", "fashion", "emnist", "digits")
+EMNIST_TRAIN = 100_000  # images of the bymerge test file used for training; the rest is our test split
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images and labels of one split of a data set.
+
+    Attributes:
+        name: one of `DATA_SETS`.
+        split: "train" or "test".
+        images: (N, C, H, W) uint8.
+        labels: (N,) int64 in 0..K-1.
+        classes: the number of classes K.
+    """
+
+    name: str
+    split: str
+    images: Tensor
+    labels: Tensor
+    classes: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one image."""
+        return tuple(self.images.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def subset(self, n: int, seed: int) -> "ImageSet":
+        """Return `n` images drawn without replacement."""
+        if n > len(self):
+            raise ThawError(f"asked for {n} images of {self.name}/{self.split}, which has {len(self)}")
+        index = torch.randperm(len(self), generator=generator(seed, "subset", self.name, self.split))[:n]
+        return ImageSet(self.name, self.split, self.images[index], self.labels[index], self.classes)
+
+    def pixels(self, index: Tensor | slice = slice(None)) -> Tensor:
+        """Return images as float32 in [-1, 1].  (n,) indices -> (n, C, H, W)"""
+        return to_pixels(self.images[index])
+
+
+def data_root() -> Path:
+    """Return the folder that holds the data sets: `THAW_DATA`, or `data/` in the current directory."""
+    return Path(os.environ.get("THAW_DATA") or "data").expanduser()
+
+
+def available(name: str) -> bool:
+    """Tell whether a data set can be loaded from `data_root()` without a download."""
+    try:
+        load(name, "test", download=False)
+    except ThawError:
+        return False
+    return True
+
+
+def load(name: str, split: str = "train", *, download: bool = True) -> ImageSet:
+    """Load a data set into memory.
+
+    MNIST, FashionMNIST and EMNIST come from torchvision, out of `data_root()` or its download.
+    EMNIST is the official `balanced` split where it can be had; where only the `bymerge` test file
+    exists, that file is split once, by a fixed seed, into 100,000 training and 16,323 test images.
+    `digits` is scikit-learn's built-in 8 x 8 set, enlarged to MNIST's layout (a 20 x 20 digit in
+    28 x 28 pixels), 1,500 training and 297 test images; it needs no files.
+
+    Raises:
+        ThawError: for an unknown name or split, or files that are neither there nor downloadable.
+    """
+    if name not in DATA_SETS:
+        raise ThawError(f"unknown data set {name!r}; choose one of {', '.join(DATA_SETS)}")
+    if split not in ("train", "test"):
+        raise ThawError(f"unknown split {split!r}; choose train or test")
+    if name == "digits":
+        return _digits(split)
+    problem = None
+    for attempt in (False, True) if download else (False,):
+        if attempt:
+            print(f"{name} is not in {data_root()}: downloading it with torchvision ...", flush=True)
+        try:
+            return _torchvision(name, split, attempt)
+        except (RuntimeError, OSError, ValueError) as error:
+            problem = error
+    for folder in sorted(data_root().glob("*/raw")):  # what a failed download leaves behind
+        if not any(folder.iterdir()):
+            folder.rmdir()
+            folder.parent.rmdir()
+    reason = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
+    raise ThawError(
+        f"no {name} in {data_root()} ({reason}); set THAW_DATA to the folder that holds it in torchvision's "
+        "layout, connect to the internet for the download, or use data=digits"
+    ) from problem
+
+
+def resolve(name: str, say: Callable[[str], None] = print) -> str:
+    """Return `name` if it can be loaded or downloaded, else "digits", saying so in one line.
+
+    The fallback applies only where `THAW_DATA` is not set: a folder that was named but does not
+    hold the data set is the user's mistake to hear about, not ours to paper over.
+    """
+    try:
+        load(name, "test")
+    except ThawError:
+        if name not in DATA_SETS or os.environ.get("THAW_DATA"):
+            raise
+        say(f"{name} is neither in {data_root()} nor downloadable: using scikit-learn's digits instead.")
+        return "digits"
+    return name
+
+
+def _torchvision(name: str, split: str, download: bool) -> ImageSet:
+    from torchvision import datasets  # torchvision takes a second to import: only where it is used
+
+    root, train = str(data_root()), split == "train"
+    if name == "mnist":
+        files = datasets.MNIST(root, train=train, download=download)
+    elif name == "fashion":
+        files = datasets.FashionMNIST(root, train=train, download=download)
+    else:
+        return _emnist(root, split, download)
+    return ImageSet(name, split, files.data[:, None], files.targets.long(), 10)
+
+
+def _emnist(root: str, split: str, download: bool) -> ImageSet:
+    from torchvision import datasets
+
+    folder = Path(root) / "EMNIST" / "raw"
+    if (folder / "emnist-bymerge-test-images-idx3-ubyte").exists() and not any(folder.glob("emnist-balanced-*")):
+        files = datasets.EMNIST(root, split="bymerge", train=False)
+        order = torch.randperm(len(files.data), generator=generator(0, "emnist split"))
+        index = order[:EMNIST_TRAIN] if split == "train" else order[EMNIST_TRAIN:]
+    else:
+        files = datasets.EMNIST(root, split="balanced", train=split == "train", download=download)
+        index = slice(None)
+    images = files.data.transpose(1, 2)[index]  # EMNIST stores its images transposed
+    return ImageSet("emnist", split, images[:, None].contiguous(), files.targets[index].long(), 47)
+
+
+def _digits(split: str) -> ImageSet:
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    small = torch.from_numpy(bunch.images).float()[:, None] / 16.0
+    large = F.interpolate(small, size=(20, 20), mode="bicubic", align_corners=False).clamp(0, 1)
+    images = (F.pad(large, (4, 4, 4, 4)) * 255).round().to(torch.uint8)
+    labels = torch.from_numpy(bunch.target).long()
+    order = torch.randperm(len(images), generator=generator(0, "digits split"))
+    index = order[:1500] if split == "train" else order[1500:]
+    return ImageSet("digits", split, images[index], labels[index], 10)

@@ -1,0 +1,102 @@
+"""What a degradation is, and the table of all of them."""
+
+import inspect
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from thaw.errors import ThawError
+
+_REGISTRY: dict[str, Callable[..., "Degradation"]] = {}
+
+
+class Degradation(nn.Module):
+    """A family of maps D_t, t = 0..T, that destroy an image step by step; D_0 is the identity.
+
+    A subclass writes `forward`; everything else has a default. Tables and masks are computed once
+    and kept as buffers, so that `.to(device)` moves them.
+
+    Args:
+        shape: (C, H, W) of the images.
+        steps: the number of steps T.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], steps: int) -> None:
+        super().__init__()
+        if steps < 1:
+            raise ThawError(f"a degradation needs at least one step, got steps={steps}")
+        self.shape, self.steps = tuple(shape), int(steps)
+
+    def forward(self, x0: Tensor, t: Tensor, z: Tensor | None = None) -> Tensor:
+        """Degrade clean images to step t.
+
+        Args:
+            x0: images (B, C, H, W) in [-1, 1].
+            t: steps in 0..T, (B,) int64, one per image.
+            z: the randomness that is fixed along a trajectory, as drawn by `draw_z`, or None.
+
+        Returns:
+            D_t(x0; z), (B, C, H, W) in [-1, 1].
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define forward(x0, t, z=None)")
+
+    def draw_z(self, n: int, generator: torch.Generator) -> Tensor | None:
+        """Draw the randomness of `n` trajectories; None for a deterministic degradation."""
+        return None
+
+    def alpha(self, t: Tensor) -> Tensor:
+        """Return the factor by which D_t scales what it keeps: 1 for all but the hot process.  (B,) -> (B,)
+
+        The posterior of the noise at s < t given t needs it (see `thaw.sampling.coefficients`).
+        """
+        return torch.ones(t.shape, dtype=torch.float64, device=t.device)
+
+    def coordinates(self, x_T: Tensor) -> Tensor:
+        """Return the numbers that describe a fully degraded image.  (B, C, H, W) -> (B, D)
+
+        The default keeps all pixels; `thaw.terminal` finds the true rank itself. Override it, with
+        `from_coordinates`, where the few numbers that survive are known.
+        """
+        return x_T.flatten(1)
+
+    def from_coordinates(self, coordinates: Tensor) -> Tensor:
+        """Return the fully degraded image with these coordinates.  (B, D) -> (B, C, H, W) in [-1, 1]"""
+        return coordinates.reshape(-1, *self.shape).clamp(-1, 1)
+
+
+def register(name: str) -> Callable:
+    """Make a degradation known by name to configs, notebooks and the command line.
+
+    >>> @register("dim")
+    ... class Dim(Degradation): ...
+    """
+
+    def add(factory: Callable[..., Degradation]) -> Callable[..., Degradation]:
+        _REGISTRY[name] = factory
+        return factory
+
+    return add
+
+
+def names() -> list[str]:
+    """Return the names of all registered degradations."""
+    return sorted(_REGISTRY)
+
+
+def build(name: str, shape: tuple[int, int, int], steps: int | None = None, **options: object) -> Degradation:
+    """Build a degradation by name; `steps` None leaves its own number of steps.
+
+    Raises:
+        ThawError: for an unknown name or an option that the degradation does not take.
+    """
+    if name not in _REGISTRY:
+        raise ThawError(f"unknown degradation {name!r}; choose one of {', '.join(names())}")
+    factory = _REGISTRY[name]
+    takes = [option for option in inspect.signature(factory).parameters if option not in ("shape", "steps")]
+    for option in options:
+        if option not in takes:
+            raise ThawError(f"degradation {name!r} takes {', '.join(takes) or 'no options'}; got {option!r}")
+    if steps is not None:
+        options["steps"] = steps
+    return factory(shape, **options)

@@ -1,0 +1,104 @@
+"""Cold diffusion of the row and column studies: line after line is replaced by its own mean."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from thaw.degradations.base import Degradation, register
+from thaw.errors import ThawError
+from thaw.seeding import generator
+
+ORDERS = ("centre-out", "edges-in", "random")
+QUANTUM = 2.0**-12  # means are rounded to this grid; see Lines.means
+
+
+def line_order(count: int, order: str, seed: int) -> Tensor:
+    """Return the order in which `count` groups of lines are averaged, a permutation (count,)."""
+    if order == "random":
+        return torch.randperm(count, generator=generator(seed, "line order"))
+    if order not in ORDERS:
+        raise ThawError(f"unknown line order {order!r}; choose one of {', '.join(ORDERS)}")
+    distance = (torch.arange(count) - (count - 1) / 2).abs()
+    return distance.argsort(stable=True, descending=order == "edges-in")
+
+
+class Lines(Degradation):
+    """D_t replaces the first groups of rows (or columns), in a fixed order, by their mean.
+
+    Args:
+        shape: (C, H, W) of the images.
+        axis: "row" or "col".
+        steps: the number of steps T; by default one group of lines a step.
+        group: how many neighbouring lines share one mean.
+        order: "centre-out", "edges-in" or "random" (drawn once from `seed`).
+        seed: seed of the random order.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        axis: str,
+        steps: int | None = None,
+        group: int = 1,
+        order: str = "random",
+        seed: int = 0,
+    ) -> None:
+        if axis not in ("row", "col"):
+            raise ThawError(f"axis must be row or col, got {axis!r}")
+        lines = shape[1] if axis == "row" else shape[2]
+        if not 1 <= group <= lines:
+            raise ThawError(f"group must be between 1 and the {lines} lines of the image, got {group}")
+        count = math.ceil(lines / group)
+        super().__init__(shape, count if steps is None else steps)
+        self.axis, self.group, self.lines, self.count = axis, group, lines, count
+        member = torch.arange(lines) // group  # line -> group
+        rank = line_order(count, order, seed).argsort()  # group -> its place in the order
+        done = (torch.arange(self.steps + 1) * count / self.steps).round()  # groups averaged by step t
+        self.register_buffer("averaged", rank[member] < done[:, None], persistent=False)  # (T+1, lines)
+        pool = torch.nn.functional.one_hot(member, count).double()
+        self.register_buffer("pool", pool / pool.sum(dim=0), persistent=False)  # (lines, groups)
+        self.register_buffer("member", member, persistent=False)
+
+    def means(self, x: Tensor) -> Tensor:
+        """Return the mean of each group of lines.  (B, C, H, W) -> (B, C, groups)
+
+        Rounded to a grid of 2^-12, so that averaging twice changes nothing to the last bit (the
+        family is nested exactly) and no trace of x0 is left in the rounding. The rounding lets
+        gradients through.
+        """
+        mean = x.mean(dim=3 if self.axis == "row" else 2) @ self.pool.to(x.dtype)
+        return mean + ((mean / QUANTUM).round() * QUANTUM - mean).detach()
+
+    def _paint(self, means: Tensor) -> Tensor:
+        """Spread group means back over the image.  (B, C, groups) -> (B, C, H, W)"""
+        lines = means[:, :, self.member]
+        return (lines[:, :, :, None] if self.axis == "row" else lines[:, :, None, :]).expand(-1, *self.shape)
+
+    def forward(self, x0: Tensor, t: Tensor, z: Tensor | None = None) -> Tensor:
+        mask = self.averaged[t]  # (B, lines)
+        mask = mask[:, None, :, None] if self.axis == "row" else mask[:, None, None, :]
+        return torch.where(mask, self._paint(self.means(x0)), x0)
+
+    def coordinates(self, x_T: Tensor) -> Tensor:
+        return self.means(x_T).flatten(1)
+
+    def from_coordinates(self, coordinates: Tensor) -> Tensor:
+        means = coordinates.reshape(len(coordinates), self.shape[0], self.count).clamp(-1, 1)
+        return self._paint((means / QUANTUM).round() * QUANTUM).contiguous()
+
+
+@register("row")
+def row(
+    shape: tuple[int, int, int], steps: int | None = None, group: int = 1, order: str = "random", seed: int = 0
+) -> Lines:
+    """Rows are averaged, one group a step; see `Lines`."""
+    return Lines(shape, "row", steps, group, order, seed)
+
+
+@register("col")
+def col(
+    shape: tuple[int, int, int], steps: int | None = None, group: int = 1, order: str = "random", seed: int = 0
+) -> Lines:
+    """Columns are averaged, one group a step; see `Lines`."""
+    return Lines(shape, "col", steps, group, order, seed)

@@ -1,0 +1,244 @@
+"""The judge: a small classifier whose features every score rests on, with its reference statistics."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchmetrics.image.fid import FrechetInceptionDistance
+from tqdm.auto import tqdm
+
+from thaw.checkpoint import PRETRAINED, add_to_manifest, load_tensors, read_manifest, save_tensors
+from thaw.data import ImageSet
+from thaw.errors import ThawError
+from thaw.files import sha256
+from thaw.pixels import to_pixels
+from thaw.seeding import derive, generator
+
+FORMAT = "thaw-features/1"
+FLOOR_SIZES = (500, 1000, 2000, 5000, 10_000)  # sample sizes at which the real-against-real floor is stored
+FLOOR_SEEDS = 3
+
+
+class FeatureNetwork(nn.Module):
+    """Classifier of six convolutions; its `num_features` averaged last channels are the features.
+
+    It takes uint8 images only, so that every score sees the same rounding. The features are scaled
+    by `unit` so that their variances over the training set sum to their number: a distance is then
+    in the same units whatever network or data set it rests on.
+
+    Args:
+        channels: C of the images; any height and width.
+        classes: number of classes K.
+    """
+
+    num_features = 128  # read by torchmetrics
+
+    def __init__(self, channels: int = 1, classes: int = 10) -> None:
+        super().__init__()
+        widths = (channels, 32, 32, 64, 64, 96, self.num_features)
+        self.convolutions = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(a, b, 3, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU())
+            for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.head = nn.Linear(self.num_features, classes)
+        self.register_buffer("unit", torch.ones(()))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features.  (B, C, H, W) uint8 -> (B, 128) float32"""
+        h = to_pixels(images).contiguous(memory_format=torch.channels_last)
+        for index, convolution in enumerate(self.convolutions):
+            h = convolution(h)
+            if index in (1, 3):
+                h = F.max_pool2d(h, 2)
+        return h.mean(dim=(2, 3)) * self.unit
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Return class scores before the softmax.  (B, 128) -> (B, K)"""
+        return self.head(features / self.unit)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Return class probabilities.  (B, 128) -> (B, K)"""
+        return self.logits(features).softmax(dim=1)
+
+
+class _AsIs(nn.Module):
+    """Lets torchmetrics take features that are already computed."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Sums over the features of a set of real images, as torchmetrics keeps them (float64)."""
+
+    total: Tensor  # (128,)
+    outer: Tensor  # (128, 128)
+    count: int
+    histogram: Tensor  # (K,) images a class
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A trained feature network with what scoring needs, so that it needs no data set.
+
+    Attributes:
+        network: in evaluation mode, on the CPU.
+        data: name of the data set it was trained on.
+        shape: (C, H, W) of the images it takes.
+        accuracy: share of test images classified correctly.
+        references: split name -> statistics of all its images.
+        floors: sample size -> Frechet distances of that many training images to the test split, one a seed.
+        digest: first 12 digits of the file's SHA-256; part of every score's record.
+    """
+
+    network: FeatureNetwork
+    data: str
+    shape: tuple[int, int, int]
+    accuracy: float
+    references: dict[str, Statistics]
+    floors: dict[int, list[float]]
+    digest: str = ""
+
+    @torch.no_grad()
+    def features(self, images: Tensor, batch: int = 500, progress: bool = False) -> Tensor:
+        """Return the features of uint8 images.  (N, C, H, W) -> (N, 128)"""
+        if images.dtype != torch.uint8:
+            raise ThawError(f"scores take uint8 images, got {images.dtype}; use thaw.to_uint8 on pixels in [-1, 1]")
+        if images.ndim != 4 or tuple(images.shape[1:]) != self.shape:
+            raise ThawError(f"the {self.data} judge takes images (N, {self.shape}), got {tuple(images.shape)}")
+        parts = tqdm(images.split(batch), disable=not progress, desc="features", unit="batch")
+        return torch.cat([self.network(part) for part in parts])
+
+    def distance(self, features: Tensor, reference: str = "test") -> float:
+        """Return torchmetrics' FID between features (N, 128) and a reference split."""
+        if reference not in self.references:
+            raise ThawError(f"no reference split {reference!r}; choose one of {', '.join(self.references)}")
+        real = self.references[reference]
+        metric = FrechetInceptionDistance(feature=_AsIs(self.num))
+        metric.real_features_sum, metric.real_features_cov_sum = real.total.clone(), real.outer.clone()
+        metric.real_features_num_samples = torch.tensor(real.count)
+        metric.update(features.double(), real=False)
+        return float(metric.compute())
+
+    @property
+    def num(self) -> int:
+        """The number of features."""
+        return self.network.num_features
+
+
+def statistics(features: Tensor, labels: Tensor, classes: int) -> Statistics:
+    """Return the sums of features (N, 128) and the class histogram of labels (N,)."""
+    features = features.double()
+    histogram = torch.bincount(labels, minlength=classes)
+    return Statistics(features.sum(dim=0), features.T @ features, len(features), histogram)
+
+
+def train_features(
+    train: ImageSet, test: ImageSet, epochs: int = 8, seed: int = 0, progress: bool = True
+) -> Judge:  # fmt: skip
+    """Train a feature network and collect its reference statistics.
+
+    AdamW with a one-cycle rate of 3e-3, batch 128, cross-entropy with label smoothing 0.05, images
+    shifted by up to two pixels. The test split is used for its accuracy and as reference only.
+    """
+    torch.manual_seed(derive(seed, "features"))
+    network = FeatureNetwork(train.shape[0], train.classes).to(memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.01, fused=True)
+    batches = max(1, len(train) // 128)
+    rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=epochs * batches)
+    draws = generator(seed, "features data")
+    for epoch in range(epochs):
+        order = torch.randperm(len(train), generator=draws)
+        bar = tqdm(range(batches), disable=not progress, desc=f"features {epoch + 1}/{epochs}", mininterval=5)
+        for index in bar:
+            chosen = order[index * 128 : (index + 1) * 128]
+            dy, dx = torch.randint(0, 5, (2,), generator=draws).tolist()
+            images = F.pad(train.images[chosen], (2, 2, 2, 2))[..., dy : dy + train.shape[1], dx : dx + train.shape[2]]
+            loss = F.cross_entropy(network.logits(network(images)), train.labels[chosen], label_smoothing=0.05)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            rate.step()
+    return make_judge(network.eval(), train, test)
+
+
+def make_judge(network: FeatureNetwork, train: ImageSet, test: ImageSet) -> Judge:
+    """Collect the reference statistics, the accuracy and the real-against-real floors of a network.
+
+    Its weights are rounded to fp16 first, because that is how they are stored: the statistics are
+    then exactly those of the network that is loaded later.
+    """
+    with torch.no_grad():
+        for value in (*network.parameters(), *network.buffers()):
+            if value.is_floating_point():
+                value.copy_(value.half())
+    blank = Judge(network, train.name, train.shape, 0.0, {}, {})
+    network.unit.fill_(1.0)
+    of_train = blank.features(train.images)
+    network.unit.copy_((network.num_features / of_train.double().var(dim=0).sum()).sqrt().half())
+    of_train, of_test = of_train * network.unit, blank.features(test.images)
+    references = {
+        "train": statistics(of_train, train.labels, train.classes),
+        "test": statistics(of_test, test.labels, test.classes),
+    }
+    with torch.no_grad():
+        accuracy = float((network.classify(of_test).argmax(dim=1) == test.labels).float().mean())
+    judge = Judge(network, train.name, train.shape, accuracy, references, {})
+    for n in FLOOR_SIZES:
+        if n <= len(train):
+            draws = [generator(seed, "floor", n) for seed in range(FLOOR_SEEDS)]
+            judge.floors[n] = [judge.distance(of_train[torch.randperm(len(train), generator=g)[:n]]) for g in draws]
+    return judge
+
+
+def judge_path(data: str, folder: str | Path = PRETRAINED) -> Path:
+    """Return where the judge of a data set is stored."""
+    return Path(folder) / f"features_{data}.pth"
+
+
+def save_judge(judge: Judge, folder: str | Path = PRETRAINED) -> Path:
+    """Write a judge (fp16 weights, float64 statistics) and list it in MANIFEST.json."""
+    path = judge_path(judge.data, folder)
+    state = {k: v.half() if v.is_floating_point() else v for k, v in judge.network.state_dict().items()}
+    content = {"format": FORMAT, "data": judge.data, "shape": list(judge.shape), "accuracy": judge.accuracy}
+    content |= {"classes": judge.network.head.out_features, "network": state, "floors": judge.floors}
+    content["references"] = {name: vars(reference) for name, reference in judge.references.items()}
+    save_tensors(path, content)
+    entry = {"sha256": sha256(path), "bytes": path.stat().st_size, "accuracy": judge.accuracy, "floors": judge.floors}
+    add_to_manifest(folder, path.name, entry | {"parameters": sum(p.numel() for p in judge.network.parameters())})
+    return path
+
+
+def load_judge(data: str, folder: str | Path = PRETRAINED) -> Judge:
+    """Load the judge of a data set.
+
+    Raises:
+        ThawError: if it is missing, damaged, or does not match its checksum in MANIFEST.json.
+    """
+    path = judge_path(data, folder)
+    if not path.is_file():
+        raise ThawError(f"no feature network {path}; train it with `python -m thaw features --data {data}`")
+    content = load_tensors(path)
+    digest = sha256(path)
+    listed = read_manifest(folder).get(path.name)
+    if listed and listed.get("sha256") != digest:
+        raise ThawError(f"{path} does not match its checksum in MANIFEST.json; restore it with `git checkout {path}`")
+    if content.get("format") != FORMAT:
+        raise ThawError(f"{path} is not a Thaw feature network (format {content.get('format')!r})")
+    try:
+        shape = tuple(content["shape"])
+        network = FeatureNetwork(shape[0], content["classes"])
+        network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in content["network"].items()})
+        references = {name: Statistics(**parts) for name, parts in content["references"].items()}
+        network = network.to(memory_format=torch.channels_last).eval()
+        return Judge(network, content["data"], shape, content["accuracy"], references, content["floors"], digest[:12])
+    except (KeyError, TypeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ThawError(f"{path} lacks a part of a feature network file ({reason}); restore it with git") from None

@@ -1,0 +1,82 @@
+"""Writing files so that nothing is ever half-written: a temporary name first, then a rename."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from thaw.errors import ThawError
+
+
+def make_folder(path: Path) -> Path:
+    """Create a folder and check that files can be written in it; a `ThawError` if not."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise ThawError(f"cannot write in {path}: {error.strerror or error}; choose another folder") from error
+    return path
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, moved over it if the block succeeds, removed if it fails.
+
+    The block writes a file or fills a folder at the temporary path. The suffix is kept, because
+    some writers choose the format by it.
+    """
+    path = Path(path)
+    make_folder(path.parent)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ThawError(
+            f"cannot write {path}: {error.strerror or error}; free space or choose another folder"
+        ) from error
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write a JSON file atomically, indented, with a final newline."""
+    write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def project_root() -> Path:
+    """Return the nearest folder, from the current one upwards, that holds `notebooks/` and `pyproject.toml`."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
+            return folder
+    raise ThawError(f"{here} is not inside the Thaw project; change to the folder that you cloned")
+
+
+def enter_project() -> Path:
+    """Change to the project's root, so that paths in a notebook mean the same by hand and under papermill."""
+    root = project_root()
+    os.chdir(root)
+    return root

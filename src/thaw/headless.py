@@ -1,0 +1,68 @@
+"""Running notebooks without a screen: papermill with checked parameters, an executed copy and its HTML."""
+
+import difflib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from thaw.errors import ThawError
+from thaw.files import make_folder, project_root, replacing
+
+
+def run_notebook(notebook: str | Path, output: str | Path, parameters: dict[str, Any] | None = None) -> Path:
+    """Execute a notebook in the project's root and write the executed copy and its HTML.
+
+    Args:
+        notebook: the source, e.g. `notebooks/01_ddpm.ipynb`; not changed.
+        output: path of the executed `.ipynb`; the HTML lies beside it. A failed run leaves
+            `<name>.failed.ipynb` instead, with the error inside.
+        parameters: values for the notebook's parameters cell.
+
+    Raises:
+        ThawError: for a missing notebook, a parameter that it does not have, or an error in a cell.
+    """
+    import papermill  # takes a second to import
+
+    notebook, output = Path(notebook), Path(output)
+    if not notebook.is_file():
+        known = ", ".join(sorted(p.stem for p in notebook.parent.glob("*.ipynb")))
+        raise ThawError(f"no notebook {notebook}; there are: {known or 'none'}")
+    known = papermill.inspect_notebook(str(notebook))
+    for key in parameters or {}:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=2)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(known)}"
+            raise ThawError(f"{notebook.name} has no parameter {key!r}; {hint}")
+    make_folder(output.parent)
+    failed = output.with_name(f"{output.stem}.failed.ipynb")
+    before = dict(os.environ)
+    os.environ["THAW_HEADLESS"] = "1"  # inherited by the kernel: lines instead of progress bars
+    try:
+        papermill.execute_notebook(
+            str(notebook), str(failed), parameters=parameters, kernel_name="python3", cwd=str(project_root()),
+            progress_bar=False, stdout_file=sys.stdout, stderr_file=sys.stderr,
+        )  # fmt: skip
+    except papermill.exceptions.PapermillExecutionError as error:
+        reason = f"{error.ename}: {error.evalue}".strip().splitlines()[0]
+        if error.ename == "ThawError":
+            failed.unlink(missing_ok=True)
+            reason = str(error.evalue)
+        raise ThawError(f"{notebook.name} stopped: {reason}") from None
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    failed.replace(output)
+    write_html(output)
+    return output
+
+
+def write_html(notebook: Path) -> Path:
+    """Write the HTML of an executed notebook beside it."""
+    from nbconvert import HTMLExporter
+
+    body, _ = HTMLExporter(embed_images=True).from_filename(str(notebook))
+    path = notebook.with_suffix(".html")
+    with replacing(path) as temporary:
+        temporary.write_text(body)
+    return path

@@ -1,0 +1,197 @@
+"""A model: process, network and terminal together, ready to sample from."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from thaw import degradations, networks
+from thaw.config import Config
+from thaw.errors import ThawError
+from thaw.process import Process
+from thaw.sampling import Restore, Step, final, reverse
+from thaw.schedules import noise_schedule
+from thaw.seeding import derive, generator
+from thaw.terminal import Terminal
+
+
+def build_process(config: Config, shape: tuple[int, int, int]) -> Process:
+    """Build the forward process of a configuration for images of a shape."""
+    options = dict(config.options)
+    if config.degradation == "scale":
+        options["schedule"] = config.schedule
+    degradation = degradations.build(config.degradation, shape, config.steps, **options)
+    sigma = noise_schedule(config.schedule, degradation.steps)[1]
+    return Process(degradation, sigma, config.prediction, config.tau, config.loss_weight)
+
+
+def build_network(config: Config, shape: tuple[int, int, int], classes: int) -> nn.Module:
+    """Build the network of a configuration (weights drawn from torch's global generator)."""
+    network = networks.build(config.network, shape, classes, **config.network_options())
+    return network.to(memory_format=torch.channels_last)
+
+
+@dataclass
+class Model:
+    """What is needed to sample: no data set, no optimiser.
+
+    Attributes:
+        config: the experiment.
+        process: forward process, on the network's device.
+        network: raw network in evaluation mode.
+        terminal: where sampling starts (CPU).
+        classes: number of classes K; label K is the null class.
+        epoch: training epochs behind the weights.
+        info: provenance: file, sha256, training seconds and the like.
+    """
+
+    config: Config
+    process: Process
+    network: nn.Module
+    terminal: Terminal
+    classes: int
+    epoch: int = 0
+    info: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the process and the network."""
+        return self.process.sigma.device
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the network was trained to draw the class it is asked for."""
+        return self.classes > 0 and self.config.network == "unet" and self.config.label_dropout < 1
+
+    def to(self, device: torch.device | str) -> "Model":
+        """Move process and network to a device; returns self."""
+        self.process.to(device)
+        self.network.to(device)
+        return self
+
+    def labels(self, n: int, digit: int | None = None) -> Tensor:
+        """Return `n` labels: all of one class, or the classes in turn 0, 1, ..., K-1, 0, ...  (n,) int64"""
+        if digit is None:
+            return torch.arange(n) % max(1, self.classes)
+        if not 0 <= digit <= self.classes:
+            raise ThawError(f"digit must be between 0 and {self.classes - 1}, got {digit}")
+        return torch.full((n,), digit)
+
+    def restorer(self, y: Tensor, tau: float, guidance: float = 1.0) -> Restore:
+        """Return `restore(x_t, t) -> x0_hat`, clipped to [-1, 1], for labels y (B,) at temperature tau.
+
+        Guidance w gives u + w (c - u), with c the conditional and u the null-class prediction
+        (Ho & Salimans 2022); w = 1 is off and costs one evaluation instead of two.
+        """
+        y = y.to(self.device)
+        null = torch.full_like(y, self.classes)
+
+        def raw(x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+            temperature = torch.full((len(x_t),), float(tau), device=x_t.device)
+            output = self.network(x_t, self.process.time(t), temperature, labels)
+            return self.process.predict(output, x_t, t, temperature)
+
+        @torch.no_grad()
+        def restore(x_t: Tensor, t: Tensor) -> Tensor:
+            conditional = raw(x_t, t, y)
+            if guidance != 1.0:
+                unconditional = raw(x_t, t, null)
+                conditional = unconditional + guidance * (conditional - unconditional)
+            return conditional.clamp(-1, 1)
+
+        return restore
+
+    def start(self, y: Tensor, tau: float, draws: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """Draw x_T (B, C, H, W) for labels y at temperature tau, and the z that goes with it."""
+        degradation = self.process.degradation
+        z = degradation.draw_z(len(y), draws)
+        clean = degradation.from_coordinates(self.terminal.sample(y, draws).to(self.device))
+        noise = torch.randn(clean.shape, generator=draws).to(self.device)
+        x_T = clean + tau * float(self.process.sigma[-1]) * noise
+        return x_T, None if z is None else z.to(self.device)
+
+    def trajectory(
+        self,
+        y: Tensor,
+        *,
+        sampler: str | None = None,
+        tau: float | None = None,
+        eta: float | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        order: int = 1,
+        seed: int = 0,
+    ) -> Iterator[Step]:
+        """Return the generator of `Step`s that draws one image for each label; see `thaw.sampling.reverse`.
+
+        Settings left out come from the configuration; `algorithm1` and `algorithm2` are cold (tau = 0)
+        unless told otherwise.
+        """
+        config = self.config
+        sampler = config.sampler if sampler is None else sampler
+        if tau is None:
+            tau = 0.0 if sampler in ("algorithm1", "algorithm2") else config.sample_tau
+        if steps is None and config.sample_steps is not None:
+            steps = min(config.sample_steps, self.process.steps)
+        draws = generator(seed, "sample")
+        self.network.eval()
+        x_T, z = self.start(y, tau, draws)
+        restore = self.restorer(y, tau, config.guidance if guidance is None else guidance)
+        settings = {"sampler": sampler, "tau": tau, "eta": config.eta if eta is None else eta, "steps": steps}
+        return reverse(self.process, restore, x_T, order=order, z=z, generator=draws, **settings)
+
+    def restore(
+        self,
+        x_t: Tensor,
+        t: int,
+        *,
+        y: Tensor | None = None,
+        z: Tensor | None = None,
+        sampler: str = "warm",
+        tau: float = 0.0,
+        eta: float = 1.0,
+        steps: int | None = None,
+        seed: int = 0,
+    ) -> Tensor:
+        """Restore given degraded pictures; with tau > 0, different seeds give different restorations.
+
+        Args:
+            x_t: D_t(x0; z) without noise, (B, C, H, W) in [-1, 1].
+            t: the step they stand at, 1..T.
+            y: class labels (B,); the null class by default.
+            z: the z they were degraded with.
+            sampler, tau, eta, steps: see `thaw.sampling.reverse`; noise tau sigma_t is added here.
+
+        Returns:
+            (B, C, H, W) in [-1, 1].
+        """
+        draws = generator(seed, "restore")
+        y = torch.full((len(x_t),), self.classes) if y is None else y
+        noise = torch.randn(x_t.shape, generator=draws).to(self.device)
+        noisy = x_t.to(self.device) + tau * float(self.process.sigma[t]) * noise
+        z = None if z is None else z.to(self.device)
+        settings = {"sampler": sampler, "tau": tau, "eta": eta, "steps": steps, "start": t, "z": z}
+        self.network.eval()
+        return final(reverse(self.process, self.restorer(y, tau), noisy, generator=draws, **settings)).cpu()
+
+    def sample(self, y: Tensor, *, seed: int = 0, batch: int = 250, progress: bool = False, **settings: Any) -> Tensor:
+        """Draw one image for each label, in batches.
+
+        Args:
+            y: (N,) int64 labels; K draws from the null class.
+            seed: every batch derives its own stream from it.
+            batch: images at once (part of what the seed means: change it and the images change).
+            progress: show a progress bar.
+            settings: as for `trajectory`.
+
+        Returns:
+            (N, C, H, W) float32 in [-1, 1] on the CPU.
+        """
+        parts = []
+        for index, labels in enumerate(tqdm(y.split(batch), disable=not progress, desc="sampling", unit="batch")):
+            stream = derive(seed, "batch", index) if index else seed  # the first batch equals `trajectory`
+            parts.append(final(self.trajectory(labels, seed=stream, **settings)).cpu())
+        return torch.cat(parts)

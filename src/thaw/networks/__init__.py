@@ -1,0 +1,36 @@
+"""Networks: raw maps (x_t, t/T, tau, y) -> output of the image's shape."""
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from thaw.errors import ThawError
+from thaw.networks.cnn import CNN
+from thaw.networks.unet import UNet
+
+NETWORKS = {"unet": UNet, "cnn": CNN}
+
+
+def build(name: str, shape: tuple[int, int, int], classes: int, **options: object) -> nn.Module:
+    """Build a network by name; a `ThawError` for an unknown one."""
+    if name not in NETWORKS:
+        raise ThawError(f"unknown network {name!r}; choose one of {', '.join(NETWORKS)}")
+    return NETWORKS[name](shape, classes, **options)
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Return the number of trainable parameters."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+def count_multiply_adds(network: nn.Module, shape: tuple[int, int, int]) -> int:
+    """Return the multiply-adds of one evaluation on one image (convolutions, matrices, attention)."""
+    like = next(network.parameters())
+    x = torch.zeros(1, *shape, device=like.device)
+    zero = torch.zeros(1, device=like.device)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(x, zero, zero, zero.long())
+    return counter.get_total_flops() // 2
+
+
+__all__ = ["CNN", "NETWORKS", "UNet", "build", "count_multiply_adds", "count_parameters"]

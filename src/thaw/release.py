@@ -1,0 +1,55 @@
+"""From a run directory to released weights: the average in fp16, with its score in the manifest."""
+
+from pathlib import Path
+from typing import Any
+
+from thaw import checkpoint
+from thaw.config import Config, with_sampling_of
+from thaw.errors import ThawError
+from thaw.features import load_judge
+from thaw.metrics import score_model
+from thaw.model import Model
+
+
+def export_run(
+    run: str | Path,
+    folder: str | Path = checkpoint.PRETRAINED,
+    n: int = 2000,
+    epochs: list[int] | None = None,
+    sampling: Config | None = None,
+) -> list[Path]:
+    """Export the checkpoints of a run as `.pth` files and list them in MANIFEST.json.
+
+    Args:
+        run: run directory.
+        folder: where released weights lie.
+        n: samples behind each score; 0 for no score.
+        epochs: only these; all that the run kept by default.
+        sampling: take the default sampler, steps, temperature, eta and guidance from this
+            configuration instead of the run's.
+
+    Raises:
+        ThawError: if the run has no checkpoint, or not those asked for.
+    """
+    run = Path(run)
+    found = {int(path.name.removeprefix("epoch_")): path for path in checkpoint.list_checkpoints(run)}
+    wanted = sorted(found) if epochs is None else epochs
+    if not found or any(epoch not in found for epoch in wanted):
+        raise ThawError(f"{run} holds the epochs {', '.join(map(str, found)) or 'none'}; asked for {epochs or 'all'}")
+    paths = []
+    for epoch in wanted:
+        model = checkpoint.load_model(found[epoch])
+        if sampling is not None:
+            model.config = with_sampling_of(model.config, sampling)
+        entry: dict[str, Any] = {"run": run.name, "train_seconds": model.info["seconds"]}
+        entry |= {"train_device": model.info["device"], "images_per_second": model.info["images_per_second"]}
+        if n:
+            entry |= score_entry(model, n)
+        paths.append(checkpoint.save_release(folder, model, model.network.state_dict(), entry))
+    return paths
+
+
+def score_entry(model: Model, n: int, seed: int = 0) -> dict[str, Any]:
+    """Return the scores of a model at its default settings, as manifest entries."""
+    judge = load_judge(model.config.data)
+    return {name: score.record() for name, score in score_model(model, judge, n, seed=seed).items()}

@@ -1,0 +1,62 @@
+"""Numbers of the report: each with its origin, read by LaTeX through a generated file."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from thaw.errors import ThawError
+from thaw.files import write_json, write_text
+
+PLOTS = Path("Plots")
+
+
+def commit() -> str:
+    """Return the short commit of the working tree, "unknown" outside a git checkout."""
+    try:
+        asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return asked.stdout.strip() if asked.returncode == 0 else "unknown"
+
+
+def read_numbers(folder: str | Path = PLOTS) -> dict[str, dict[str, Any]]:
+    """Return numbers.json: key -> {value, text, origin}; empty if there is none."""
+    path = Path(folder) / "numbers.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def record(values: dict[str, tuple[Any, str]], origin: dict[str, Any], folder: str | Path = PLOTS) -> None:
+    """Add numbers to numbers.json.
+
+    Args:
+        values: key -> (value, format), e.g. `{"ddpm.fid": (3.1415, ".2f")}`; an empty format for strings.
+        origin: where they come from (notebook, config, seed, weights' sha256); the commit is added.
+        folder: usually `Plots/`.
+    """
+    numbers = read_numbers(folder)
+    for key, (value, spec) in values.items():
+        if not re.fullmatch(r"[a-z0-9_.]+", key):
+            raise ThawError(f"number keys are lower-case words joined by dots, got {key!r}")
+        numbers[key] = {"value": value, "text": format(value, spec), "origin": origin | {"commit": commit()}}
+    write_json(Path(folder) / "numbers.json", dict(sorted(numbers.items())))
+
+
+def write_tex(path: str | Path, folder: str | Path = PLOTS) -> int:
+    r"""Write the LaTeX file that defines `\val{key}` for every number; an unknown key is a LaTeX error.
+
+    Returns:
+        How many numbers were written.
+    """
+    numbers = read_numbers(folder)
+    lines = [
+        "% Generated from Plots/numbers.json by `python -m thaw numbers`. Do not edit.",
+        r"\newcommand{\val}[1]{\ifcsname thaw@#1\endcsname\csname thaw@#1\endcsname\else",
+        r"  \PackageError{thaw}{unknown number '#1'}{Run the notebook that records it.}\fi}",
+    ]
+    for key, entry in numbers.items():
+        text = re.sub(r"([_%&#$])", r"\\\1", entry["text"])
+        lines.append(rf"\expandafter\def\csname thaw@{key}\endcsname{{{text}}}")
+    write_text(path, "\n".join(lines) + "\n")
+    return len(numbers)

@@ -1,0 +1,154 @@
+"""The reverse process: one loop in which every sampler is a row of a table.
+
+    x_s = D_s(x0_hat; z) + kappa (x_t - D_t(x0_hat; z)) + nu eps',    s < t
+
+The loop takes a callable `restore(x_t, t) -> x0_hat` and knows neither networks nor data.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from thaw.errors import ThawError
+from thaw.process import Process
+
+Restore = Callable[[Tensor, Tensor], Tensor]  # (x_t (B, C, H, W), t (B,) int64) -> x0_hat (B, C, H, W)
+
+SAMPLERS = {
+    "warm": "any degradation, tau in [0, 1]; eta 0 is deterministic, 1 ancestral (Daras et al. 2022)",
+    "ddpm": "ancestral sampling, warm with eta = 1 (Ho et al. 2020)",
+    "ddim": "deterministic sampling, warm with eta = 0 (Song et al. 2020); Euler's method on a flow",
+    "algorithm1": "x_s = D_s(x0_hat), cold only (Bansal et al. 2022, Algorithm 1)",
+    "algorithm2": "x_s = x_t - D_t(x0_hat) + D_s(x0_hat), cold only (Bansal et al. 2022, Algorithm 2)",
+    "direct": "one step from T to 0",
+}
+
+
+class Step(NamedTuple):
+    """One state of a trajectory; the last one has t = 0 and x0_hat equal to x_t."""
+
+    t: int
+    x_t: Tensor  # (B, C, H, W)
+    x0_hat: Tensor  # (B, C, H, W)
+
+
+def time_steps(total: int, count: int | None = None) -> list[int]:
+    """Return the visited steps, from T down to 0, evenly spaced: `count` + 1 of them.
+
+    Raises:
+        ThawError: if `count` is not between 1 and T.
+    """
+    count = total if count is None else count
+    if not 1 <= count <= total:
+        raise ThawError(f"sampling takes between 1 and T={total} steps, got {count}")
+    return [round(total * i / count) for i in range(count, -1, -1)]
+
+
+def coefficients(process: Process, sampler: str, t: int, s: int, tau: float, eta: float = 1.0) -> tuple[float, float]:
+    """Return (kappa, nu) of the step from t to s.
+
+    For noise levels a = tau sigma_s and b = tau sigma_t and the signal ratio r = alpha_t / alpha_s,
+    nu = eta a sqrt(1 - (r a / b)^2) is eta times the posterior standard deviation (Song et al. 2020,
+    equation 16, with r = 1 for degradations that do not scale the image) and kappa =
+    sqrt(a^2 - nu^2) / b keeps the noise level at a. At tau = 0 there is no noise to divide by:
+    kappa = 1 carries the restoration error along, which is Algorithm 2.
+    """
+    if sampler == "algorithm1":
+        return 0.0, 0.0
+    before, after = tau * float(process.sigma[t]), tau * float(process.sigma[s])
+    if sampler == "algorithm2" or before == 0.0:
+        return 1.0, 0.0
+    eta = {"ddpm": 1.0, "ddim": 0.0}.get(sampler, eta)
+    alpha = process.degradation.alpha(torch.tensor([t, s], device=process.sigma.device)).tolist()
+    ratio = alpha[0] / alpha[1]
+    nu = eta * after * math.sqrt(max(0.0, 1.0 - (ratio * after / before) ** 2))
+    return math.sqrt(max(0.0, after**2 - nu**2)) / before, nu
+
+
+def check_sampler(process: Process, sampler: str, tau: float, eta: float) -> None:
+    """Raise a `ThawError` for an unknown sampler or one that does not fit the temperature."""
+    if sampler not in SAMPLERS:
+        raise ThawError(f"unknown sampler {sampler!r}; choose one of {', '.join(SAMPLERS)}")
+    low, high = process.tau
+    if not low <= tau <= high:
+        raise ThawError(f"this model was trained for temperatures {low:g} to {high:g}, got tau={tau:g}")
+    if sampler in ("algorithm1", "algorithm2") and tau != 0:
+        raise ThawError(f"{sampler} is a cold sampler: set tau=0, or use warm for tau={tau:g}")
+    if sampler in ("ddpm", "ddim") and tau == 0:
+        raise ThawError(f"{sampler} needs noise: set tau above 0, or use algorithm2 for a cold start")
+    if not 0.0 <= eta <= 1.0:
+        raise ThawError(f"eta must be in [0, 1], got {eta:g}")
+
+
+def reverse(
+    process: Process,
+    restore: Restore,
+    x_T: Tensor,
+    *,
+    sampler: str = "warm",
+    tau: float = 1.0,
+    eta: float = 1.0,
+    steps: int | None = None,
+    start: int | None = None,
+    order: int = 1,
+    z: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Iterator[Step]:
+    """Walk from x_T back to x_0, yielding every state.
+
+    Args:
+        process: the forward process, on the device of `x_T`.
+        restore: (x_t, t) -> x0_hat.
+        x_T: fully degraded, noisy images (B, C, H, W).
+        sampler: one of `SAMPLERS`.
+        tau: the temperature that x_T was made with.
+        eta: 0 deterministic to 1 ancestral, for `warm`.
+        steps: number of steps; all T of them by default.
+        start: the step that x_T stands at, T by default; smaller to restore a half-degraded image.
+        order: 1, or 2 for a Heun-like corrector: each step is taken again with the mean of the
+            restorations at both ends (two evaluations a step, one for the last).
+        z: what the degradation keeps fixed along the trajectory.
+        generator: CPU generator of the fresh noise; needed where nu > 0.
+
+    Yields:
+        `Step(t, x_t, x0_hat)` for each visited t, and last `Step(0, x_0, x_0)`, clamped to [-1, 1].
+    """
+    check_sampler(process, sampler, tau, eta)
+    if order not in (1, 2):
+        raise ThawError(f"order must be 1 (Euler) or 2 (Heun), got {order}")
+    start = process.steps if start is None else start
+    if not 1 <= start <= process.steps:
+        raise ThawError(f"start must be between 1 and T={process.steps}, got {start}")
+    if steps is not None and sampler != "direct" and steps > process.steps:
+        raise ThawError(f"sampling takes between 1 and T={process.steps} steps, got {steps}")
+    visited = time_steps(start, 1 if sampler == "direct" else None if steps is None else min(steps, start))
+    x_t, degrade = x_T, process.degradation
+    for t, s in zip(visited, visited[1:], strict=False):
+        here, there = (torch.full((len(x_t),), step, device=x_t.device) for step in (t, s))
+        kappa, nu = coefficients(process, sampler, t, s, tau, eta) if sampler != "direct" else (0.0, 0.0)
+        fresh = 0.0
+        if nu > 0:
+            fresh = nu * torch.randn(x_t.shape, generator=generator, dtype=x_t.dtype).to(x_t.device)
+        x0_hat = restore(x_t, here)
+        yield Step(t, x_t, x0_hat)
+
+        def move(x0: Tensor, x_t: Tensor = x_t, here: Tensor = here, there: Tensor = there,
+                 kappa: float = kappa, fresh: Tensor | float = fresh) -> Tensor:  # fmt: skip
+            residual = kappa * (x_t - degrade(x0, here, z)) if kappa else 0.0
+            return degrade(x0, there, z) + residual + fresh
+
+        x_s = move(x0_hat)
+        if order == 2 and s > 0:
+            x_s = move((x0_hat + restore(x_s, there)) / 2)
+        x_t = x_s
+    x_0 = x_t.clamp(-1, 1)
+    yield Step(0, x_0, x_0)
+
+
+def final(trajectory: Iterator[Step]) -> Tensor:
+    """Walk a trajectory to its end and return x_0, keeping no other state.  (B, C, H, W)"""
+    return deque(trajectory, maxlen=1)[0].x_t

@@ -1,0 +1,165 @@
+"""What a training notebook needs around its experiment: settings, run directory, judge, figures and numbers."""
+
+import json
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from thaw import checkpoint, data, figures, results
+from thaw.config import SAMPLING, Config, load_config, override, with_sampling_of
+from thaw.errors import ThawError
+from thaw.features import Judge, load_judge
+from thaw.files import enter_project, write_json
+from thaw.metrics import Score, score_model
+from thaw.model import Model
+from thaw.networks import count_multiply_adds, count_parameters
+
+
+@dataclass(frozen=True)
+class Study:
+    """One experiment in a notebook; its figures are `<study>_<label>_<what>`, its numbers `<study>.<label>.<what>`.
+
+    Attributes:
+        config: the validated settings.
+        run: the run directory.
+        plots: `Plots/`, or a folder in the run directory for a smoke run, whose numbers mean nothing.
+        judge: the feature network of the data set, None where none is shipped.
+        notebook: name of the notebook, for the origin of what it writes.
+    """
+
+    config: Config
+    run: Path
+    plots: Path
+    judge: Judge | None
+    notebook: str
+
+    @property
+    def name(self) -> str:
+        """The name that all figures begin with; it tells the data set unless that is MNIST."""
+        of = "" if self.config.data == "mnist" else f"_{self.config.data}"
+        return f"{self.config.study}{of}_{self.config.label}"
+
+    def origin(self, **more: Any) -> dict[str, Any]:
+        """Return where a result of this study comes from."""
+        return {"notebook": self.notebook, "run": self.run.name, "seed": self.config.seed, **more}
+
+    def show_grid(self, what: str, images: Tensor, columns: int, **style: Any) -> Image.Image:
+        """Save uint8 images (N, C, H, W) as a grid in `Plots/`, and return it for display."""
+        path = self.plots / f"{self.name}_{what}.png"
+        return Image.open(figures.save_grid(path, images, columns, self.origin(), **style))
+
+    def show_figure(self, what: str, figure: Any) -> Any:
+        """Save a matplotlib figure as PDF in `Plots/`, and return it for display."""
+        figures.save_figure(figure, self.plots / f"{self.name}_{what}.pdf", self.origin())
+        return figure
+
+    def record(self, values: dict[str, tuple[Any, str]], **origin: Any) -> None:
+        """Record numbers, what -> (value, format), under this study's name."""
+        prefix = f"{self.name.replace('_', '.', 1)}"
+        results.record({f"{prefix}.{k}": v for k, v in values.items()}, self.origin(**origin), self.plots)
+
+    def record_scores(self, what: str, scores: dict[str, Score]) -> None:
+        """Record scores as `<what>.fid`, `<what>.fid_floor`, `<what>.entropy`, ... and `<what>.n`."""
+        values: dict[str, tuple[Any, str]] = {f"{what}.n": (scores["fid"].n, ",d")}
+        for name, score in scores.items():
+            percent = name in ("accuracy", "confidence")
+            spec = ".3f" if name == "entropy" else ".2f"
+            values[f"{what}.{name}"] = (100 * score.value, ".1f") if percent else (score.value, spec)
+            if score.floor is not None and not percent:
+                values[f"{what}.{name}_floor"] = (score.floor, spec)
+        self.record(values, features=scores["fid"].features, seed=scores["fid"].seed)
+        if self.judge:
+            size = count_parameters(self.judge.network)
+            facts = {"accuracy": (100 * self.judge.accuracy, ".1f"), "digest": (self.judge.digest, "")}
+            facts |= {"parameters": (size, ",d")}
+            of = f"judge.{self.judge.data}"
+            results.record({f"{of}.{k}": v for k, v in facts.items()}, self.origin(), self.plots)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the lines of metrics.jsonl, one an epoch."""
+        return [json.loads(line) for line in (self.run / "metrics.jsonl").read_text().splitlines()]
+
+    def epochs(self, count: int = 6) -> list[Model]:
+        """Return the models of at most `count` kept checkpoints, the first and the last included.
+
+        They are sampled as this study's configuration says, whatever they were trained under.
+        """
+        paths = checkpoint.list_checkpoints(self.run)
+        count = min(count, len(paths))
+        chosen = sorted({round(i * (len(paths) - 1) / max(1, count - 1)) for i in range(count)})
+        models = [checkpoint.load_model(paths[i]) for i in chosen]
+        return [replace(model, config=with_sampling_of(model.config, self.config)) for model in models]
+
+    def score_epochs(self, n: int) -> list[dict[str, Any]]:
+        """Score the kept checkpoints after the untrained one, all under this study's sampling settings.
+
+        What was scored before is read from `scores.json` in the run directory.
+
+        Returns:
+            For each: `{"epoch": ..., "fid": {"value": ..., "floor": ...}, "entropy": ..., ...}`.
+        """
+        path, scored = self.run / "scores.json", {}
+        if path.is_file():
+            scored = json.loads(path.read_text())
+        settings = ", ".join(f"{key} {getattr(self.config, key)}" for key in SAMPLING)
+        lines = []
+        for model in self.epochs(count=1000)[1:]:
+            key = f"epoch {model.epoch}, n {n}, judge {self.judge.digest}, {settings}"
+            if key not in scored:
+                scores = score_model(model, self.judge, n, seed=self.config.seed)
+                scored[key] = {name: score.record() for name, score in scores.items()}
+                write_json(path, scored)
+            lines.append({"epoch": model.epoch} | scored[key])
+        return lines
+
+    def record_training(self, model: Model, seconds_64: float) -> None:
+        """Record size, settings, training cost and sampling cost."""
+        config = self.config
+        steps = min(config.sample_steps or model.process.steps, model.process.steps)
+        values = {
+            "parameters": (count_parameters(model.network), ",d"),
+            "multiply_adds": (count_multiply_adds(model.network, model.process.shape) / 1e6, ".1f"),
+            "steps": (model.process.steps, "d"),
+            "lr": (config.lr, "g"),
+            "batch_size": (config.batch_size, "d"),
+            "ema": (config.ema, "g"),
+            "label_dropout": (100 * config.label_dropout, "g"),
+            "terminal_rank": (model.terminal.rank, "d"),
+            "terminal_gaussians": (len(model.terminal.weights), "d"),
+            "epochs": (model.epoch, "d"),
+            "train_minutes": (model.info["seconds"] / 60, ".0f"),
+            "guidance": (config.guidance, "g"),
+            "sample_steps": (steps, "d"),
+            "evaluations": (steps * (1 if config.guidance == 1 else 2), "d"),
+            "seconds_64": (seconds_64, ".1f"),
+        }
+        self.record(values)
+
+
+def open_study(notebook: str, config: str, overrides: dict[str, Any], run: str | None, smoke: bool) -> Study:
+    """Read the settings of a notebook's parameters cell; from the project's root, on the data set at hand.
+
+    Raises:
+        ThawError: for unknown settings or files.
+    """
+    enter_project()
+    experiment = load_config(config, **overrides)
+    experiment = override(experiment.smoke() if smoke else experiment, {"data": data.resolve(experiment.data)})
+    folder = Path(run) if run else checkpoint.RUNS / experiment.run_name
+    try:
+        judge = load_judge(experiment.data)
+    except ThawError as error:
+        print(f"No scores: {error}")
+        judge = None
+    return Study(experiment, folder, folder / "Plots" if smoke else results.PLOTS, judge, notebook)
+
+
+def time_samples(model: Model, n: int = 64, **settings: Any) -> tuple[Tensor, float]:
+    """Draw n images, the classes in turn, and return them with the seconds it took."""
+    started = time.perf_counter()
+    images = model.sample(model.labels(n), **settings)
+    return images, time.perf_counter() - started

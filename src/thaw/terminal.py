@@ -1,0 +1,146 @@
+"""The terminal distribution: where sampling starts.
+
+A fully degraded image D_T(x0) lives in a few dimensions. Fitted once on the training set, the
+terminal replaces it: coordinates are projected by PCA onto their true rank, and a Gaussian mixture
+is fitted to each class there. Sampling then needs no data set.
+"""
+
+import warnings
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from thaw.data import ImageSet
+from thaw.degradations import Degradation
+from thaw.errors import ThawError
+from thaw.seeding import derive, generator
+
+MAX_RANK = 96  # a mixture in more dimensions would outweigh the network
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """A class-conditional Gaussian mixture over the coordinates of D_T(x0).
+
+    Attributes:
+        mean: (D,) mean of the coordinates.
+        basis: (D, R) orthonormal directions in which they vary; R is the true rank.
+        weights: (M,) component weights, summing to 1 over all classes.
+        labels: (M,) int64 class of each component.
+        centres: (M, R) component means.
+        factors: (M, R, R) lower Cholesky factors of the component covariances.
+    """
+
+    mean: Tensor
+    basis: Tensor
+    weights: Tensor
+    labels: Tensor
+    centres: Tensor
+    factors: Tensor
+
+    @property
+    def rank(self) -> int:
+        """The number of dimensions R in which fully degraded images differ."""
+        return self.basis.shape[1]
+
+    def sample(self, y: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw coordinates for class labels; a label without components (the null class) draws from all.
+
+        Args:
+            y: (B,) int64 class labels.
+            generator: CPU generator.
+
+        Returns:
+            Coordinates (B, D) float32.
+        """
+        if self.rank == 0:
+            return self.mean.repeat(len(y), 1)
+        matches = self.labels[None, :] == y.cpu()[:, None]  # (B, M)
+        matches |= ~matches.any(dim=1, keepdim=True)
+        component = torch.multinomial(self.weights * matches, 1, generator=generator)[:, 0]
+        noise = torch.randn(len(y), self.rank, generator=generator)
+        inner = self.centres[component] + torch.einsum("brs,bs->br", self.factors[component], noise)
+        return self.mean + inner @ self.basis.T
+
+    @classmethod
+    def point(cls, mean: Tensor) -> "Terminal":
+        """Return the terminal of a degradation that leaves nothing: rank 0, always the same coordinates (D,)."""
+        empty = torch.zeros(0)
+        return cls(mean, torch.zeros(len(mean), 0), empty, empty.long(), empty[:, None], empty[:, None, None])
+
+    def state(self) -> dict[str, Tensor]:
+        """Return plain tensors for a weights file; the triangular factors are packed."""
+        state = {field.name: getattr(self, field.name) for field in fields(self)}
+        rows, columns = torch.tril_indices(self.rank, self.rank)
+        return {**state, "factors": self.factors[:, rows, columns]}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor]) -> "Terminal":
+        """Rebuild a terminal from `state()`; a `ThawError` if a part is missing."""
+        missing = [field.name for field in fields(cls) if not isinstance(state.get(field.name), Tensor)]
+        if missing:
+            raise ThawError(f"the stored terminal lacks {', '.join(missing)}; download or train the weights again")
+        rank = state["basis"].shape[1]
+        rows, columns = torch.tril_indices(rank, rank)
+        factors = torch.zeros(len(state["weights"]), rank, rank)
+        factors[:, rows, columns] = state["factors"].float()
+        return cls(**{**state, "factors": factors})
+
+
+@torch.no_grad()
+def terminal_coordinates(degradation: Degradation, images: ImageSet, seed: int = 0, batch: int = 1000) -> Tensor:
+    """Return the coordinates of the fully degraded images of a data set, (N, D) float64."""
+    draws = generator(seed, "terminal z")
+    parts = []
+    for start in range(0, len(images), batch):
+        x0 = images.pixels(slice(start, start + batch))
+        t = torch.full((len(x0),), degradation.steps)
+        parts.append(degradation.coordinates(degradation(x0, t, degradation.draw_z(len(x0), draws))).double())
+    return torch.cat(parts)
+
+
+def fit_terminal(degradation: Degradation, images: ImageSet, components: int = 10, seed: int = 0) -> Terminal:
+    """Fit the terminal distribution of a degradation on a training set (degradation on the CPU).
+
+    Args:
+        degradation: D_t.
+        images: the training split.
+        components: Gaussians a class (fewer for a class of few images).
+        seed: seeds z and the mixture's start.
+    """
+    from sklearn.mixture import GaussianMixture
+
+    coordinates = terminal_coordinates(degradation, images, seed)
+    mean = coordinates.mean(dim=0)
+    centred = coordinates - mean
+    variance, directions = torch.linalg.eigh(centred.T @ centred / len(centred))
+    kept = variance > 1e-7 * variance.max().clamp(min=1e-12) if len(variance) else variance > 0
+    basis = directions[:, kept].flip(1)[:, :MAX_RANK]  # largest variance first
+    if basis.shape[1] == 0:
+        return Terminal.point(mean.float())
+    inner = centred @ basis
+    weights, labels, centres, factors = [], [], [], []
+    for label in images.labels.unique().tolist():
+        points = inner[images.labels == label].numpy()
+        mixture = GaussianMixture(
+            min(components, max(1, len(points) // (2 * basis.shape[1]))),
+            reg_covar=1e-6,
+            max_iter=50,
+            random_state=derive(seed, "mixture", label) % 2**32,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # 50 iterations are enough; whether they converged to 1e-3 does not matter
+            mixture.fit(points)
+        weights.append(torch.from_numpy(mixture.weights_) * len(points) / len(inner))
+        labels.append(torch.full((mixture.n_components,), label))
+        centres.append(torch.from_numpy(mixture.means_))
+        factors.append(torch.linalg.cholesky(torch.from_numpy(mixture.covariances_)))
+    return Terminal(
+        mean.float(),
+        basis.float(),
+        torch.cat(weights).float(),
+        torch.cat(labels),
+        torch.cat(centres).float(),
+        torch.cat(factors).float(),
+    )

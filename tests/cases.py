@@ -1,0 +1,54 @@
+"""The degradations that the laws are checked on, and processes made of them."""
+
+import itertools
+
+import torch
+from torch import Tensor
+
+from thaw import degradations
+from thaw.degradations import Degradation
+from thaw.process import Process
+from thaw.schedules import SCHEDULES, noise_schedule
+
+SHAPE = (1, 28, 28)
+SHAPES = [(1, 28, 28), (3, 32, 32), (1, 8, 10)]
+QUANTUM = 2.0**-12
+
+SCALES = [("scale", {"schedule": schedule}) for schedule in SCHEDULES]
+LINES = [
+    (axis, {"group": group, "order": order})
+    for axis, group, order in itertools.product(("row", "col"), (1, 4), ("centre-out", "edges-in", "random"))
+]
+REGISTERED = [(name, {}) for name in degradations.names()]  # with their own options, those added later included
+ALL = SCALES + LINES + REGISTERED
+
+
+def name_of(case: object) -> str | None:
+    """Return a readable test id for a (name, options) pair."""
+    return "-".join([case[0], *map(str, case[1].values())]) if isinstance(case, tuple) and len(case) == 2 else None
+
+
+def make(case: tuple[str, dict], shape: tuple[int, int, int] = SHAPE, steps: int | None = None) -> Degradation:
+    """Build a degradation of the lists above; the hot one with 20 steps unless told otherwise."""
+    name, options = case
+    return degradations.build(name, shape, 20 if steps is None and name == "scale" else steps, **options)
+
+
+def pictures(n: int, shape: tuple[int, int, int] = SHAPE, seed: int = 0) -> Tensor:
+    """Return random pixels in [-1, 1] that are multiples of 2^-7, so that sums over a line are exact in any order."""
+    draws = torch.Generator().manual_seed(seed)
+    return torch.randint(-128, 129, (n, *shape), generator=draws) / 128
+
+
+def make_process(
+    case: tuple[str, dict], steps: int | None = None, shape: tuple[int, int, int] = SHAPE, **options: object
+) -> Process:
+    """Build a process; a hot one has the noise that belongs to its signal, the others sigma = t / T."""
+    degradation = make(case, shape, steps)
+    sigma = noise_schedule(case[1].get("schedule", "flow"), degradation.steps)[1]
+    return Process(degradation, sigma, **options)
+
+
+def full(n: int, t: int) -> Tensor:
+    """Return the step t for `n` images, (n,)."""
+    return torch.full((n,), t)

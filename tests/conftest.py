@@ -1,0 +1,96 @@
+"""Fixtures: one torch thread, a scratch working directory, tiny models, and MNIST where it is installed."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
+
+import pytest
+import torch
+from torch import nn
+
+from thaw import data
+from thaw.config import Config, make_config
+from thaw.degradations import base
+from thaw.errors import ThawError
+from thaw.features import FeatureNetwork, Judge, make_judge
+from thaw.model import Model, build_network, build_process
+from thaw.terminal import fit_terminal
+
+TINY = {"data": "digits", "widths": (8, 16), "steps": 10, "sample_steps": 3, "terminal_components": 2}
+
+
+@pytest.fixture(autouse=True)
+def safe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread, a known seed, nothing written into the repository, no degradation left registered."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(base, "_REGISTRY", dict(base._REGISTRY))
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def digits() -> data.ImageSet:
+    return data.load("digits", "train")
+
+
+@pytest.fixture(scope="session")
+def digits_test() -> data.ImageSet:
+    return data.load("digits", "test")
+
+
+@pytest.fixture(scope="session")
+def mnist() -> data.ImageSet:
+    """MNIST's test split; skipped where its files are not installed."""
+    try:
+        return data.load("mnist", "test", download=False)
+    except ThawError as error:
+        pytest.skip(f"needs the MNIST files: {error}")
+
+
+@pytest.fixture(scope="session")
+def judge(digits: data.ImageSet, digits_test: data.ImageSet) -> Judge:
+    """A feature network with random weights: as good as a trained one for the laws of the metrics."""
+    torch.manual_seed(0)
+    network = FeatureNetwork().to(memory_format=torch.channels_last).eval()
+    return make_judge(network, digits.subset(1000, 0), digits_test)
+
+
+def randomise(network: nn.Module, scale: float = 0.05) -> nn.Module:
+    """Give every parameter that starts at zero random values, so that all inputs matter."""
+    for parameter in network.parameters():
+        if not parameter.detach().any():
+            nn.init.normal_(parameter, std=scale)
+    return network
+
+
+@pytest.fixture
+def randomised():
+    return randomise
+
+
+@pytest.fixture
+def tiny(digits: data.ImageSet):
+    """A function that builds an untrained, random `Model` from a few settings."""
+
+    def build(**values) -> Model:
+        config: Config = make_config(TINY | values)
+        images = digits.subset(300, 0)
+        process = build_process(config, images.shape)
+        torch.manual_seed(1)
+        network = randomise(build_network(config, images.shape, images.classes)).eval()
+        terminal = fit_terminal(process.degradation, images, config.terminal_components)
+        return Model(config, process, network, terminal, images.classes, epoch=4)
+
+    return build
+
+
+@pytest.fixture
+def warm_rows(tiny) -> Model:
+    """A model of averaged rows, trained (in name) for all temperatures."""
+    return tiny(study="custom", degradation="row", options={"group": 4}, steps=None, tau=(0.0, 1.0), eta=1.0)

@@ -1,0 +1,128 @@
+"""Data sets: shapes, splits and what happens where they are missing."""
+
+import pytest
+import torch
+
+from thaw import data
+from thaw.errors import ThawError
+
+
+def test_digits_have_the_layout_of_mnist(digits, digits_test):
+    for images, n in ((digits, 1500), (digits_test, 297)):
+        assert len(images) == len(images.labels) == n
+        assert images.shape == (1, 28, 28) and images.images.dtype == torch.uint8
+        assert images.labels.dtype == torch.int64 and images.classes == 10
+        assert set(images.labels.tolist()) == set(range(10))
+        assert images.images.max() == 255 and images.images.min() == 0
+        assert not images.images[:, :, :4].any() and not images.images[..., -4:].any()  # a margin, as MNIST has
+
+
+def test_splits_are_disjoint_and_together_all_of_the_digits(digits, digits_test):
+    """scikit-learn's 1,797 digits differ from each other, so that no test image may equal a training image."""
+    pictures = {bytes(image.flatten().tolist()) for split in (digits, digits_test) for image in split.images}
+    assert len(pictures) == len(digits) + len(digits_test) == 1797
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_loading_twice_gives_the_same_images_in_the_same_order(split):
+    first, again = data.load("digits", split), data.load("digits", split)
+    assert torch.equal(first.images, again.images) and torch.equal(first.labels, again.labels)
+
+
+def test_pixels_are_floats_between_minus_one_and_one(digits):
+    pixels = digits.pixels()
+    assert pixels.dtype == torch.float32 and pixels.min() == -1 and pixels.max() == 1
+    chosen = torch.tensor([5, 3])
+    assert torch.equal(digits.pixels(chosen), pixels[chosen])
+    assert torch.equal(digits.pixels(slice(2, 4)), pixels[2:4])
+
+
+def test_a_subset_is_drawn_by_its_seed_without_repetition(digits):
+    first, again, other = (digits.subset(200, seed) for seed in (0, 0, 1))
+    assert torch.equal(first.images, again.images) and not torch.equal(first.images, other.images)
+    assert len(first) == 200 and first.classes == 10 and first.split == "train"
+    assert len({bytes(image.flatten().tolist()) for image in first.images}) == 200
+    pairs = {(bytes(i.flatten().tolist()), int(y)) for i, y in zip(digits.images, digits.labels, strict=True)}
+    assert {(bytes(i.flatten().tolist()), int(y)) for i, y in zip(first.images, first.labels, strict=True)} <= pairs
+
+
+def test_asking_for_more_images_than_there_are_is_refused(digits):
+    assert len(digits.subset(1500, 0)) == 1500
+    with pytest.raises(ThawError, match="1501.*1500"):
+        digits.subset(1501, 0)
+
+
+def test_unknown_names_and_splits_are_refused_with_the_known_ones():
+    with pytest.raises(ThawError, match="cifar.*mnist, fashion, emnist, digits"):
+        data.load("cifar")
+    with pytest.raises(ThawError, match="validation.*train or test"):
+        data.load("digits", "validation")
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion", "emnist"])
+def test_a_folder_without_the_data_is_named(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("THAW_DATA", str(tmp_path / "empty"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ThawError, match=f"{name} in {tmp_path / 'empty'}"):
+        data.load(name, download=False)
+    assert not data.available(name)
+    assert not list((tmp_path / "empty").iterdir())
+
+
+def test_damaged_files_are_refused(tmp_path, monkeypatch):
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for split in ("train", "t10k"):
+        for kind in ("images-idx3", "labels-idx1"):
+            (raw / f"{split}-{kind}-ubyte").write_bytes(b"\x00\x00\x08\x01\x00")
+    monkeypatch.setenv("THAW_DATA", str(tmp_path))
+    with pytest.raises(ThawError, match=str(tmp_path)):
+        data.load("mnist", "test", download=False)
+
+
+def test_looking_for_a_data_set_leaves_other_folders_alone(tmp_path, monkeypatch):
+    (tmp_path / "other" / "raw").mkdir(parents=True)
+    (tmp_path / "other" / "notes.txt").touch()
+    (tmp_path / "empty" / "raw").mkdir(parents=True)
+    monkeypatch.setenv("THAW_DATA", str(tmp_path))
+    with pytest.raises(ThawError, match=str(tmp_path)):
+        data.load("mnist", "test", download=False)
+    assert (tmp_path / "other" / "raw").is_dir() and (tmp_path / "empty" / "raw").is_dir()
+
+
+def test_digits_need_no_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("THAW_DATA", str(tmp_path / "nowhere"))
+    assert data.available("digits") and data.resolve("digits") == "digits"
+
+
+def test_a_named_folder_without_the_data_is_not_papered_over(tmp_path, monkeypatch):
+    """`resolve` falls back to digits only where nobody named a folder."""
+    monkeypatch.setattr(data, "_torchvision", lambda *_: (_ for _ in ()).throw(OSError("no network")))
+    said = []
+    monkeypatch.setenv("THAW_DATA", str(tmp_path))
+    with pytest.raises(ThawError, match="mnist"):
+        data.resolve("mnist", said.append)
+    monkeypatch.delenv("THAW_DATA")
+    assert data.resolve("mnist", said.append) == "digits"
+    assert len(said) == 1 and "digits" in said[0]
+    with pytest.raises(ThawError, match="cifar"):
+        data.resolve("cifar", said.append)
+
+
+def test_the_data_folder_is_the_environments_or_the_local_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("THAW_DATA", "~/pictures")
+    assert data.data_root().is_absolute() and data.data_root().name == "pictures"
+    for unset in ("", None):
+        monkeypatch.delenv("THAW_DATA", raising=False)
+        if unset is not None:
+            monkeypatch.setenv("THAW_DATA", unset)
+        assert str(data.data_root()) == "data"
+
+
+def test_mnist_has_its_known_size(mnist):
+    train = data.load("mnist", "train", download=False)
+    assert len(train) == 60_000 and len(mnist) == 10_000
+    for images in (train, mnist):
+        assert images.shape == (1, 28, 28) and images.classes == 10 and images.images.dtype == torch.uint8
+    assert mnist.labels[:5].tolist() == [7, 2, 1, 0, 4]
+    assert torch.bincount(train.labels)[:3].tolist() == [5923, 6742, 5958]

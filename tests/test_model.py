@@ -1,0 +1,153 @@
+"""A model: sampling, restoration and labels."""
+
+import pytest
+import torch
+from cases import full, pictures
+
+from thaw.config import make_config
+from thaw.data import load
+from thaw.degradations import Degradation, register
+from thaw.errors import ThawError
+from thaw.training import train
+
+
+def test_the_same_call_twice_gives_the_same_images(warm_rows):
+    y = warm_rows.labels(12)
+    first, again = (warm_rows.sample(y, seed=3) for _ in range(2))
+    assert torch.equal(first, again)
+    assert first.shape == (12, 1, 28, 28) and first.dtype == torch.float32 and first.abs().max() <= 1
+
+
+def test_another_seed_gives_other_images(warm_rows):
+    y = warm_rows.labels(12)
+    assert not torch.equal(warm_rows.sample(y, seed=3), warm_rows.sample(y, seed=4))
+
+
+def test_batches_of_one_call_draw_different_images(warm_rows):
+    images = warm_rows.sample(torch.zeros(4).long(), batch=2)
+    assert images.shape[0] == 4 and not torch.equal(images[:2], images[2:])
+
+
+@pytest.mark.parametrize("settings", [{}, {"sampler": "algorithm2"}, {"eta": 0.0, "order": 2}, {"guidance": 2.0}])
+def test_sampling_leaves_the_global_random_numbers_alone(warm_rows, settings):
+    before = torch.get_rng_state()
+    warm_rows.sample(warm_rows.labels(4), **settings)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_sampling_leaves_the_weights_alone_and_needs_no_gradients(warm_rows):
+    before = {key: value.clone() for key, value in warm_rows.network.state_dict().items()}
+    images = warm_rows.sample(warm_rows.labels(4))
+    assert not images.requires_grad
+    assert all(torch.equal(value, before[key]) for key, value in warm_rows.network.state_dict().items())
+
+
+@pytest.mark.parametrize("sampler", ["warm", "ddpm", "ddim", "algorithm1", "algorithm2", "direct"])
+def test_every_sampler_draws_images_of_pixels(warm_rows, sampler):
+    images = warm_rows.sample(warm_rows.labels(5), sampler=sampler)
+    assert images.shape == (5, 1, 28, 28) and images.abs().max() <= 1
+
+
+def test_settings_left_out_come_from_the_configuration(warm_rows):
+    y, config = warm_rows.labels(4), warm_rows.config
+    named = {"sampler": config.sampler, "tau": config.sample_tau, "eta": config.eta, "steps": config.sample_steps}
+    assert torch.equal(warm_rows.sample(y), warm_rows.sample(y, **named, guidance=config.guidance))
+    assert [step.t for step in warm_rows.trajectory(y)] == [7, 5, 2, 0]
+
+
+def test_cold_samplers_are_cold_unless_told_otherwise(warm_rows):
+    y = warm_rows.labels(4)
+    assert torch.equal(warm_rows.sample(y, sampler="algorithm2"), warm_rows.sample(y, sampler="warm", tau=0.0))
+    with pytest.raises(ThawError, match="cold"):
+        warm_rows.sample(y, sampler="algorithm2", tau=0.5)
+
+
+def test_steps_are_limited_by_the_total_where_the_configuration_asks_for_more(tiny):
+    model = tiny(steps=5, sample_steps=28)
+    assert [step.t for step in model.trajectory(model.labels(2))] == [5, 4, 3, 2, 1, 0]
+    with pytest.raises(ThawError, match="T=5"):
+        model.sample(model.labels(2), steps=6)
+
+
+def test_the_class_that_is_asked_for_changes_the_image(warm_rows):
+    zeros, ones = (warm_rows.sample(full(4, digit), tau=1.0) for digit in (0, 1))
+    assert not torch.equal(zeros, ones)
+
+
+def test_guidance_goes_from_the_null_class_through_the_class_and_beyond(tiny):
+    """u + w (c - u): w = 0 is unconditional, w = 1 conditional and off."""
+    model = tiny()
+    x_t, t, y, ones = pictures(3), full(3, 5), torch.arange(3), torch.ones(3)
+    with torch.no_grad():
+        c, u = (model.network(x_t, model.process.time(t), ones, labels) for labels in (y, full(3, 10)))
+    for w in (0.0, 0.5, 1.0, 3.0):
+        expected = (u + w * (c - u)).clamp(-1, 1)
+        torch.testing.assert_close(model.restorer(y, 1.0, w)(x_t, t), expected)
+    assert (c - u).abs().max() > 0.01
+
+
+def test_one_restoration_costs_one_evaluation_and_two_with_guidance(tiny):
+    model, calls = tiny(), []
+    model.network.register_forward_hook(lambda *_: calls.append(1))
+    for w, expected in ((1.0, 1), (2.0, 2)):
+        calls.clear()
+        model.restorer(torch.arange(3), 1.0, w)(pictures(3), full(3, 5))
+        assert len(calls) == expected
+
+
+def test_labels_go_round_the_classes_or_stay_on_one(tiny):
+    model = tiny()
+    assert model.labels(12).tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
+    assert model.labels(3, 7).tolist() == [7, 7, 7]
+    for digit in (-1, 11):
+        with pytest.raises(ThawError, match=str(digit)):
+            model.labels(3, digit)
+
+
+def test_the_start_has_the_noise_of_its_temperature(warm_rows):
+    y, process = full(200, 3), warm_rows.process
+    cold, _ = warm_rows.start(y, 0.0, torch.Generator().manual_seed(0))
+    warm, _ = warm_rows.start(y, 0.6, torch.Generator().manual_seed(0))
+    assert torch.equal(process.degradation(cold, full(200, 7)), cold)
+    assert (warm - cold).std().item() == pytest.approx(0.6 * float(process.sigma[-1]), rel=0.02)
+
+
+def test_restoration_follows_its_seed_when_warm_and_needs_none_when_cold(warm_rows):
+    x_t = warm_rows.process.degradation(load("digits", "test").pixels(slice(0, 4)), full(4, 5))
+    cold, cold_again = (warm_rows.restore(x_t, 5, seed=seed) for seed in (0, 1))
+    assert torch.equal(cold, cold_again)
+    warm, again, other = (warm_rows.restore(x_t, 5, tau=0.5, seed=seed) for seed in (0, 0, 1))
+    assert torch.equal(warm, again) and not torch.equal(warm, other)
+    assert warm.shape == x_t.shape and warm.abs().max() <= 1
+
+
+def test_only_networks_that_were_told_the_class_are_conditional(tiny):
+    assert tiny().conditional
+    assert not tiny(label_dropout=1.0).conditional
+    assert not tiny(network="cnn").conditional
+
+
+def test_a_degradation_of_the_users_own_trains_and_samples_by_its_name(tmp_path):
+    """The product's promise, in fifteen lines: here rows vanish behind a curtain."""
+
+    @register("curtain")
+    class Curtain(Degradation):
+        def __init__(self, shape, steps=7, colour=-1.0):
+            super().__init__(shape, steps)
+            self.colour = colour
+
+        def forward(self, x0, t, z=None):
+            row = torch.arange(self.shape[1])
+            covered = row[None] < (t * self.shape[1] // self.steps)[:, None]
+            return torch.where(covered[:, None, :, None], self.colour, x0)
+
+    config = make_config(
+        {"study": "custom", "data": "digits", "degradation": "curtain", "options": {"colour": -0.5}, "tau": (0.0, 1.0),
+         "widths": (8, 16), "limit": 128, "epochs": 1, "batch_size": 64, "sample_every": 0, "sample_steps": 7}
+    )  # fmt: skip
+    *_, last = train(config, tmp_path / "run", progress=False)
+    assert last.model.terminal.rank == 0
+    images = last.model.sample(last.model.labels(4))
+    assert images.shape == (4, 1, 28, 28) and images.abs().max() <= 1
+    start = next(iter(last.model.trajectory(last.model.labels(4), tau=0.0))).x_t
+    torch.testing.assert_close(start, torch.full_like(start, -0.5))

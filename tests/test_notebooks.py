@@ -1,0 +1,86 @@
+"""Every notebook executes headlessly at its smallest size, from the project's root and from its own folder."""
+
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from thaw import headless
+from thaw.errors import ThawError
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "notebooks").glob("*.ipynb"))
+CONFIGS = {"01_ddpm": "configs/ddpm/testing.yaml", "02_custom_degradation": "configs/custom/col_default_7.yaml"}
+
+
+def run(name: str, folder: Path, **parameters: object) -> nbformat.NotebookNode:
+    """Execute a notebook with `smoke: true` into a folder and return it."""
+    output = headless.run_notebook(ROOT / f"notebooks/{name}.ipynb", folder / f"{name}.ipynb", parameters)
+    assert output.with_suffix(".html").stat().st_size > 10_000
+    return nbformat.read(output, 4)
+
+
+def outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_training_notebooks_train_draw_and_score(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    notebook = run(name, tmp_path, config=CONFIGS[name], run=str(tmp_path / "run"), smoke=True)
+    assert not [output for output in outputs(notebook) if output.output_type == "error"]
+    assert {path.name for path in (tmp_path / "run").glob("epoch_*")} == {"epoch_0000", "epoch_0001", "epoch_0002"}
+    assert len((tmp_path / "run/metrics.jsonl").read_text().splitlines()) == 3
+    assert (tmp_path / "run/samples/epoch_0002.png").is_file()
+    numbers = json.loads((tmp_path / "run/Plots/numbers.json").read_text())
+    assert any(key.endswith("final.fid") for key in numbers)
+    assert all(entry["origin"]["notebook"] == name for entry in numbers.values())
+    figures = [path for path in (tmp_path / "run/Plots").iterdir() if path.suffix in (".png", ".pdf")]
+    assert len(figures) >= 8
+    assert all(path.with_name(path.name + ".json").is_file() for path in figures)
+
+
+def test_load_and_play_needs_no_data_set(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("THAW_DATA", str(tmp_path / "nothing here"))
+    out = tmp_path / "play"
+    notebook = run("load_and_play", out, out=str(out), smoke=True)
+    assert not [output for output in outputs(notebook) if output.output_type == "error"]
+    kinds = ("ddpm_default", "custom_row_default_28_algorithm2", "custom_row_default_28_warm")
+    for kind in kinds:
+        for suffix in ("samples.png", "progression.png", "progression.gif"):
+            assert (out / f"{kind}_{suffix}").stat().st_size > 500
+    scores = json.loads((out / "scores.json").read_text())
+    assert {kind: scores[kind]["fid"]["n"] for kind in scores} == {"hot": 256, "cold": 256, "warm": 256}
+
+
+def test_unknown_parameters_and_notebooks_are_refused(tmp_path):
+    with pytest.raises(ThawError, match="no parameter 'smok'; did you mean smoke"):
+        headless.run_notebook(ROOT / "notebooks/01_ddpm.ipynb", tmp_path / "x.ipynb", {"smok": True})
+    with pytest.raises(ThawError, match=r"no notebook .*; there are: 01_ddpm"):
+        headless.run_notebook(ROOT / "notebooks/09_nothing.ipynb", tmp_path / "x.ipynb")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_mistake_in_the_parameters_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(ThawError, match="unknown setting 'epoch'.*did you mean epochs"):
+        headless.run_notebook(
+            ROOT / "notebooks/01_ddpm.ipynb", tmp_path / "x.ipynb", {"overrides": {"epoch": 3}, "smoke": True}
+        )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_sources_are_tidy(path):
+    """Outputs only in load_and_play; short cells; no classes; a parameters cell; text before every figure."""
+    notebook = nbformat.read(path, 4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in code) == 1
+    assert max(len(cell.source.splitlines()) for cell in code) <= 12
+    assert not any(re.search(r"^class |optimi[sz]er|\.backward\(", cell.source, re.M) for cell in code)
+    if path.stem != "load_and_play":
+        assert not any(cell.outputs or cell.execution_count for cell in code)

@@ -1,0 +1,253 @@
+"""Training: exact resume, checkpoints, the average, and failing loudly."""
+
+import json
+
+import pytest
+import torch
+import yaml
+
+from thaw.checkpoint import list_checkpoints, load_checkpoint, load_model, load_tensors
+from thaw.config import Config, make_config
+from thaw.degradations import Lines
+from thaw.errors import ThawError
+from thaw.terminal import fit_terminal
+from thaw.training import Epoch, average, learning_rate, train
+
+TINY = {
+    "data": "digits", "widths": (8, 16), "steps": 10, "sample_steps": 2, "limit": 64, "batch_size": 32, "epochs": 3,
+    "save_every": 1, "sample_every": 0, "terminal_components": 2, "lr": 5e-3,
+}  # fmt: skip
+
+
+def configure(**values) -> Config:
+    return make_config(TINY | values)
+
+
+def run(config: Config, path, judge=None, until: int | None = None) -> list[Epoch]:
+    """Train, walking away after epoch `until`."""
+    epochs = []
+    for epoch in train(config, path, judge=judge, progress=False):
+        epochs.append(epoch)
+        if epoch.epoch == until:
+            break
+    return epochs
+
+
+def assert_equal(a, b, where: str = "") -> None:
+    """Compare nested states bit for bit."""
+    assert type(a) is type(b), where
+    if isinstance(a, dict):
+        assert list(a) == list(b), where
+        for key in a:
+            assert_equal(a[key], b[key], f"{where}.{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), where
+        for index, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_equal(x, y, f"{where}[{index}]")
+    else:
+        assert torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b, where
+
+
+def states(run_path):
+    return load_checkpoint(list_checkpoints(run_path)[-1])[1]
+
+
+def losses(run_path) -> list[float]:
+    return [json.loads(line).get("loss") for line in (run_path / "metrics.jsonl").read_text().splitlines()]
+
+
+VARIANTS = {
+    "hot": {"prediction": "v"},
+    "dropout": {"dropout": 0.3},
+    "warm lines": {"study": "custom", "degradation": "row", "steps": None, "tau": (0.0, 1.0)},
+    "cnn": {"network": "cnn"},
+}
+
+
+@pytest.mark.parametrize(
+    ("variant", "interrupted"), [("hot", 1), ("dropout", 0), ("dropout", 2), ("warm lines", 1), ("cnn", 1)]
+)
+def test_an_interrupted_run_ends_as_an_uninterrupted_one_to_the_bit(tmp_path, variant, interrupted):
+    config = configure(**VARIANTS[variant])
+    run(config, tmp_path / "straight")
+    run(config, tmp_path / "resumed", until=interrupted)
+    torch.manual_seed(987)  # as in a new process, nothing is known of the first part
+    torch.rand(17)
+    second = run(config, tmp_path / "resumed")
+    assert [epoch.epoch for epoch in second] == list(range(interrupted + 1, 4))
+    assert_equal(states(tmp_path / "resumed"), states(tmp_path / "straight"))
+    assert losses(tmp_path / "resumed") == losses(tmp_path / "straight")
+
+
+def test_the_same_configuration_trains_the_same_weights_and_another_seed_others(tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        torch.manual_seed(len(name))
+        run(configure(epochs=1, seed=seed), tmp_path / name)
+    assert_equal(states(tmp_path / "a"), states(tmp_path / "b"))
+    assert losses(tmp_path / "a") != losses(tmp_path / "c")
+
+
+def test_a_finished_run_is_left_alone(tmp_path):
+    config = configure(epochs=1)
+    run(config, tmp_path / "run")
+    before = states(tmp_path / "run")
+    assert run(config, tmp_path / "run") == []
+    assert_equal(states(tmp_path / "run"), before)
+
+
+def test_a_finished_run_can_be_trained_longer(tmp_path):
+    run(configure(epochs=1), tmp_path / "run")
+    assert [epoch.epoch for epoch in run(configure(epochs=2), tmp_path / "run")] == [2]
+    assert len(losses(tmp_path / "run")) == 3
+
+
+def test_the_loss_goes_down(tmp_path):
+    for name in ("hot", "warm lines"):
+        epochs = run(configure(epochs=4, limit=192, **VARIANTS[name]), tmp_path / name)
+        assert epochs[-1].record["loss"] < 0.8 * epochs[1].record["loss"]
+
+
+@pytest.mark.parametrize(("every", "kept"), [(1, [0, 1, 2, 3, 4, 5]), (2, [0, 2, 4, 5]), (3, [0, 3, 5]), (9, [0, 5])])
+def test_only_the_checkpoints_to_keep_and_the_newest_remain(tmp_path, every, kept):
+    path = tmp_path / "run"
+    for epoch in train(configure(epochs=5, limit=32, save_every=every), path, progress=False):
+        assert epoch.path == list_checkpoints(path)[-1]
+    assert [checkpoint.name for checkpoint in list_checkpoints(path)] == [f"epoch_{n:04d}" for n in kept]
+    assert (path / ".latest").resolve() == path / "epoch_0005"
+    assert (tmp_path / ".latest").resolve() == path
+    assert not [p.name for p in path.iterdir() if p.name.startswith(".epoch") or p.name.endswith(".removed")]
+
+
+def test_a_checkpoint_holds_everything_by_its_name(tmp_path):
+    config = configure(epochs=1)
+    run(config, tmp_path / "run")
+    path = tmp_path / "run" / "epoch_0001"
+    stored, _, context = load_checkpoint(path)
+    assert stored == config and context["epoch"] == 1 and context["classes"] == 10
+    names = {"model.pt", "ema.pt", "optimiser.pt", "rng.pt", "cfg.yaml", "ctx.yaml", "perf.yaml"}
+    assert {p.name for p in path.iterdir()} == names
+    assert yaml.safe_load((path / "perf.yaml").read_text())["images_per_second"] > 0
+
+
+@pytest.mark.parametrize("where", ["run/epoch_0001", "run", "."], ids=["checkpoint", "run", "runs"])
+def test_the_averaged_model_loads_from_a_checkpoint_its_run_or_the_newest_run(tmp_path, where):
+    last = run(configure(epochs=1), tmp_path / "run")[-1].model
+    model = load_model(tmp_path / where)
+    assert model.epoch == 1
+    assert_equal(dict(model.network.state_dict()), dict(last.network.state_dict()))
+    y = model.labels(3)
+    assert torch.equal(model.sample(y), last.sample(y))
+
+
+def test_another_experiment_in_the_same_directory_is_refused(tmp_path):
+    run(configure(epochs=1), tmp_path / "run")
+    before = states(tmp_path / "run")
+    for changed in ({"lr": 1e-3}, {"seed": 1}, {"widths": (16, 16)}, VARIANTS["warm lines"]):
+        with pytest.raises(ThawError, match=f"other settings.*{next(iter(changed))}"):
+            run(configure(epochs=1, **changed), tmp_path / "run")
+    assert_equal(states(tmp_path / "run"), before)
+
+
+def test_what_a_crash_left_behind_is_ignored_and_cleaned(tmp_path):
+    config, path = configure(epochs=2), tmp_path / "run"
+    run(config, path, until=1)
+    for leftover in (".epoch_0002.4242", ".epoch_0000.removed"):
+        (path / leftover).mkdir()
+        (path / leftover / "model.pt").write_bytes(b"half")
+    assert [epoch.epoch for epoch in run(config, path)] == [2]
+    names = {"epoch_0000", "epoch_0001", "epoch_0002", ".latest", "metrics.jsonl", "terminal.pt"}
+    assert {p.name for p in path.iterdir()} == names
+
+
+def test_a_run_that_died_before_its_first_checkpoint_does_not_pass_on_its_terminal(tmp_path):
+    """Only terminal.pt was written; then another degradation is trained in the directory."""
+    rows, columns = ({"study": "custom", "degradation": axis, "steps": None} for axis in ("row", "col"))
+    run(configure(epochs=0, **rows), tmp_path / "rows")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "rows" / "terminal.pt").rename(tmp_path / "run" / "terminal.pt")
+    first = run(configure(epochs=0, **columns), tmp_path / "run")[0].model
+    run(configure(epochs=0, **columns), tmp_path / "fresh")
+    expected = load_tensors(tmp_path / "fresh" / "terminal.pt")
+    assert_equal(first.terminal.state(), expected)
+
+
+@pytest.mark.parametrize("name", ["model.pt", "cfg.yaml", "ctx.yaml"])
+@pytest.mark.parametrize("content", [None, b"", b"\x00\xff"], ids=["missing", "empty", "noise"])
+def test_a_damaged_checkpoint_is_refused_by_name(tmp_path, name, content):
+    run(configure(epochs=0, limit=32), tmp_path / "run")
+    path = tmp_path / "run" / "epoch_0000" / name
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ThawError, match=name):
+        load_model(tmp_path / "run")
+
+
+def test_without_decay_the_average_is_the_network(tmp_path):
+    run(configure(epochs=1, ema=0.0), tmp_path / "run")
+    stored = states(tmp_path / "run")
+    assert_equal(stored["ema"], stored["model"])
+
+
+def test_the_average_follows_its_formula():
+    """a <- d a + (1 - d) w, with d = min(decay, (1 + n) / (10 + n)) after n updates."""
+    network, decay = torch.nn.Linear(3, 2), 0.3
+    averaged, expected = average(network, decay), None
+    for n in range(8):
+        with torch.no_grad():
+            network.weight.add_(torch.randn(2, 3))
+        averaged.update_parameters(network)
+        keep = min(decay, (1 + n) / (10 + n)) if n else 0.0
+        expected = network.weight.detach() * (1 - keep) + (0 if expected is None else keep * expected)
+        torch.testing.assert_close(averaged.module.weight.detach(), expected)
+
+
+def test_a_diverging_run_stops_with_the_last_good_checkpoint(tmp_path):
+    with pytest.raises(ThawError, match=r"loss is (nan|inf).*lower lr=1e\+30"):
+        run(configure(lr=1e30, warmup=0.0), tmp_path / "run")
+    good = list_checkpoints(tmp_path / "run")[-1]
+    assert all(torch.isfinite(value).all() for value in load_tensors(good / "model.pt").values())
+
+
+def test_sampling_and_scoring_do_not_disturb_training(tmp_path, judge):
+    quiet = configure(epochs=2, evaluate_every=0)
+    busy = configure(epochs=2, evaluate_every=1, evaluate_n=256, sample_every=1, sample_steps=1)
+    run(quiet, tmp_path / "quiet")
+    epochs = run(busy, tmp_path / "busy", judge)
+    assert_equal(states(tmp_path / "busy"), states(tmp_path / "quiet"))
+    assert losses(tmp_path / "busy") == losses(tmp_path / "quiet")
+    assert all({"fid", "fid_floor", "entropy", "n"} <= set(epoch.record) for epoch in epochs)
+    samples = {p.name for p in (tmp_path / "busy" / "samples").iterdir()}
+    assert {f"epoch_000{n}.png" for n in range(3)} <= samples
+    assert not (tmp_path / "quiet" / "samples").exists()
+
+
+def test_precision_is_a_setting_of_the_run_and_not_of_the_process(tmp_path):
+    """A notebook may train one configuration in float32 and then another in bfloat16."""
+    for precision in ("no", "bf16", "no"):
+        config = configure(epochs=1, limit=32, mixed_precision=precision)
+        for epoch in train(config, tmp_path / f"{precision}", progress=False):
+            assert all(p.dtype == torch.float32 for p in epoch.model.network.parameters())
+
+
+@pytest.mark.parametrize("decay", ["cosine", "none"])
+def test_the_learning_rate_rises_then_falls_or_stays(decay):
+    config = configure(lr=1.0, warmup=0.1, lr_decay=decay)
+    rates = [learning_rate(config, step, 100) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1) and rates[9] == pytest.approx(1.0, abs=0.01)
+    assert all(a < b for a, b in zip(rates[:9], rates[1:10], strict=True))
+    if decay == "none":
+        assert rates[10:] == [1.0] * 90
+    else:
+        assert all(a > b for a, b in zip(rates[10:], rates[11:], strict=False)) and 0 < rates[-1] < 0.01
+
+
+def test_a_data_set_smaller_than_a_batch_trains(tmp_path):
+    assert run(configure(epochs=1, limit=20, batch_size=32), tmp_path / "run")[-1].record["loss"] > 0
+
+
+def test_the_terminal_of_a_run_is_that_of_its_training_images(tmp_path, digits):
+    config = configure(epochs=0, **VARIANTS["warm lines"])
+    model = run(config, tmp_path / "run")[0].model
+    expected = fit_terminal(Lines((1, 28, 28), "row"), digits.subset(64, 0), 2)
+    assert_equal(model.terminal.state(), expected.state())
