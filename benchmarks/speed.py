@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import torch
 
-from thaw import checkpoint, degradations
+from thaw import checkpoint, degradations, results
 from thaw.config import load_config
 from thaw.errors import ThawError
 from thaw.model import Model, build_network, build_process
@@ -65,7 +65,9 @@ def main() -> None:
     """Print the table."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--repeats", type=int, default=5)
-    repeats = options.parse_args().repeats
+    options.add_argument("--record", action="store_true", help="write the comparison's numbers to Plots/numbers.json")
+    arguments = options.parse_args()
+    repeats = arguments.repeats
     torch.set_num_threads(1)
 
     print(f"torch {torch.__version__}, one thread, medians of {repeats}\n")
@@ -93,10 +95,35 @@ def main() -> None:
     theirs *= baseline.process.steps / few
     print(f"64 digits, plain CNN, {baseline.process.steps} ancestral steps: {theirs:.0f} s (from {few} steps)")
     print(f"the U-Net draws {theirs / ours:.0f} times faster")
-    for name, entry in checkpoint.read_manifest().items():
-        if "fid" in entry and name in (model.info.get("file"), baseline.info.get("file")):
-            fid = entry["fid"]
-            print(f"  {name}: FID {fid['value']:.2f} (real images {fid['floor']:.2f}, n = {fid['n']})")
+    for one in (model, baseline):
+        if "fid" in one.info:
+            fid = one.info["fid"]
+            print(f"  {one.info['file']}: FID {fid['value']:.2f} (real images {fid['floor']:.2f}, n = {fid['n']})")
+    if arguments.record:
+        record(model, baseline, ours, theirs, few)
+
+
+def record(model: Model, baseline: Model, ours: float, theirs: float, few: int) -> None:
+    """Record what the comparison of the shipped U-Net with the shipped plain CNN found."""
+    if not ("fid" in model.info and "fid" in baseline.info):
+        raise ThawError("pretrained/ lacks the scored weights of default or cnn; nothing was recorded")
+    weights = [one.info["sha256"] for one in (model, baseline)]
+    fid, entropy = baseline.info["fid"], baseline.info["entropy"]
+    values = {
+        "ddpm.cnn.parameters": (count_parameters(baseline.network), ",d"),
+        "ddpm.cnn.epochs": (baseline.epoch, "d"),
+        "ddpm.cnn.train_minutes": (baseline.info["train_seconds"] / 60, ".0f"),
+        "ddpm.cnn.evaluations": (baseline.process.steps, ",d"),
+        "ddpm.cnn.timed_steps": (few, "d"),
+        "ddpm.cnn.seconds_64": (theirs, ".0f"),
+        "ddpm.cnn.final.n": (fid["n"], ",d"),
+        "ddpm.cnn.final.fid": (fid["value"], ".1f"),
+        "ddpm.cnn.final.fid_floor": (fid["floor"], ".2f"),
+        "ddpm.cnn.final.entropy": (entropy["value"], ".3f"),
+        "speed.default_seconds_64": (ours, ".1f"),
+        "speed.ratio_to_cnn": (theirs / ours, ".0f"),
+    }
+    results.record(values, {"benchmark": "benchmarks/speed.py", "weights": weights})
 
 
 if __name__ == "__main__":

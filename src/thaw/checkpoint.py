@@ -9,7 +9,6 @@ import os
 import pickle
 import re
 import shutil
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from thaw.config import Config, make_config
 from thaw.errors import ThawError
-from thaw.files import make_folder, replacing, sha256, write_json
+from thaw.files import locked, make_folder, replacing, sha256, write_json
 from thaw.model import Model, build_network, build_process
 from thaw.terminal import Terminal
 
@@ -43,7 +42,7 @@ def load_tensors(path: str | Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise ThawError(f"{path} holds more than tensors and plain values, or is no torch file; not loaded") from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # whatever damage or malice makes the reader stumble over
         raise ThawError(f"{path} is truncated or damaged ({type(error).__name__}); download or copy it again") from None
     if not isinstance(content, dict):
         raise ThawError(f"{path} is not a Thaw file: it holds a {type(content).__name__}, not named parts")
@@ -53,7 +52,14 @@ def load_tensors(path: str | Path) -> dict[str, Any]:
 def save_tensors(path: str | Path, content: dict[str, Any]) -> None:
     """Write tensors and plain values atomically."""
     with replacing(path) as temporary:
-        torch.save(content, temporary)
+        _write(content, temporary)
+
+
+def _write(content: dict[str, Any], path: Path) -> None:
+    try:
+        torch.save(content, path)
+    except RuntimeError as error:  # torch's word for a full disk
+        raise OSError(f"torch could not write all of it ({str(error).splitlines()[0]})") from error
 
 
 # ---------------------------------------------------------------------------------- released weights
@@ -113,8 +119,9 @@ def read_manifest(folder: str | Path = PRETRAINED) -> dict[str, dict[str, Any]]:
 
 def add_to_manifest(folder: str | Path, name: str, entry: dict[str, Any]) -> None:
     """Add or replace one entry of MANIFEST.json; entries are kept in order of their names."""
-    manifest = read_manifest(folder) | {name: entry}
-    write_json(Path(folder) / "MANIFEST.json", dict(sorted(manifest.items())))
+    path = Path(folder) / "MANIFEST.json"
+    with locked(path):
+        write_json(path, dict(sorted((read_manifest(folder) | {name: entry}).items())))
 
 
 def release_path(label: str, epoch: int | None = None, data: str = "mnist", folder: str | Path = PRETRAINED) -> Path:
@@ -170,8 +177,10 @@ def load_model(path: str | Path) -> Model:
         config = make_config(json.loads(content["config"]), str(path))
         shape, classes, epoch = tuple(content["shape"]), int(content["classes"]), int(content["epoch"])
         state, terminal = content["network"], Terminal.from_state(content["terminal"])
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ThawError(f"{path} lacks a part of a Thaw weights file ({error})") from None
+    except ThawError as error:
+        raise ThawError(f"{path}: {error}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise ThawError(f"{path} lacks a part of a Thaw weights file, or it is of the wrong kind ({error})") from None
     info = {"file": path.name, "sha256": digest} | {k: v for k, v in (listed or {}).items() if k != "config"}
     return assemble(config, shape, classes, state, terminal, epoch, info, str(path))
 
@@ -187,10 +196,12 @@ def assemble(
     where: str,
 ) -> Model:
     """Build a `Model` around a state dict; a `ThawError` if the weights do not fit the configuration."""
-    network = build_network(config, shape, classes)
     try:
+        network = build_network(config, shape, classes)
         network.load_state_dict({key: value.float() for key, value in state.items()})
-    except (RuntimeError, AttributeError) as error:
+    except ThawError:
+        raise
+    except (RuntimeError, AttributeError, TypeError, ValueError, IndexError) as error:
         detail = str(error).strip().splitlines()[-1].strip()
         raise ThawError(f"the weights in {where} do not fit its configuration: {detail}") from None
     return Model(config, build_process(config, shape), network.eval(), terminal, classes, epoch, info)
@@ -215,7 +226,7 @@ def save_checkpoint(
     with replacing(path) as temporary:
         temporary.mkdir()
         for name in STATES:
-            torch.save(states[name], temporary / f"{name}.pt")
+            _write(states[name], temporary / f"{name}.pt")
         for name, values in (("cfg", config.model_dump(mode="json")), ("ctx", context), ("perf", performance)):
             (temporary / f"{name}.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     link_latest(run / ".latest", path)
@@ -225,7 +236,8 @@ def save_checkpoint(
 
 def list_checkpoints(run: Path) -> list[Path]:
     """Return the complete checkpoints of a run, oldest first."""
-    return sorted(p for p in run.glob("epoch_[0-9]*") if p.is_dir() and re.fullmatch(r"epoch_\d+", p.name))
+    found = [p for p in run.glob("epoch_[0-9]*") if p.is_dir() and re.fullmatch(r"epoch_\d+", p.name)]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("epoch_")))
 
 
 def remove_checkpoint(path: Path) -> None:
@@ -244,9 +256,19 @@ def load_checkpoint(path: Path) -> tuple[Config, dict[str, dict[str, Any]], dict
     ]
     if missing:
         raise ThawError(f"{path} is not a complete checkpoint: {', '.join(missing)} is missing")
-    config = make_config(yaml.safe_load((path / "cfg.yaml").read_text()), str(path / "cfg.yaml"))
+    config = make_config(_read_yaml(path / "cfg.yaml"), str(path / "cfg.yaml"))
     states = {name: load_tensors(path / f"{name}.pt") for name in STATES}
-    return config, states, yaml.safe_load((path / "ctx.yaml").read_text())
+    return config, states, _read_yaml(path / "ctx.yaml")
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError):
+        values = None
+    if not isinstance(values, dict):
+        raise ThawError(f"{path} is damaged; remove its folder to go on from the checkpoint before it")
+    return values
 
 
 def _load_checkpoint_model(path: Path) -> Model:
@@ -255,7 +277,7 @@ def _load_checkpoint_model(path: Path) -> Model:
         path = (path / ".latest").resolve() if (path / ".latest").exists() else path
     config, states, context = load_checkpoint(path)
     terminal = Terminal.from_state(load_tensors(path.parent / "terminal.pt"))
-    performance = yaml.safe_load((path / "perf.yaml").read_text())
+    performance = _read_yaml(path / "perf.yaml")
     info = {"file": str(path), **performance}
     shape, classes = tuple(context["shape"]), context["classes"]
     return assemble(config, shape, classes, states["ema"], terminal, context["epoch"], info, str(path))
@@ -264,6 +286,9 @@ def _load_checkpoint_model(path: Path) -> Model:
 def prepare_run(run: Path) -> Path:
     """Create a run directory, writable, and clear what an interrupted write left behind."""
     make_folder(run)
-    for leftover in [*run.glob(".epoch_*"), *run.glob(".*.removed")]:
-        shutil.rmtree(leftover, ignore_errors=True)
+    for leftover in [*run.glob(".epoch_*"), *run.glob(".terminal.*"), *run.glob(".metrics.*"), *run.glob("..latest.*")]:
+        if leftover.is_dir() and not leftover.is_symlink():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
     return run

@@ -134,7 +134,7 @@ def _explain(error: ValidationError, where: str) -> ThawError:
 def make_config(values: dict[str, Any], where: str = "the configuration") -> Config:
     """Validate a mapping into a `Config`; a `ThawError` names the first bad key and its near matches."""
     try:
-        return Config(**values)
+        return Config.model_validate(values)
     except ValidationError as error:
         raise _explain(error, where) from None
 
@@ -162,6 +162,6 @@ def load_config(path: str | Path, **overrides: Any) -> Config:
         values = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ThawError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from None
-    if not isinstance(values, dict):
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise ThawError(f"{path} must hold settings as `key: value` lines")
     return override(make_config(values, str(path)), overrides)

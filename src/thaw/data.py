@@ -14,6 +14,7 @@ from thaw.pixels import to_pixels
 from thaw.seeding import generator
 
 DATA_SETS = ("mnist", "fashion", "emnist", "digits")
+FOLDERS = {"mnist": "MNIST", "fashion": "FashionMNIST", "emnist": "EMNIST"}  # torchvision's names
 EMNIST_TRAIN = 100_000  # images of the bymerge test file used for training; the rest is our test split
 
 
@@ -95,10 +96,11 @@ def load(name: str, split: str = "train", *, download: bool = True) -> ImageSet:
             return _torchvision(name, split, attempt)
         except (RuntimeError, OSError, ValueError) as error:
             problem = error
-    for folder in sorted(data_root().glob("*/raw")):  # what a failed download leaves behind
-        if not any(folder.iterdir()):
-            folder.rmdir()
-            folder.parent.rmdir()
+    raw = data_root() / FOLDERS[name] / "raw"
+    if raw.is_dir() and not any(raw.iterdir()):  # what a failed download leaves behind
+        raw.rmdir()
+        if not any(raw.parent.iterdir()):
+            raw.parent.rmdir()
     reason = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
     raise ThawError(
         f"no {name} in {data_root()} ({reason}); set THAW_DATA to the folder that holds it in torchvision's "

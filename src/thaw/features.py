@@ -239,6 +239,6 @@ def load_judge(data: str, folder: str | Path = PRETRAINED) -> Judge:
         references = {name: Statistics(**parts) for name, parts in content["references"].items()}
         network = network.to(memory_format=torch.channels_last).eval()
         return Judge(network, content["data"], shape, content["accuracy"], references, content["floors"], digest[:12])
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (KeyError, TypeError, RuntimeError, AttributeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ThawError(f"{path} lacks a part of a feature network file ({reason}); restore it with git") from None

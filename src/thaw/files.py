@@ -1,6 +1,7 @@
 """Writing files so that nothing is ever half-written: a temporary name first, then a rename."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -48,6 +49,17 @@ def replacing(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
         else:
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(path: str | Path) -> Iterator[None]:
+    """Hold the lock of a file that several processes read, change and write back (two notebooks, say)."""
+    folder = os.open(make_folder(Path(path).parent), os.O_RDONLY)  # locking the folder leaves no lock file behind
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -100,6 +100,8 @@ def evaluate(
     least = 2 * judge.num
     if len(images) < least:
         raise ThawError(f"a score needs at least {least} images, got {len(images)}")
+    if labels is not None and labels.shape != (len(images),):
+        raise ThawError(f"expected one label for each of the {len(images)} images, got {tuple(labels.shape)}")
     features = judge.features(images, progress=progress)
     with torch.no_grad():
         probabilities = judge.network.classify(features)

@@ -83,7 +83,8 @@ class Process(nn.Module):
             z: as drawn by `degradation.draw_z`.
         """
         check_images(x0, self.shape)
-        return self.degradation(x0, t, z) + self.noise_level(t, tau, x0) * noise
+        with torch.autocast(x0.device.type, enabled=False):  # mixed precision is for the network alone
+            return self.degradation(x0, t, z) + self.noise_level(t, tau, x0) * noise
 
     def noise_level(self, t: Tensor, tau: Tensor, like: Tensor) -> Tensor:
         """Return tau sigma_t, shaped to multiply images.  (B,) -> (B, 1, 1, 1)"""

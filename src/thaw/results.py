@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from thaw.errors import ThawError
-from thaw.files import write_json, write_text
+from thaw.files import locked, write_json, write_text
 
 PLOTS = Path("Plots")
+LATEX = {character: f"\\{character}" for character in "_%&#${}"}
+LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$"}
 
 
 def commit() -> str:
@@ -24,7 +26,10 @@ def commit() -> str:
 def read_numbers(folder: str | Path = PLOTS) -> dict[str, dict[str, Any]]:
     """Return numbers.json: key -> {value, text, origin}; empty if there is none."""
     path = Path(folder) / "numbers.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
+    try:
+        return json.loads(path.read_text()) if path.is_file() else {}
+    except json.JSONDecodeError:
+        raise ThawError(f"{path} is not valid JSON; restore it with `git checkout {path}`") from None
 
 
 def record(values: dict[str, tuple[Any, str]], origin: dict[str, Any], folder: str | Path = PLOTS) -> None:
@@ -35,12 +40,16 @@ def record(values: dict[str, tuple[Any, str]], origin: dict[str, Any], folder: s
         origin: where they come from (notebook, config, seed, weights' sha256); the commit is added.
         folder: usually `Plots/`.
     """
-    numbers = read_numbers(folder)
-    for key, (value, spec) in values.items():
+    for key in values:
         if not re.fullmatch(r"[a-z0-9_.]+", key):
             raise ThawError(f"number keys are lower-case words joined by dots, got {key!r}")
-        numbers[key] = {"value": value, "text": format(value, spec), "origin": origin | {"commit": commit()}}
-    write_json(Path(folder) / "numbers.json", dict(sorted(numbers.items())))
+    origin = origin | {"commit": commit()}
+    path = Path(folder) / "numbers.json"
+    with locked(path):
+        numbers = read_numbers(folder)
+        for key, (value, spec) in values.items():
+            numbers[key] = {"value": value, "text": format(value, spec), "origin": origin}
+        write_json(path, dict(sorted(numbers.items())))
 
 
 def write_tex(path: str | Path, folder: str | Path = PLOTS) -> int:
@@ -56,7 +65,7 @@ def write_tex(path: str | Path, folder: str | Path = PLOTS) -> int:
         r"  \PackageError{thaw}{unknown number '#1'}{Run the notebook that records it.}\fi}",
     ]
     for key, entry in numbers.items():
-        text = re.sub(r"([_%&#$])", r"\\\1", entry["text"])
+        text = "".join(LATEX.get(character, character) for character in entry["text"])
         lines.append(rf"\expandafter\def\csname thaw@{key}\endcsname{{{text}}}")
     write_text(path, "\n".join(lines) + "\n")
     return len(numbers)

@@ -67,7 +67,7 @@ class Terminal:
     def point(cls, mean: Tensor) -> "Terminal":
         """Return the terminal of a degradation that leaves nothing: rank 0, always the same coordinates (D,)."""
         empty = torch.zeros(0)
-        return cls(mean, torch.zeros(len(mean), 0), empty, empty.long(), empty[:, None], empty[:, None, None])
+        return cls(mean, torch.zeros(len(mean), 0), empty, empty.long(), torch.zeros(0, 0), torch.zeros(0, 0, 0))
 
     def state(self) -> dict[str, Tensor]:
         """Return plain tensors for a weights file; the triangular factors are packed."""
@@ -78,7 +78,8 @@ class Terminal:
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> "Terminal":
         """Rebuild a terminal from `state()`; a `ThawError` if a part is missing."""
-        missing = [field.name for field in fields(cls) if not isinstance(state.get(field.name), Tensor)]
+        parts = state if isinstance(state, dict) else {}
+        missing = [field.name for field in fields(cls) if not isinstance(parts.get(field.name), Tensor)]
         if missing:
             raise ThawError(f"the stored terminal lacks {', '.join(missing)}; download or train the weights again")
         rank = state["basis"].shape[1]
@@ -122,7 +123,9 @@ def fit_terminal(degradation: Degradation, images: ImageSet, components: int = 1
     inner = centred @ basis
     weights, labels, centres, factors = [], [], [], []
     for label in images.labels.unique().tolist():
-        points = inner[images.labels == label].numpy()
+        chosen = images.labels == label
+        points, share = inner[chosen].numpy(), float(chosen.double().mean())
+        points = points.repeat(2, axis=0) if len(points) == 1 else points  # a mixture is fitted to two or more
         mixture = GaussianMixture(
             min(components, max(1, len(points) // (2 * basis.shape[1]))),
             reg_covar=1e-6,
@@ -132,7 +135,7 @@ def fit_terminal(degradation: Degradation, images: ImageSet, components: int = 1
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # 50 iterations are enough; whether they converged to 1e-3 does not matter
             mixture.fit(points)
-        weights.append(torch.from_numpy(mixture.weights_) * len(points) / len(inner))
+        weights.append(torch.from_numpy(mixture.weights_) * share)
         labels.append(torch.full((mixture.n_components,), label))
         centres.append(torch.from_numpy(mixture.means_))
         factors.append(torch.linalg.cholesky(torch.from_numpy(mixture.covariances_)))

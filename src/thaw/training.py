@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
@@ -89,6 +90,8 @@ class Trainer:
     def __init__(self, config: Config, images: ImageSet, run: Path, judge: Judge | None = None) -> None:
         torch.set_num_threads(config.threads)
         self.config, self.images, self.run, self.judge = config, images, run, judge
+        if AcceleratorState._shared_state and AcceleratorState().mixed_precision != config.mixed_precision:
+            AcceleratorState._reset_state()  # a notebook may train in one precision after another
         self.accelerator = Accelerator(mixed_precision=config.mixed_precision)
         self.process: Process = build_process(config, images.shape)
         self.terminal = self._terminal()
@@ -111,7 +114,7 @@ class Trainer:
 
     def _terminal(self) -> Terminal:
         path = self.run / "terminal.pt"
-        if path.is_file():
+        if path.is_file() and checkpoint.list_checkpoints(self.run):  # else it may be another experiment's
             return Terminal.from_state(checkpoint.load_tensors(path))
         terminal = fit_terminal(
             self.process.degradation, self.images, self.config.terminal_components, self.config.seed
@@ -204,11 +207,15 @@ class Trainer:
         performance |= {"device": str(self.accelerator.device), "threads": torch.get_num_threads()}
         older = checkpoint.list_checkpoints(self.run)
         path = checkpoint.save_checkpoint(self.run, self.epoch, self.config, states, context, performance)
-        write_text(self.run / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in self.records))
-        for previous in older:
+        self.write_metrics()
+        for previous in older[-1:]:
             if int(previous.name.removeprefix("epoch_")) % self.config.save_every and previous != path:
                 checkpoint.remove_checkpoint(previous)
         return path
+
+    def write_metrics(self) -> None:
+        """Write metrics.jsonl, one line an epoch."""
+        write_text(self.run / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in self.records))
 
     def resume(self) -> bool:
         """Load the newest complete checkpoint of the run, if any; a `ThawError` if it is another experiment's."""
@@ -227,6 +234,7 @@ class Trainer:
         self.ema.n_averaged.copy_(states["rng"]["averaged"])
         torch.set_rng_state(states["rng"]["torch"])
         self.epoch, self.seconds, self.records = context["epoch"], context["seconds"], context["records"]
+        self.write_metrics()  # the process may have died between checkpoint and metrics
         return True
 
 

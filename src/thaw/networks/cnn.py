@@ -32,6 +32,8 @@ class CNN(nn.Module):
         super().__init__()
         if activation not in ACTIVATIONS:
             raise ThawError(f"unknown activation {activation!r}; choose one of {', '.join(ACTIVATIONS)}")
+        if not widths:
+            raise ThawError("the CNN needs at least one hidden layer; widths is empty")
         C, H, W = shape
         act = ACTIVATIONS[activation]
         self.layers = nn.ModuleList(

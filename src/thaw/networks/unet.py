@@ -63,7 +63,8 @@ class SelfAttention(nn.Module):
 
     def __init__(self, channels: int, head_dim: int = 32) -> None:
         super().__init__()
-        self.heads = max(1, channels // head_dim)
+        wanted = max(1, channels // head_dim)
+        self.heads = next(heads for heads in range(wanted, 0, -1) if channels % heads == 0)
         self.norm = nn.GroupNorm(math.gcd(8, channels), channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.out = nn.Conv2d(channels, channels, 1)
