@@ -11,6 +11,8 @@ from PIL import Image
 from thaw import checkpoint
 from thaw.__main__ import main
 from thaw.config import load_config
+from thaw.model import build_network
+from thaw.networks import count_parameters
 
 ROOT = Path(__file__).parents[1]
 
@@ -115,6 +117,9 @@ def test_readme_commands_and_paths_exist(file):
     assert set(re.findall(r"\bmake ([a-z]+)\b", text)) - {"lab"} <= targets
     for path in re.findall(r"\]\(([\w./]+)\)", text) + re.findall(r"CONFIG=(\S+\.yaml)", text):
         assert (ROOT / path).exists(), path
+    for config, size in (("default", 289_516), ("cnn", 291_217)):
+        config = load_config(f"configs/ddpm/{config}.yaml")
+        assert count_parameters(build_network(config, (1, 28, 28), 10)) == size and f"{size:,}" in text
     assert all(load_config(path) for path in re.findall(r"configs/\w+/\w+\.yaml", text))
 
 

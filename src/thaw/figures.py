@@ -102,6 +102,7 @@ def curves(series: dict[str, tuple[Sequence[float], Sequence[float]]], x_label: 
         The matplotlib figure.
     """
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     with plt.style.context(STYLE):
         figure, axes = plt.subplots()
@@ -112,6 +113,10 @@ def curves(series: dict[str, tuple[Sequence[float], Sequence[float]]], x_label: 
             axes.axhline(value, linestyle="--", color="0.4", label=label)
         if options.get("log"):
             axes.set_yscale("log")
+            low, high = axes.get_ylim()
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 8 * low else range(1, 10)))
+            axes.yaxis.set_major_formatter("{x:g}")  # 0.5 and 2, not powers of ten
+            axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set(xlabel=x_label, ylabel=y_label)
         axes.legend()
         plt.close(figure)

@@ -100,9 +100,7 @@ def panel(out: str | Path = "contents/load_and_play"):
     )
     epoch = widgets.SelectionSlider(options=models[name.value], value=models[name.value][-1], description="epochs",
                                     style=wide)  # fmt: skip
-    digit = widgets.Dropdown(
-        options=[("all", None), *((str(k), k) for k in range(10))], description="digit", style=wide
-    )
+    digit = widgets.Dropdown(options=["all"], description="digit", style=wide)
     tau = widgets.FloatSlider(value=1.0, min=0, max=1, step=0.05, description="temperature", style=wide)
     steps = widgets.IntSlider(value=28, min=1, max=28, description="steps", style=wide)
     guidance = widgets.FloatSlider(value=1.0, min=0, max=4, step=0.25, description="guidance", style=wide)
@@ -127,7 +125,7 @@ def panel(out: str | Path = "contents/load_and_play"):
             said.value = str(error)
             return
         process = model.process
-        digit.options = [("all", None), *((str(k), k) for k in range(model.classes))]
+        digit.options = ["all", *map(str, range(model.classes))]
         tau.disabled = process.tau[0] == process.tau[1]
         tau.value, guidance.value = model.config.sample_tau, model.config.guidance
         steps.max = min(100, process.steps)
@@ -142,7 +140,9 @@ def panel(out: str | Path = "contents/load_and_play"):
                 settings = {"tau": tau.value, "steps": steps.value, "guidance": guidance.value, "seed": seed.value}
                 if tau.value == 0:
                     settings["sampler"] = "algorithm2"
-                display(draw(current(), out, n=40, digit=digit.value, **settings))
+                display(
+                    draw(current(), out, n=40, digit=None if digit.value == "all" else int(digit.value), **settings)
+                )
             said.value = "At temperature 0 this is Algorithm 2 of cold diffusion." if tau.value == 0 else ""
         except ThawError as error:
             said.value = str(error)
@@ -153,4 +153,5 @@ def panel(out: str | Path = "contents/load_and_play"):
     button.on_click(run)
     fit()
     controls = widgets.VBox([name, epoch, digit, tau, steps, guidance, seed, button, said])
+    controls.layout = widgets.Layout(flex="0 0 320px")
     return widgets.HBox([controls, picture])

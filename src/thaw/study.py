@@ -94,27 +94,25 @@ class Study:
         models = [checkpoint.load_model(paths[i]) for i in chosen]
         return [replace(model, config=with_sampling_of(model.config, self.config)) for model in models]
 
-    def score_epochs(self, n: int) -> list[dict[str, Any]]:
-        """Score the kept checkpoints after the untrained one, all under this study's sampling settings.
+    def score(self, model: Model, n: int, *, reference: str = "test", **settings: Any) -> dict[str, Score]:
+        """Score a model of this run, as `thaw.metrics.score_model` does; `settings` as for `Model.sample`.
 
-        What was scored before is read from `scores.json` in the run directory.
-
-        Returns:
-            For each: `{"epoch": ..., "fid": {"value": ..., "floor": ...}, "entropy": ..., ...}`.
+        What was scored before under the same settings is read from `scores.json` in the run directory.
         """
-        path, scored = self.run / "scores.json", {}
-        if path.is_file():
-            scored = json.loads(path.read_text())
-        settings = ", ".join(f"{key} {getattr(self.config, key)}" for key in SAMPLING)
-        lines = []
-        for model in self.epochs(count=1000)[1:]:
-            key = f"epoch {model.epoch}, n {n}, judge {self.judge.digest}, {settings}"
-            if key not in scored:
-                scores = score_model(model, self.judge, n, seed=self.config.seed)
-                scored[key] = {name: score.record() for name, score in scores.items()}
-                write_json(path, scored)
-            lines.append({"epoch": model.epoch} | scored[key])
-        return lines
+        path = self.run / "scores.json"
+        chosen = {key: getattr(model.config, key) for key in SAMPLING} | settings
+        said = ", ".join(f"{key} {value}" for key, value in sorted(chosen.items()))
+        key = f"epoch {model.epoch}: n {n}, against {reference}, judge {self.judge.digest}, {said}"
+        known = json.loads(path.read_text()) if path.is_file() else {}
+        if key not in known:
+            scores = score_model(model, self.judge, n, reference=reference, seed=self.config.seed, **settings)
+            known[key] = {name: score.record() for name, score in scores.items()}
+            write_json(path, known)
+        return {name: Score(**record) for name, record in known[key].items()}
+
+    def score_epochs(self, n: int) -> dict[int, dict[str, Score]]:
+        """Score the kept checkpoints after the untrained one, under this study's sampling settings."""
+        return {model.epoch: self.score(model, n) for model in self.epochs(count=1000)[1:]}
 
     def record_training(self, model: Model, seconds_64: float) -> None:
         """Record size, settings, training cost and sampling cost."""
