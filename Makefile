@@ -30,7 +30,7 @@ play: $(VENV)/.installed ## sample from the shipped weights: executed notebook, 
 	@$(BIN)/python -m thaw play
 
 lab: $(VENV)/.installed ## open JupyterLab on the notebooks
-	@$(BIN)/python -m jupyterlab --notebook-dir=. notebooks/load_and_play.ipynb
+	@$(BIN)/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) --notebook-dir=. notebooks/load_and_play.ipynb
 
 train: $(VENV)/.installed ## retrain, e.g. make train CONFIG=configs/ddpm/default.yaml EPOCHS=20
 	@$(BIN)/python -m thaw train --config "$(CONFIG)" $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(RUN),--run "$(RUN)")

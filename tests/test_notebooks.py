@@ -38,7 +38,8 @@ def test_training_notebooks_train_draw_and_score(name, tmp_path, monkeypatch):
     assert any(key.endswith("final.fid") for key in numbers)
     assert all(entry["origin"]["notebook"] == name for entry in numbers.values())
     figures = [path for path in (tmp_path / "run/Plots").iterdir() if path.suffix in (".png", ".pdf")]
-    assert len(figures) >= 8
+    shown = [output for output in outputs(notebook) if "image/png" in output.get("data", {})]
+    assert len(shown) == len(figures) >= 8  # every figure that is saved is seen in the notebook too
     assert all(path.with_name(path.name + ".json").is_file() for path in figures)
 
 
