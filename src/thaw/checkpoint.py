@@ -237,7 +237,12 @@ def save_checkpoint(
 def list_checkpoints(run: Path) -> list[Path]:
     """Return the complete checkpoints of a run, oldest first."""
     found = [p for p in run.glob("epoch_[0-9]*") if p.is_dir() and re.fullmatch(r"epoch_\d+", p.name)]
-    return sorted(found, key=lambda path: int(path.name.removeprefix("epoch_")))
+    return sorted(found, key=epoch_of)
+
+
+def epoch_of(path: Path) -> int:
+    """Return the epoch that a checkpoint directory `epoch_NNNN` stands at."""
+    return int(path.name.removeprefix("epoch_"))
 
 
 def remove_checkpoint(path: Path) -> None:

@@ -32,7 +32,7 @@ def export_run(
         ThawError: if the run has no checkpoint, or not those asked for.
     """
     run = Path(run)
-    found = {int(path.name.removeprefix("epoch_")): path for path in checkpoint.list_checkpoints(run)}
+    found = {checkpoint.epoch_of(path): path for path in checkpoint.list_checkpoints(run)}
     wanted = sorted(found) if epochs is None else epochs
     if not found or any(epoch not in found for epoch in wanted):
         raise ThawError(f"{run} holds the epochs {', '.join(map(str, found)) or 'none'}; asked for {epochs or 'all'}")

@@ -13,7 +13,7 @@ from thaw import checkpoint, data, figures, results
 from thaw.config import SAMPLING, Config, load_config, override, with_sampling_of
 from thaw.errors import ThawError
 from thaw.features import Judge, load_judge
-from thaw.files import enter_project, write_json
+from thaw.files import enter_project, sha256, write_json
 from thaw.metrics import Score, score_model
 from thaw.model import Model
 from thaw.networks import count_multiply_adds, count_parameters
@@ -97,12 +97,13 @@ class Study:
     def score(self, model: Model, n: int, *, reference: str = "test", **settings: Any) -> dict[str, Score]:
         """Score a model of this run, as `thaw.metrics.score_model` does; `settings` as for `Model.sample`.
 
-        What was scored before under the same settings is read from `scores.json` in the run directory.
+        What was scored before with the same weights and settings is read from `scores.json` in the run directory.
         """
         path = self.run / "scores.json"
         chosen = {key: getattr(model.config, key) for key in SAMPLING} | settings
         said = ", ".join(f"{key} {value}" for key, value in sorted(chosen.items()))
-        key = f"epoch {model.epoch}: n {n}, against {reference}, judge {self.judge.digest}, {said}"
+        weights = sha256(Path(model.info["file"]) / "ema.pt")[:12]  # a run trained again must not show its old scores
+        key = f"epoch {model.epoch}, weights {weights}: n {n}, against {reference}, judge {self.judge.digest}, {said}"
         known = json.loads(path.read_text()) if path.is_file() else {}
         if key not in known:
             scores = score_model(model, self.judge, n, reference=reference, seed=self.config.seed, **settings)

@@ -209,7 +209,7 @@ class Trainer:
         path = checkpoint.save_checkpoint(self.run, self.epoch, self.config, states, context, performance)
         self.write_metrics()
         for previous in older[-1:]:
-            if int(previous.name.removeprefix("epoch_")) % self.config.save_every and previous != path:
+            if checkpoint.epoch_of(previous) % self.config.save_every and previous != path:
                 checkpoint.remove_checkpoint(previous)
         return path
 
