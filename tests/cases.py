@@ -9,6 +9,7 @@ from thaw import degradations
 from thaw.degradations import Degradation
 from thaw.process import Process
 from thaw.schedules import SCHEDULES, noise_schedule
+from thaw.seeding import generator
 
 SHAPE = (1, 28, 28)
 SHAPES = [(1, 28, 28), (3, 32, 32), (1, 8, 10)]
@@ -19,8 +20,21 @@ LINES = [
     (axis, {"group": group, "order": order})
     for axis, group, order in itertools.product(("row", "col"), (1, 4), ("centre-out", "edges-in", "random"))
 ]
+FAMILIES = [
+    ("eraser", {"radius": 2}),
+    ("eraser", {"softness": 0.5, "noise": 0.0}),
+    ("zoom_nearest", {"last": 7}),
+    ("zoom_bilinear", {"last": 2}),
+    ("blur", {"largest": 5.0}),
+    ("blur", {"keep": 1}),
+    ("pixelate", {"cells": 3}),
+    ("fade", {"softness": 1.0}),
+    ("snow", {"flake": 3.0, "ramp": 0.5, "shade": 2.0}),
+    ("morph", {"data": "digits"}),
+]  # the other families, with options that are not their own
 REGISTERED = [(name, {}) for name in degradations.names()]  # with their own options, those added later included
-ALL = SCALES + LINES + REGISTERED
+ALL = SCALES + LINES + FAMILIES + REGISTERED
+COLD = [case for case in ALL if case[0] != "scale"]  # those that leave exactly their coordinates at T
 
 
 def name_of(case: object) -> str | None:
@@ -32,6 +46,17 @@ def make(case: tuple[str, dict], shape: tuple[int, int, int] = SHAPE, steps: int
     """Build a degradation of the lists above; the hot one with 20 steps unless told otherwise."""
     name, options = case
     return degradations.build(name, shape, 20 if steps is None and name == "scale" else steps, **options)
+
+
+def draw(degradation: Degradation, n: int, seed: int = 0) -> Tensor | None:
+    """Return the z of `n` trajectories."""
+    return degradation.draw_z(n, generator(seed, "z"))
+
+
+def same_bits(one: Tensor, other: Tensor) -> bool:
+    """Tell whether two tensors are the same to the last bit, the sign of zero included."""
+    kind = torch.int64 if one.dtype == torch.float64 else torch.int32
+    return one.dtype == other.dtype and torch.equal(one.contiguous().view(kind), other.contiguous().view(kind))
 
 
 def pictures(n: int, shape: tuple[int, int, int] = SHAPE, seed: int = 0) -> Tensor:

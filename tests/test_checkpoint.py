@@ -14,6 +14,7 @@ from thaw.checkpoint import load_model, load_tensors, read_manifest, release_pat
 from thaw.errors import ThawError
 from thaw.files import sha256
 from thaw.model import Model
+from thaw.pixels import to_uint8
 
 KINDS = {
     "scale": {},
@@ -53,6 +54,18 @@ def test_released_weights_come_back_to_half_precision(model, tmp_path):
         torch.testing.assert_close(getattr(again.terminal, part), value)
     y = model.labels(4)
     torch.testing.assert_close(again.sample(y, eta=0.0), model.sample(y, eta=0.0), rtol=0, atol=0.02)
+
+
+def test_a_release_carries_the_pictures_that_its_degradation_draws_from(tiny, tmp_path, monkeypatch):
+    model = tiny(study="custom", degradation="morph", options={"data": "digits"}, tau=(0.0, 1.0))
+    again = load_model(save_release(tmp_path, model, model.network.state_dict()))
+    stored = model.process.degradation.state()["pictures"]
+    assert torch.equal(again.process.degradation.state()["pictures"], stored) and len(stored) == 256
+    monkeypatch.setattr("thaw.data.load", None)  # sampling reads no data set any more
+    z = again.process.degradation.draw_z(5, torch.Generator().manual_seed(0))
+    matches = (to_uint8(z)[:, None] == stored).flatten(2).all(dim=2)  # (5, 256)
+    assert matches.any(dim=1).all()
+    assert again.sample(again.labels(4)).shape == (4, 1, 28, 28)
 
 
 def test_releasing_what_was_loaded_changes_nothing(model, tmp_path):

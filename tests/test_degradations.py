@@ -2,7 +2,22 @@
 
 import pytest
 import torch
-from cases import ALL, LINES, QUANTUM, SCALES, SHAPE, SHAPES, full, make, name_of, pictures
+from cases import (
+    ALL,
+    COLD,
+    LINES,
+    QUANTUM,
+    REGISTERED,
+    SCALES,
+    SHAPE,
+    SHAPES,
+    draw,
+    full,
+    make,
+    name_of,
+    pictures,
+    same_bits,
+)
 
 from thaw import degradations
 from thaw.degradations import Degradation, register
@@ -12,13 +27,11 @@ from thaw.schedules import noise_schedule
 from thaw.seeding import generator
 
 every = pytest.mark.parametrize("case", ALL, ids=name_of)
+cold = pytest.mark.parametrize("case", COLD, ids=name_of)
+registered = pytest.mark.parametrize("case", REGISTERED, ids=name_of)
 lines = pytest.mark.parametrize("case", LINES, ids=name_of)
 scales = pytest.mark.parametrize("case", SCALES, ids=name_of)
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=str)
-
-
-def draw(degradation: Degradation, n: int) -> torch.Tensor | None:
-    return degradation.draw_z(n, generator(0, "z"))
 
 
 @shapes
@@ -76,14 +89,95 @@ def test_gradients_flow_and_are_finite(case):
     assert torch.isfinite(x.grad).all() and x.grad.any()
 
 
+@shapes
 @every
-def test_the_terminal_coordinates_of_a_picture_can_be_drawn_again(case):
+def test_the_terminal_coordinates_of_a_picture_can_be_drawn_again(case, shape):
     """coordinates -> image -> coordinates changes nothing."""
-    degradation, x = make(case), pictures(4)
-    x_T = degradation(x, full(4, degradation.steps), draw(degradation, 4))
-    once = degradation.coordinates(x_T)
+    degradation, x = make(case, shape), pictures(4, shape)
+    z = draw(degradation, 4)
+    once = degradation.coordinates(degradation(x, full(4, degradation.steps), z))
     assert once.shape[0] == 4 and once.ndim == 2
-    assert torch.equal(degradation.coordinates(degradation.from_coordinates(once)), once)
+    assert torch.equal(degradation.coordinates(degradation.from_coordinates(once, z)), once)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["single", "double"])
+@shapes
+@cold
+def test_nothing_is_left_at_the_end_but_coordinates_and_z(case, shape, dtype):
+    """x_T is a function of the coordinates and z, to the bit: no rounding holds any more of x0."""
+    degradation = make(case, shape)
+    for extreme in (1.0, 1000.0):
+        x = (extreme * torch.randn(5, *shape, dtype=dtype)).clamp(-1, 1)
+        x[0], x[1] = 1.0, -1.0
+        x_T = degradation(x, full(5, degradation.steps), z := draw(degradation, 5))
+        assert same_bits(degradation.from_coordinates(degradation.coordinates(x_T), z), x_T)
+
+
+@cold
+def test_the_end_depends_on_the_image_through_the_coordinates_alone(case):
+    """The Jacobian of x_T is the product of theirs; its rank is at most their number."""
+    shape = (1, 8, 10)
+    degradation = make(case, shape)
+    x, z, end = 0.9 * pictures(1, shape).double(), draw(degradation, 1), full(1, degradation.steps)
+
+    def jacobian(function, point):
+        return torch.autograd.functional.jacobian(function, point).reshape(-1, point.numel())
+
+    x_T, whole = degradation(x, end, z), jacobian(lambda x: degradation(x, end, z), x)
+    numbers = degradation.coordinates(x_T)
+    assert torch.linalg.matrix_rank(whole, rtol=1e-9) <= numbers.shape[1]
+    if not numbers.numel():
+        assert not whole.any()
+        return
+    shown = jacobian(lambda c: degradation.from_coordinates(c, z), numbers)
+    told = jacobian(lambda x: degradation.coordinates(degradation(x, end, z)), x)
+    torch.testing.assert_close(shown @ told, whole, rtol=0, atol=1e-6)
+
+
+@every
+def test_z_is_drawn_from_its_generator_alone(case):
+    degradation = make(case)
+    z, again, other = draw(degradation, 3), draw(degradation, 3), draw(degradation, 3, seed=1)
+    if z is None:
+        assert again is None and other is None
+        return
+    assert z.dtype == torch.float32 and z.shape[0] == 3 and z.shape[2:] == SHAPE[1:]
+    assert torch.equal(z, again) and not torch.equal(z, other) and not torch.equal(z[0], z[1])
+    x, t = pictures(3), full(3, degradation.steps)
+    assert not torch.equal(degradation(x, t, z), degradation(x, t, other))
+
+
+@registered
+def test_forward_compiles_into_one_graph(case):
+    """No Python that depends on the data; the compiled function gives the same bits."""
+    degradation = make(case)
+    t = torch.arange(degradation.steps + 1)
+    x, z = pictures(len(t)), draw(degradation, len(t))
+    torch._dynamo.reset()
+    compiled = torch.compile(degradation, backend="eager", fullgraph=True)
+    assert same_bits(compiled(x, t, z), degradation(x, t, z))
+
+
+@registered
+def test_everything_that_forward_uses_moves_with_the_degradation(case):
+    """On the meta device nothing is computed, but tensors left behind on the CPU are found out."""
+    degradation = make(case)
+    x, z, t = pictures(2).to("meta"), draw(degradation, 2), full(2, degradation.steps).to("meta")
+    z = None if z is None else z.to("meta")
+    degradation.to("meta")
+    numbers = degradation.coordinates(degradation(x, t, z))
+    x_T = degradation.from_coordinates(numbers, z)
+    assert x_T.device.type == numbers.device.type == "meta" and x_T.shape == x.shape
+
+
+@every
+def test_most_degradations_need_no_state_and_all_take_theirs_back(case):
+    degradation, again = make(case), make(case)
+    state = degradation.state()
+    again.load_state(state)
+    assert (state == {}) == (case[0] != "morph")
+    for key, stored in again.state().items():
+        assert torch.equal(stored, state[key])
 
 
 @shapes
@@ -209,9 +303,9 @@ def test_a_bad_axis_is_refused_by_name():
         degradations.Lines(SHAPE, "diagonal")
 
 
-def test_buffers_move_with_the_degradation_and_stay_out_of_the_weights():
-    for case in LINES[:1] + SCALES[:1]:
-        assert make(case).state_dict() == {} and list(make(case).buffers())
+@registered
+def test_tables_stay_out_of_the_weights(case):
+    assert make(case).state_dict() == {}
 
 
 def test_a_registered_degradation_is_known_by_name_until_the_test_ends():

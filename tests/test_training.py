@@ -6,6 +6,7 @@ import pytest
 import torch
 import yaml
 
+from thaw import training
 from thaw.checkpoint import list_checkpoints, load_checkpoint, load_model, load_tensors
 from thaw.config import Config, make_config
 from thaw.degradations import Lines
@@ -251,3 +252,30 @@ def test_the_terminal_of_a_run_is_that_of_its_training_images(tmp_path, digits):
     model = run(config, tmp_path / "run")[0].model
     expected = fit_terminal(Lines((1, 28, 28), "row"), digits.subset(64, 0), 2)
     assert_equal(model.terminal.state(), expected.state())
+
+
+class Clock:
+    """A clock that is a second later at every look."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+def test_a_time_limit_ends_the_run_with_the_learning_rate_decayed(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "time", Clock())
+    config = configure(epochs=1000, minutes=0.5, limit=256, batch_size=32)
+    epochs = run(config, tmp_path / "run")
+    last = epochs[-1].record
+    assert 30 <= last["seconds"] < 34 and last["images"] < 30 * 32
+    assert last["lr"] < 0.02 * config.lr < 0.5 * config.lr < epochs[1].record["lr"]
+    assert run(config, tmp_path / "run") == []  # the time is used up
+    longer = run(configure(epochs=1000, minutes=1.0, limit=256, batch_size=32), tmp_path / "run")
+    assert longer[0].epoch == epochs[-1].epoch + 1 and longer[-1].record["seconds"] >= 60
+
+
+def test_epochs_still_end_a_run_that_has_time_left(tmp_path):
+    assert run(configure(epochs=2, minutes=60.0), tmp_path / "run")[-1].epoch == 2

@@ -44,6 +44,19 @@ def train(args: argparse.Namespace) -> None:
     print(f"to ship it         python -m thaw export {run}")
 
 
+def speedrun(args: argparse.Namespace) -> None:
+    """Train a hot and a warm model from nothing, side by side, in minutes; draw and score their digits."""
+    from thaw.speedrun import speedrun as run_both
+    from thaw.speedrun import table
+
+    out = Path(args.out)
+    settings = {"minutes": args.minutes, "seed": args.seed, "data": args.data, **_settings(args.set)}
+    records = run_both(out, n=args.n, smoke=args.smoke, **settings)
+    print(f"\n{table(records)}\n")
+    for path in sorted(out.glob("*.png")):
+        print(path)
+
+
 def notebook(args: argparse.Namespace) -> None:
     """Run any notebook headlessly."""
     from thaw.headless import run_notebook
@@ -159,6 +172,14 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--epochs", type=int, help="passes over the training set")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="replace any setting")
     p.add_argument("--run", help="run directory (contents/runs/<name> by default)")
+    p.add_argument("--smoke", action="store_true", help="tiny settings, to see that everything works")
+    p = verb(speedrun)
+    p.add_argument("--minutes", type=float, help="training time of each model (10 by default)")
+    p.add_argument("--seed", type=int)
+    p.add_argument("--data", help="data set (mnist by default)")
+    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="replace any setting of both")
+    p.add_argument("-n", type=int, default=2000, help="samples a score (0: none)")
+    p.add_argument("--out", default="contents/speedrun")
     p.add_argument("--smoke", action="store_true", help="tiny settings, to see that everything works")
     p = verb(notebook)
     p.add_argument("notebook", help="name, e.g. 01_ddpm")

@@ -92,6 +92,7 @@ def save_release(
         "epoch": model.epoch,
         "network": half,
         "terminal": model.terminal.state(),
+        "degradation": model.process.degradation.state(),
     }
     save_tensors(path, content)
     entry = {
@@ -182,7 +183,9 @@ def load_model(path: str | Path) -> Model:
     except (KeyError, TypeError, ValueError) as error:
         raise ThawError(f"{path} lacks a part of a Thaw weights file, or it is of the wrong kind ({error})") from None
     info = {"file": path.name, "sha256": digest} | {k: v for k, v in (listed or {}).items() if k != "config"}
-    return assemble(config, shape, classes, state, terminal, epoch, info, str(path))
+    model = assemble(config, shape, classes, state, terminal, epoch, info, str(path))
+    model.process.degradation.load_state(content.get("degradation") or {})
+    return model
 
 
 def assemble(

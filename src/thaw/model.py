@@ -108,10 +108,10 @@ class Model:
         """Draw x_T (B, C, H, W) for labels y at temperature tau, and the z that goes with it."""
         degradation = self.process.degradation
         z = degradation.draw_z(len(y), draws)
-        clean = degradation.from_coordinates(self.terminal.sample(y, draws).to(self.device))
+        z = None if z is None else z.to(self.device)
+        clean = degradation.from_coordinates(self.terminal.sample(y, draws).to(self.device), z)
         noise = torch.randn(clean.shape, generator=draws).to(self.device)
-        x_T = clean + tau * float(self.process.sigma[-1]) * noise
-        return x_T, None if z is None else z.to(self.device)
+        return clean + tau * float(self.process.sigma[-1]) * noise, z
 
     def trajectory(
         self,

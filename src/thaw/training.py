@@ -25,6 +25,7 @@ from thaw.figures import save_grid
 from thaw.files import write_text
 from thaw.metrics import score_model
 from thaw.model import Model, build_network, build_process
+from thaw.optimisers import build_optimiser
 from thaw.pixels import to_uint8
 from thaw.process import Draws, Process
 from thaw.seeding import derive, generator
@@ -58,7 +59,7 @@ class Epoch:
         return line
 
 
-def learning_rate(config: Config, step: int, total: int) -> float:
+def learning_rate(config: Config, step: float, total: int) -> float:
     """Return the learning rate at a step: linear warm-up, then a half cosine to zero (or constant)."""
     warmup = max(1, round(config.warmup * total))
     rise = min(1.0, (step + 1) / warmup)
@@ -98,19 +99,35 @@ class Trainer:
         self.process.to(self.accelerator.device)
         torch.manual_seed(derive(config.seed, "weights"))
         network = build_network(config, images.shape, images.classes)
-        optimiser = torch.optim.AdamW(
-            network.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
-        )  # fmt: skip
+        device = self.accelerator.device
+        optimiser = build_optimiser(network, config.optimiser, config.lr, config.weight_decay, device)
         self.network, self.optimiser = self.accelerator.prepare(network, optimiser)
         self.bare = self.accelerator.unwrap_model(self.network)
         self.ema = average(self.bare, config.ema)
         self.batches = max(1, len(images) // config.batch_size)
-        self.epoch, self.seconds, self.records = 0, 0.0, []
+        self.epoch, self.seconds, self.seen, self.records = 0, 0.0, 0, []
 
     @property
     def total(self) -> int:
         """Optimiser steps in the whole run."""
         return self.batches * self.config.epochs
+
+    @property
+    def done(self) -> bool:
+        """Whether all epochs, or the time, are used up."""
+        return self.epoch >= self.config.epochs or self.share_of_time() >= 1.0
+
+    def share_of_time(self, running: float = 0.0) -> float:
+        """Return how much of `minutes` is used, `running` seconds of this epoch included; 0 without a limit.
+
+        Several processes must agree on it, or one would wait for the others' gradients for ever.
+        """
+        if self.config.minutes is None:
+            return 0.0
+        share = (self.seconds + running) / (60 * self.config.minutes)
+        if self.accelerator.num_processes == 1:
+            return share
+        return float(self.accelerator.reduce(torch.tensor(share, device=self.accelerator.device), "mean"))
 
     def _terminal(self) -> Terminal:
         path = self.run / "terminal.pt"
@@ -128,8 +145,11 @@ class Trainer:
         info = {"seconds": self.seconds, "device": str(self.accelerator.device)}
         return Model(self.config, self.process, network, self.terminal, self.images.classes, self.epoch, info)
 
-    def step(self, chosen: Tensor, draws: Draws, dropped: Tensor, number: int) -> Tensor:
-        """Take one optimiser step on a global batch; each process takes its share.  Returns the loss."""
+    def step(self, chosen: Tensor, draws: Draws, dropped: Tensor, number: float) -> Tensor:
+        """Take one optimiser step on a global batch; each process takes its share.  Returns the loss.
+
+        `number` is how many of `total` steps lie behind, as far as the learning rate is concerned.
+        """
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         device = self.accelerator.device
         mine = slice(rank, None, world)
@@ -148,34 +168,42 @@ class Trainer:
         return loss.detach()
 
     def run_epoch(self, bar: tqdm) -> dict[str, Any]:
-        """Train for one epoch; every random number derives from (seed, purpose, epoch)."""
+        """Train for one epoch, or until the time is up; every random number derives from (seed, purpose, epoch)."""
         config, size = self.config, self.config.batch_size
         order = torch.randperm(len(self.images), generator=generator(config.seed, "order", self.epoch))
         draws = generator(config.seed, "noise", self.epoch)
         torch.manual_seed(derive(config.seed, "dropout", self.epoch))
         self.network.train()
         started, total_loss = time.perf_counter(), torch.zeros((), device=self.accelerator.device)
+        taken, number = 0, 0.0
         for index in range(self.batches):
+            share = self.share_of_time(time.perf_counter() - started)
+            if share >= 1.0 and index:
+                break
+            number = max(self.epoch * self.batches + index, share * self.total)
             chosen = order[index * size : (index + 1) * size]
             dropped = torch.rand(len(chosen), generator=draws) < config.label_dropout
             batch = self.process.draw(len(chosen), draws)
-            total_loss += self.step(chosen, batch, dropped, self.epoch * self.batches + index)
+            total_loss += self.step(chosen, batch, dropped, number)
+            taken += 1
             bar.update(len(chosen))
-        loss = float(self.accelerator.reduce(total_loss, "mean")) / self.batches
+            if share:
+                bar.total = round(bar.n / share)  # how many images the time will be enough for
+        loss = float(self.accelerator.reduce(total_loss, "mean")) / taken
         seconds = time.perf_counter() - started
         if not math.isfinite(loss):
             raise ThawError(f"the loss is {loss} in epoch {self.epoch + 1}; lower lr={config.lr:g} and train again")
         self.epoch += 1
         self.seconds += seconds
-        rate = self.batches * size / seconds
-        last = learning_rate(config, self.epoch * self.batches - 1, self.total)
-        return {"loss": loss, "lr": last, "images_per_second": round(rate, 1)}
+        self.seen += taken * size
+        rate = {"images_per_second": round(taken * size / seconds, 1)}
+        return {"loss": loss, "lr": learning_rate(config, number, self.total), "images": self.seen, **rate}
 
     def report(self, record: dict[str, Any]) -> dict[str, Any]:
         """Write samples and scores where they are due, and the line of metrics.jsonl; returns that line."""
         config, model = self.config, self.model()
         record = {"epoch": self.epoch, "seconds": round(self.seconds, 2)} | record
-        last = self.epoch == config.epochs
+        last = self.done
         if self.due(config.sample_every, last):
             y = model.labels(8 * min(10, max(1, self.images.classes)))
             save_grid(
@@ -201,7 +229,7 @@ class Trainer:
             "optimiser": self.optimiser.state_dict(),
             "rng": {"torch": torch.get_rng_state(), "averaged": self.ema.n_averaged},
         }
-        context = {"epoch": self.epoch, "step": self.epoch * self.batches, "seconds": self.seconds}
+        context = {"epoch": self.epoch, "images": self.seen, "seconds": self.seconds}
         context |= {"shape": list(self.images.shape), "classes": self.images.classes, "records": self.records}
         performance = {"images_per_second": self.records[-1].get("images_per_second"), "seconds": self.seconds}
         performance |= {"device": str(self.accelerator.device), "threads": torch.get_num_threads()}
@@ -234,13 +262,14 @@ class Trainer:
         self.ema.n_averaged.copy_(states["rng"]["averaged"])
         torch.set_rng_state(states["rng"]["torch"])
         self.epoch, self.seconds, self.records = context["epoch"], context["seconds"], context["records"]
+        self.seen = context["images"]
         self.write_metrics()  # the process may have died between checkpoint and metrics
         return True
 
 
 def _differences(old: Config, new: Config) -> str:
     """Name the settings that differ and matter; how long, and how often to save, may change."""
-    free = {"epochs", "save_every", "sample_every", "evaluate_every", "evaluate_n", "threads", *SAMPLING}
+    free = {"epochs", "minutes", "save_every", "sample_every", "evaluate_every", "evaluate_n", "threads", *SAMPLING}
     changed = [k for k, v in old.model_dump().items() if k not in free and v != getattr(new, k)]
     return ", ".join(f"{k}: {getattr(old, k)!r} there, {getattr(new, k)!r} here" for k in changed[:3])
 
@@ -251,6 +280,7 @@ def train(
     *,
     judge: Judge | None = None,
     progress: bool | None = None,
+    position: int = 0,
 ) -> Iterator[Epoch]:
     """Train, yielding after every epoch; a run directory that was started before is continued.
 
@@ -260,6 +290,7 @@ def train(
         judge: scores samples every `evaluate_every` epochs; None for training only.
         progress: show one progress bar over all steps, with images per second; by default unless the
             notebook runs headlessly.
+        position: line of the progress bar, where several processes show one each.
 
     Yields:
         `Epoch`s, from epoch 0 (random weights) or from the epoch after the newest checkpoint.
@@ -276,9 +307,10 @@ def train(
     shown = trainer.batches * config.batch_size
     total, initial = config.epochs * shown, trainer.epoch * shown
     with tqdm(
-        total=total, initial=initial, disable=not progress, unit="img", unit_scale=True, desc="training", mininterval=2
+        total=total, initial=initial, disable=not progress, unit="img", unit_scale=True, mininterval=2,
+        desc=f"training {config.label}", position=position,
     ) as bar:  # fmt: skip
-        while trainer.epoch < config.epochs:
+        while not trainer.done:
             record = trainer.report(trainer.run_epoch(bar))
             bar.set_postfix(epoch=trainer.epoch, loss=f"{record['loss']:.4f}")
             yield Epoch(trainer.epoch, record, trainer.model(), trainer.save())

@@ -1,7 +1,16 @@
 """Degradations D_t: one family a file, each known by name once its file is imported here."""
 
 from thaw.degradations.base import Degradation, build, names, register
+from thaw.degradations.blur import Blur
+from thaw.degradations.eraser import Eraser
+from thaw.degradations.fade import Fade
 from thaw.degradations.lines import Lines
+from thaw.degradations.mask import Mask
+from thaw.degradations.morph import Morph
+from thaw.degradations.pixelate import Pixelate
 from thaw.degradations.scale import Scale
+from thaw.degradations.snow import Snow
+from thaw.degradations.zoom import Zoom
 
-__all__ = ["Degradation", "Lines", "Scale", "build", "names", "register"]
+__all__ = ["Blur", "Degradation", "Eraser", "Fade", "Lines", "Mask", "Morph", "Pixelate", "Scale", "Snow", "Zoom"]
+__all__ += ["build", "names", "register"]

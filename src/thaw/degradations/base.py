@@ -53,16 +53,31 @@ class Degradation(nn.Module):
         return torch.ones(t.shape, dtype=torch.float64, device=t.device)
 
     def coordinates(self, x_T: Tensor) -> Tensor:
-        """Return the numbers that describe a fully degraded image.  (B, C, H, W) -> (B, D)
+        """Return the numbers of x0 that a fully degraded image still tells, given z.  (B, C, H, W) -> (B, D)
 
         The default keeps all pixels; `thaw.terminal` finds the true rank itself. Override it, with
-        `from_coordinates`, where the few numbers that survive are known.
+        `from_coordinates`, where the few numbers that survive are known; D is 0 where nothing does.
         """
         return x_T.flatten(1)
 
-    def from_coordinates(self, coordinates: Tensor) -> Tensor:
-        """Return the fully degraded image with these coordinates.  (B, D) -> (B, C, H, W) in [-1, 1]"""
+    def from_coordinates(self, coordinates: Tensor, z: Tensor | None = None) -> Tensor:
+        """Return the fully degraded image with these coordinates and this z.
+
+        Args:
+            coordinates: (B, D).
+            z: as drawn by `draw_z`, on the same device, or None.
+
+        Returns:
+            (B, C, H, W) in [-1, 1].
+        """
         return coordinates.reshape(-1, *self.shape).clamp(-1, 1)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what `draw_z` needs beyond the options, to be stored with released weights; most need nothing."""
+        return {}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take back what `state` returned, so that sampling needs no data set."""
 
 
 def register(name: str) -> Callable:

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from thaw.degradations.base import Degradation, register
+from thaw.degradations.operators import on_grid, progress
 from thaw.errors import ThawError
 from thaw.seeding import generator
 
 ORDERS = ("centre-out", "edges-in", "random")
-QUANTUM = 2.0**-12  # means are rounded to this grid; see Lines.means
 
 
 def line_order(count: int, order: str, seed: int) -> Tensor:
@@ -54,7 +54,7 @@ class Lines(Degradation):
         self.axis, self.group, self.lines, self.count = axis, group, lines, count
         member = torch.arange(lines) // group  # line -> group
         rank = line_order(count, order, seed).argsort()  # group -> its place in the order
-        done = (torch.arange(self.steps + 1) * count / self.steps).round()  # groups averaged by step t
+        done = progress(self.steps, count)  # groups averaged by step t
         self.register_buffer("averaged", rank[member] < done[:, None], persistent=False)  # (T+1, lines)
         pool = torch.nn.functional.one_hot(member, count).double()
         self.register_buffer("pool", pool / pool.sum(dim=0), persistent=False)  # (lines, groups)
@@ -68,7 +68,7 @@ class Lines(Degradation):
         gradients through.
         """
         mean = x.mean(dim=3 if self.axis == "row" else 2) @ self.pool.to(x.dtype)
-        return mean + ((mean / QUANTUM).round() * QUANTUM - mean).detach()
+        return on_grid(mean)
 
     def _paint(self, means: Tensor) -> Tensor:
         """Spread group means back over the image.  (B, C, groups) -> (B, C, H, W)"""
@@ -83,9 +83,9 @@ class Lines(Degradation):
     def coordinates(self, x_T: Tensor) -> Tensor:
         return self.means(x_T).flatten(1)
 
-    def from_coordinates(self, coordinates: Tensor) -> Tensor:
+    def from_coordinates(self, coordinates: Tensor, z: Tensor | None = None) -> Tensor:
         means = coordinates.reshape(len(coordinates), self.shape[0], self.count).clamp(-1, 1)
-        return self._paint((means / QUANTUM).round() * QUANTUM).contiguous()
+        return self._paint(on_grid(means)).contiguous()
 
 
 @register("row")

@@ -1,0 +1,62 @@
+"""Cold zoom: the image is cropped line by line, and what is left is enlarged to full size."""
+
+import torch
+from torch import Tensor
+
+from thaw.degradations.base import register
+from thaw.degradations.operators import enlarge, progress, smallest_side
+from thaw.degradations.separable import Separable
+from thaw.errors import ThawError
+
+LAST_WINDOW = {"nearest": 4, "bilinear": 5}
+
+
+def window(size: int, cropped: int) -> Tensor:
+    """Return the matrix that crops so many lines, at the beginning and at the end in turn; (size - cropped, size)"""
+    return torch.eye(size, dtype=torch.float64)[(cropped + 1) // 2 : size - cropped // 2]
+
+
+class Zoom(Separable):
+    """D_t keeps a window, cropped by one line more each step, and enlarges it to the whole image.
+
+    A line is a row and a column; the first goes from the top-left, the second from the bottom-right,
+    and so on in turn. The pixels of the last window survive.
+
+    Args:
+        shape: (C, H, W) of the images.
+        mode: "nearest" or "bilinear".
+        steps: the number of steps T; by default one line a step.
+        last: shorter side of the last window; by default 4 for nearest and 5 for bilinear.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int, int], mode: str, steps: int | None = None, last: int | None = None
+    ) -> None:
+        if mode not in LAST_WINDOW:
+            raise ThawError(f"zoom mode must be {' or '.join(LAST_WINDOW)}, got {mode!r}")
+        lines = min(shape[1:]) - smallest_side(shape, last, LAST_WINDOW[mode])
+        super().__init__(shape, lines if steps is None else steps)
+        self.mode = mode
+        cropped = progress(self.steps, lines).tolist()
+        rows, columns = ([(window(size, k), enlarge(size - k, size, mode)) for k in cropped] for size in shape[1:])
+        self.use_factors(rows, columns)
+        index = self.left.argmax(dim=2)[:, :, None] * shape[2] + self.right.argmax(dim=2)[:, None, :]
+        self.register_buffer("index", index.flatten(1), persistent=False)  # (T+1, H W), for nearest
+
+    def resized(self, x0: Tensor, t: Tensor) -> Tensor:
+        if self.mode == "bilinear":
+            return super().resized(x0, t)
+        index = self.index[t][:, None].expand(-1, self.shape[0], -1)  # (B, C, H W)
+        return x0.flatten(2).gather(2, index).unflatten(2, self.shape[1:])
+
+
+@register("zoom_nearest")
+def zoom_nearest(shape: tuple[int, int, int], steps: int | None = None, last: int | None = None) -> Zoom:
+    """Zoom with nearest neighbours; see `Zoom`."""
+    return Zoom(shape, "nearest", steps, last)
+
+
+@register("zoom_bilinear")
+def zoom_bilinear(shape: tuple[int, int, int], steps: int | None = None, last: int | None = None) -> Zoom:
+    """Zoom with bilinear interpolation; see `Zoom`."""
+    return Zoom(shape, "bilinear", steps, last)
