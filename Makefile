@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 CONFIG ?= configs/ddpm/default.yaml
 EPOCHS ?=
 RUN ?=
+MINUTES ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help play lab train speed test lint report showcase features clean
+.PHONY: help play lab train speedrun recipe speed test lint report showcase features clean
 export OMP_NUM_THREADS ?= 1
 
 help: ## list the targets
@@ -34,6 +35,13 @@ lab: $(VENV)/.installed ## open JupyterLab on the notebooks
 
 train: $(VENV)/.installed ## retrain, e.g. make train CONFIG=configs/ddpm/default.yaml EPOCHS=20
 	@$(BIN)/python -m thaw train --config "$(CONFIG)" $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(RUN),--run "$(RUN)")
+
+speedrun: $(VENV)/.installed ## ten minutes of training from nothing: a hot and a warm model, their digits and scores
+	@$(BIN)/python -m thaw speedrun $(if $(MINUTES),--minutes $(MINUTES))
+
+recipe: $(VENV)/.installed-dev ## the search behind the recipe: run every trial without a log (hours), write benchmarks/recipe.md
+	@$(BIN)/python benchmarks/recipe/work.py
+	@$(BIN)/python benchmarks/recipe/table.py
 
 test: $(VENV)/.installed-dev ## run the tests and the linter
 	@$(BIN)/python -m ruff check --quiet .

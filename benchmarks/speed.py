@@ -86,8 +86,9 @@ def main() -> None:
     for name in degradations.names():
         degradation = degradations.build(name, SHAPE)
         t = torch.randint(1, degradation.steps + 1, (BATCH,))
-        seconds = median_seconds(lambda d=degradation, t=t: d(x0, t), 20 * repeats)
-        print(f"  forward {name:10s} {1000 * seconds:7.2f} ms = {100 * seconds / step:5.2f} % of the step")
+        z = degradation.draw_z(BATCH, generator(0, "benchmark z"))
+        seconds = median_seconds(lambda d=degradation, t=t, z=z: d(x0, t, z), 20 * repeats)
+        print(f"  forward {name:13s} {1000 * seconds:7.2f} ms = {100 * seconds / step:5.2f} % of the step")
 
     model = shipped_or_random("default", "configs/ddpm/default.yaml")
     ours = median_seconds(lambda: model.sample(model.labels(64)), repeats)

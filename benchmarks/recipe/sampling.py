@@ -1,0 +1,77 @@
+"""Quality against evaluations, for every sampler and guidance weight; writes logs/sampling_LABEL.json.
+
+    python benchmarks/recipe/sampling.py MODEL [--n 1000] [--split train]
+
+MODEL is the name of shipped weights, a file or a run directory. Scored against the training split, because
+the default settings are chosen here; the chosen ones are then scored against the test split elsewhere.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+from trial import LOGS
+
+from thaw.checkpoint import load_model, release_path
+from thaw.features import load_judge
+from thaw.files import write_json
+from thaw.metrics import score_model
+
+SAMPLERS = {
+    "ddim": {"sampler": "ddim"},
+    "heun": {"sampler": "ddim", "order": 2},
+    "eta 0.5": {"sampler": "warm", "eta": 0.5},
+    "ddpm": {"sampler": "ddpm"},
+}
+EVALUATIONS = (5, 10, 20, 30, 50, 100)
+GUIDANCE = (1.0, 1.5, 2.0, 3.0, 4.0)
+
+
+def steps_for(evaluations: int, guidance: float, order: int) -> int | None:
+    """Return how many steps cost so many network evaluations; None where less than one step fits."""
+    each = 1 if guidance == 1 else 2
+    count = evaluations // each if order == 1 else (evaluations // each + 1) // 2
+    return count if count >= 1 else None
+
+
+def main() -> None:
+    """Score every combination that has no entry yet, and write the log after each."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("model")
+    options.add_argument("--n", type=int, default=1000)
+    options.add_argument("--split", default="train")
+    options.add_argument("--at", type=int, default=30, help="evaluations of the guidance sweep")
+    arguments = options.parse_args()
+    torch.set_num_threads(1)
+    path = Path(arguments.model)
+    model = load_model(path if path.exists() else release_path(arguments.model))
+    judge, entries = load_judge(model.config.data), []
+    out = LOGS / f"sampling_{model.config.label}.json"
+
+    def score(name: str, evaluations: int, guidance: float) -> float:
+        settings = {**SAMPLERS[name], "guidance": guidance}
+        settings["steps"] = steps_for(evaluations, guidance, settings.get("order", 1))
+        if settings["steps"] is None:
+            return float("inf")
+        began = time.perf_counter()
+        found = score_model(model, judge, arguments.n, reference=arguments.split, seed=1, **settings)
+        values = {k: v.value for k, v in found.items()}
+        entries.append({"sampler": name, "evaluations": evaluations, **settings, **values,
+                        "seconds": time.perf_counter() - began})  # fmt: skip
+        write_json(out, {"model": model.config.label, "epoch": model.epoch, "n": arguments.n, "split": arguments.split,
+                         "entries": entries})  # fmt: skip
+        print(f"{name:8s} {evaluations:3d} w={guidance:g}  {values['fid']:.2f}  {values['accuracy']:.1%}", flush=True)
+        return values["fid"]
+
+    best = {}
+    for name in SAMPLERS:
+        best[name] = min(GUIDANCE, key=lambda weight, name=name: score(name, arguments.at, weight))
+    for name in SAMPLERS:
+        for evaluations in EVALUATIONS:
+            if evaluations != arguments.at:
+                score(name, evaluations, best[name])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Run every trial that has no log yet, in the order of trials.yaml; start one worker a core.
+
+python benchmarks/recipe/work.py [--until 'HH:MM']
+"""
+
+import argparse
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import yaml
+
+HERE = Path(__file__).parent
+CLAIMS = Path("contents/recipe/claims")
+
+
+def claim() -> tuple[str, int, bool] | None:
+    """Take the first trial and seed without a log that no living worker holds."""
+    from trial import LOGS, load_trials
+
+    CLAIMS.mkdir(parents=True, exist_ok=True)
+    for name, settings in load_trials().items():
+        for seed in settings["seeds"]:
+            stem = f"{name}_{seed}"
+            if (LOGS / f"{stem}.json").exists():
+                continue
+            handle = (CLAIMS / stem).open("w")
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                handle.close()
+                continue
+            if (LOGS / f"{stem}.json").exists():
+                continue
+            held.append(handle)
+            return name, seed, settings["malloc"]
+    return None
+
+
+held: list = []
+
+
+def main() -> None:
+    """Run trials, each in a process of its own, until none is left."""
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--until", help="start none after this time of day, HH:MM")
+    arguments.add_argument("--wait", action="store_true", help="wait for trials to be added")
+    chosen = arguments.parse_args()
+    failed: set[str] = set()
+    while not (chosen.until and time.strftime("%H:%M") >= chosen.until):
+        try:
+            found = claim()
+        except yaml.YAMLError as error:  # being edited
+            print(error)
+            found = None
+        if found is None or found[0] in failed:
+            if not chosen.wait:
+                break
+            time.sleep(5)
+            continue
+        name, seed, malloc = found
+        environment = dict(os.environ)
+        if malloc:
+            environment |= {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**31)}
+        done = subprocess.run([sys.executable, str(HERE / "trial.py"), name, str(seed)], env=environment)
+        if done.returncode:
+            print(f"{name} failed", flush=True)
+            failed.add(name)
+        held.pop().close()
+
+
+if __name__ == "__main__":
+    main()
