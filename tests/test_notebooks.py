@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from thaw import headless
+from thaw import degradations, headless
 from thaw.errors import ThawError
 
 ROOT = Path(__file__).parents[1]
@@ -41,6 +41,17 @@ def test_training_notebooks_train_draw_and_score(name, tmp_path, monkeypatch):
     shown = [output for output in outputs(notebook) if "image/png" in output.get("data", {})]
     assert len(shown) == len(figures) >= 8  # every figure that is saved is seen in the notebook too
     assert all(path.with_name(path.name + ".json").is_file() for path in figures)
+
+
+def test_the_tour_shows_every_degradation(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    plots = tmp_path / "Plots"
+    monkeypatch.setenv("THAW_DATA", str(tmp_path))
+    notebook = run("00_degradations", tmp_path, data="digits", plots=str(plots))
+    assert not [output for output in outputs(notebook) if output.output_type == "error"]
+    shown = [output for output in outputs(notebook) if "image/png" in output.get("data", {})]
+    saved = [path for path in plots.iterdir() if path.suffix in (".png", ".pdf")]
+    assert len(shown) == len(saved) == 2 * len(degradations.names()) + 3
 
 
 def test_load_and_play_needs_no_data_set(tmp_path, monkeypatch):

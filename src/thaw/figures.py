@@ -96,7 +96,7 @@ def curves(series: dict[str, tuple[Sequence[float], Sequence[float]]], x_label: 
     Args:
         series: label -> (x values, y values).
         options: `log` for a logarithmic y axis; `markers` False for plain lines; `floor` for a dashed
-            line with its label, (value, label).
+            line with its label, (value, label); `beside` for a legend on the right of the axes.
 
     Returns:
         The matplotlib figure.
@@ -118,6 +118,6 @@ def curves(series: dict[str, tuple[Sequence[float], Sequence[float]]], x_label: 
             axes.yaxis.set_major_formatter("{x:g}")  # 0.5 and 2, not powers of ten
             axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set(xlabel=x_label, ylabel=y_label)
-        axes.legend()
+        axes.legend(**({"loc": "center left", "bbox_to_anchor": (1.02, 0.5)} if options.get("beside") else {}))
         plt.close(figure)
     return figure
