@@ -71,7 +71,7 @@ def test_load_and_play_needs_no_data_set(tmp_path, monkeypatch):
 def test_unknown_parameters_and_notebooks_are_refused(tmp_path):
     with pytest.raises(ThawError, match="no parameter 'smok'; did you mean smoke"):
         headless.run_notebook(ROOT / "notebooks/01_ddpm.ipynb", tmp_path / "x.ipynb", {"smok": True})
-    with pytest.raises(ThawError, match=r"no notebook .*; there are: 01_ddpm"):
+    with pytest.raises(ThawError, match=r"no notebook .*; there are: 00_degradations, 01_ddpm"):
         headless.run_notebook(ROOT / "notebooks/09_nothing.ipynb", tmp_path / "x.ipynb")
     assert not list(tmp_path.iterdir())
 

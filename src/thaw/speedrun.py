@@ -12,7 +12,7 @@ from PIL import Image
 
 from thaw import figures
 from thaw.checkpoint import load_model
-from thaw.config import Config, load_config
+from thaw.config import Config, load_config, with_sampling_of
 from thaw.data import resolve
 from thaw.errors import ThawError
 from thaw.features import judge_path, load_judge
@@ -54,6 +54,7 @@ def train_and_score(config: Config, out: Path, n: int = 2000, position: int = 0)
     for _ in train(config, run, position=position):
         pass
     model = load_model(run)
+    model.config = with_sampling_of(model.config, config)  # they may have changed since the run began
     last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
     adds = count_multiply_adds(model.network, model.process.shape)
     rate = last["images"] / last["seconds"]

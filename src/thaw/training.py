@@ -305,7 +305,7 @@ def train(
         yield Epoch(0, record, trainer.model(), trainer.save())
     progress = "THAW_HEADLESS" not in os.environ if progress is None else progress
     shown = trainer.batches * config.batch_size
-    total, initial = config.epochs * shown, trainer.epoch * shown
+    total, initial = config.epochs * shown, trainer.seen
     with tqdm(
         total=total, initial=initial, disable=not progress, unit="img", unit_scale=True, mininterval=2,
         desc=f"training {config.label}", position=position,
