@@ -399,32 +399,6 @@ def test_on_digits_every_coordinate_counts(digits, name, rank):
     assert fit_terminal(degradations.build(name, SHAPE), digits.subset(500, 0), components=1).rank == rank
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "named"),
-    [
-        ("eraser", {"radius": 0}, "0"),
-        ("eraser", {"radius": 2.5}, "2.5"),
-        ("eraser", {"softness": 0.0}, "0.0"),
-        ("eraser", {"noise": -0.1}, "-0.1"),
-        ("zoom_nearest", {"last": 28}, "28"),
-        ("zoom_bilinear", {"last": 0}, "0"),
-        ("pixelate", {"cells": 29}, "29"),
-        ("blur", {"largest": 0.2}, "0.2"),
-        ("blur", {"keep": 0}, "0"),
-        ("blur", {"keep": 29}, "29"),
-        ("fade", {"softness": -1.0}, "-1.0"),
-        ("snow", {"flake": 0.0}, "0.0"),
-        ("snow", {"ramp": 0.0}, "0.0"),
-        ("snow", {"shade": 2.5}, "2.5"),
-        ("morph", {"data": "cats"}, "cats"),
-        *[(case[0], {"steps": 0}, "steps=0") for case in REGISTERED],
-    ],
-)
-def test_options_that_make_no_sense_are_refused_by_value(name, options, named):
-    with pytest.raises(ThawError, match=named):
-        degradations.build(name, SHAPE, **options)
-
-
 def test_a_zoom_without_a_known_mode_is_refused_by_name():
     with pytest.raises(ThawError, match="bicubic"):
         degradations.Zoom(SHAPE, "bicubic")

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from thaw.networks import build
 from thaw.networks.unet import ACTIVATIONS, Condition, SelfAttention
+from thaw.optimisers import timm_muon
 from thaw.process import Process
 
 
@@ -230,19 +231,13 @@ def make_optimiser(network: nn.Module, settings: dict[str, Any]) -> list[torch.o
     kind, rate, decay = settings["optimiser"], settings["lr"], settings["weight_decay"]
     parameters = list(network.parameters())
     if kind.startswith("muon"):
-        from functools import partial
-
-        from timm.optim import Muon, muon
-
-        # its Newton-Schulz iterations run in bf16, which CPUs without bf16 units emulate
-        muon.zeropower_via_newtonschulz = partial(muon.zeropower_via_newtonschulz, dtype=torch.float32)
         spared = ("label", "place") if kind == "muon_all" else ("stem", "head", "label", "place", "condition")
         inner, rest = [], []
         for name, parameter in network.named_parameters():
             matrix = parameter.ndim in (2, 4) and not any(part in name for part in spared)
             (inner if matrix else rest).append(parameter)
         optimisers = [
-            Muon(inner, lr=rate, weight_decay=decay, momentum=settings.get("momentum", 0.95), nesterov=True,
+            timm_muon("cpu")(inner, lr=rate, weight_decay=decay, momentum=settings.get("momentum", 0.95), nesterov=True,
                  adjust_lr_fn=settings.get("adjust", "match_rms_adamw")),
             torch.optim.AdamW(rest, lr=settings["lr_rest"], weight_decay=decay, betas=tuple(settings["betas"]),
                               fused=True),

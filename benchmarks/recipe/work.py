@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import IO
 
 import yaml
 
@@ -17,13 +18,13 @@ HERE = Path(__file__).parent
 CLAIMS = Path("contents/recipe/claims")
 
 
-def claim() -> tuple[str, int, bool] | None:
-    """Take the first trial and seed without a log that no living worker holds."""
+def claim(failed: set[str]) -> tuple[str, int, bool, IO[str]] | None:
+    """Take the first trial and seed without a log that no living worker holds, with the lock on it."""
     from trial import LOGS, load_trials
 
     CLAIMS.mkdir(parents=True, exist_ok=True)
     for name, settings in load_trials().items():
-        for seed in settings["seeds"]:
+        for seed in settings["seeds"] if name not in failed else []:
             stem = f"{name}_{seed}"
             if (LOGS / f"{stem}.json").exists():
                 continue
@@ -33,14 +34,11 @@ def claim() -> tuple[str, int, bool] | None:
             except BlockingIOError:
                 handle.close()
                 continue
-            if (LOGS / f"{stem}.json").exists():
+            if (LOGS / f"{stem}.json").exists():  # finished between the two looks
+                handle.close()
                 continue
-            held.append(handle)
-            return name, seed, settings["malloc"]
+            return name, seed, settings["malloc"], handle
     return None
-
-
-held: list = []
 
 
 def main() -> None:
@@ -52,16 +50,16 @@ def main() -> None:
     failed: set[str] = set()
     while not (chosen.until and time.strftime("%H:%M") >= chosen.until):
         try:
-            found = claim()
+            found = claim(failed)
         except yaml.YAMLError as error:  # being edited
             print(error)
             found = None
-        if found is None or found[0] in failed:
+        if found is None:
             if not chosen.wait:
                 break
             time.sleep(5)
             continue
-        name, seed, malloc = found
+        name, seed, malloc, lock = found
         environment = dict(os.environ)
         if malloc:
             environment |= {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**31)}
@@ -69,7 +67,7 @@ def main() -> None:
         if done.returncode:
             print(f"{name} failed", flush=True)
             failed.add(name)
-        held.pop().close()
+        lock.close()
 
 
 if __name__ == "__main__":

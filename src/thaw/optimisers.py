@@ -9,6 +9,18 @@ OPTIMISERS = ("muon", "adamw")
 REST = 0.25  # AdamW's learning rate for the rest, as a share of Muon's
 
 
+def timm_muon(device: torch.device | str) -> type[torch.optim.Optimizer]:
+    """Return timm's Muon, in float32 on a CPU.
+
+    Its Newton-Schulz iterations run in bf16, which a CPU without bf16 units has to emulate.
+    """
+    from timm.optim import Muon, muon  # timm takes seconds to import: only where something is trained
+
+    if torch.device(device).type == "cpu" and not isinstance(muon.zeropower_via_newtonschulz, partial):
+        muon.zeropower_via_newtonschulz = partial(muon.zeropower_via_newtonschulz, dtype=torch.float32)
+    return Muon
+
+
 def build_optimiser(
     network: nn.Module, name: str, lr: float, weight_decay: float, device: torch.device | str = "cpu"
 ) -> torch.optim.Optimizer:
@@ -27,11 +39,7 @@ def build_optimiser(
     """
     if name == "adamw":
         return torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
-    from timm.optim import Muon, muon  # timm takes seconds to import: only where something is trained
-
-    if torch.device(device).type == "cpu" and not isinstance(muon.zeropower_via_newtonschulz, partial):
-        # its Newton-Schulz iterations run in bf16, which a CPU without bf16 units has to emulate
-        muon.zeropower_via_newtonschulz = partial(muon.zeropower_via_newtonschulz, dtype=torch.float32)
+    Muon = timm_muon(device)
     tables = {id(m.weight) for m in network.modules() if isinstance(m, nn.Embedding)}
     matrices, rest = [], []
     for parameter in network.parameters():

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
 from thaw import figures
 from thaw.checkpoint import load_model
-from thaw.config import Config, load_config, with_sampling_of
+from thaw.config import Config, load_config, override, with_sampling_of
 from thaw.data import resolve
 from thaw.errors import ThawError
 from thaw.features import judge_path, load_judge
@@ -106,7 +105,7 @@ def speedrun(out: str | Path, *, n: int = 2000, smoke: bool = False, **overrides
     out.mkdir(parents=True, exist_ok=True)
     configs = [load_config(path, **overrides) for path in CONFIGS]
     data = resolve(configs[0].data)
-    configs = [load_config(path, **{**overrides, "data": data}) for path in CONFIGS]
+    configs = [override(config, {"data": data}) for config in configs]
     if smoke:
         configs, n = [config.smoke() for config in configs], 256
     context = multiprocessing.get_context("spawn")
@@ -138,12 +137,3 @@ def table(records: list[dict[str, Any]]) -> str:
             line += f" {r['entropy']['value']:8.3f}"
         lines.append(line + f" {r['sampling_seconds']:14.1f}")
     return "\n".join(lines)
-
-
-def show(records: list[dict[str, Any]], out: str | Path) -> Image.Image:
-    """Return the grids of all records side by side, as saved in `out`."""
-    grids = [Image.open(path) for path in sorted(Path(out).glob("*.png"))]
-    wide = Image.new("L", (sum(g.width for g in grids) + 16 * (len(grids) - 1), max(g.height for g in grids)), 255)
-    for index, grid in enumerate(grids):
-        wide.paste(grid.convert("L"), (sum(g.width + 16 for g in grids[:index]), 0))
-    return wide
