@@ -28,7 +28,7 @@ from thaw.metrics import score_model
 from thaw.model import Model, build_process
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.pixels import to_uint8
-from thaw.process import Draws
+from thaw.process import Draws, Process
 from thaw.seeding import derive, generator
 from thaw.terminal import fit_terminal
 
@@ -106,7 +106,7 @@ def exponent(width: float) -> float:
 
 def train(settings: dict[str, Any], seed: int, images: data.ImageSet) -> tuple[dict[float, nn.Module], dict[str, Any]]:
     """Train for the budget; return the averaged networks by kind, and what there is to log."""
-    process = build_process(process_config(settings), images.shape)
+    process = trial_process(settings, images.shape)
     torch.manual_seed(derive(seed, "weights"))
     network = make_network(settings, images.shape, images.classes)
     facts = {"parameters": count_parameters(network), "multiply_adds": count_multiply_adds(network, images.shape)}
@@ -167,6 +167,13 @@ def process_config(settings: dict[str, Any]) -> Any:
     )
 
 
+def trial_process(settings: dict[str, Any], shape: tuple[int, int, int]) -> Process:
+    """Build the trial's process; `noise` scales its noise against images in [-1, 1]."""
+    process = build_process(process_config(settings), shape)
+    process.sigma *= settings["noise"]
+    return process
+
+
 def main() -> None:
     """Run one trial and write its log."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -178,7 +185,7 @@ def main() -> None:
     images, judge = data.load("mnist", "train"), load_judge("mnist")
     networks, facts = train(settings, chosen.seed, images)
     config = process_config(settings)
-    process = build_process(config, images.shape)
+    process = trial_process(settings, images.shape)
     terminal = fit_terminal(process.degradation, images, config.terminal_components)
     scores = []
     began = time.perf_counter()
