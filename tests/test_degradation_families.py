@@ -386,7 +386,8 @@ def test_sampling_starts_from_pictures_like_the_degraded_ones(case, tiny):
     study = {"study": "ddpm"} if name == "scale" else {"study": "custom", "degradation": name, "tau": (0.0, 1.0)}
     model = tiny(**study, steps=None)
     degradation = model.process.degradation
-    x_T, z = model.start(model.labels(20), 0.0, generator(0))
+    start = model.start(model.labels(20), generator(0))
+    x_T, z = model.begin(start, 0.0), start.z
     assert x_T.shape == (20, *SHAPE) and x_T.abs().max() <= 1
     again = degradation.from_coordinates(degradation.coordinates(x_T), z)
     assert torch.equal(again, x_T)

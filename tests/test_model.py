@@ -106,8 +106,8 @@ def test_labels_go_round_the_classes_or_stay_on_one(tiny):
 
 def test_the_start_has_the_noise_of_its_temperature(warm_rows):
     y, process = full(200, 3), warm_rows.process
-    cold, _ = warm_rows.start(y, 0.0, torch.Generator().manual_seed(0))
-    warm, _ = warm_rows.start(y, 0.6, torch.Generator().manual_seed(0))
+    start = warm_rows.start(y, torch.Generator().manual_seed(0))
+    cold, warm = warm_rows.begin(start, 0.0), warm_rows.begin(start, 0.6)
     assert torch.equal(process.degradation(cold, full(200, 7)), cold)
     assert (warm - cold).std().item() == pytest.approx(0.6 * float(process.sigma[-1]), rel=0.02)
 
@@ -119,6 +119,34 @@ def test_restoration_follows_its_seed_when_warm_and_needs_none_when_cold(warm_ro
     warm, again, other = (warm_rows.restore(x_t, 5, tau=0.5, seed=seed) for seed in (0, 0, 1))
     assert torch.equal(warm, again) and not torch.equal(warm, other)
     assert warm.shape == x_t.shape and warm.abs().max() <= 1
+
+
+def test_interpolation_goes_from_one_start_to_the_other(warm_rows):
+    y, weights = full(5, 3), torch.linspace(0, 1, 5)
+    images = warm_rows.interpolate(y, weights, seeds=(4, 9), tau=0.7)
+    for end, seed in ((0, 4), (-1, 9)):
+        alone = warm_rows.sample(full(1, 3), seed=seed, tau=0.7, eta=0.0)
+        torch.testing.assert_close(images[end], alone[0], rtol=0, atol=2e-3)  # batches of another size round otherwise
+    again = warm_rows.interpolate(y, weights, seeds=(4, 9), tau=0.7)
+    assert torch.equal(images, again)
+    assert len(torch.unique(images.flatten(1), dim=0)) == 5
+    for wrong in (torch.tensor([0.5]), torch.tensor([0.0, 0.5, 1.0, 1.5, 0.0])):
+        with pytest.raises(ThawError, match="one weight in"):
+            warm_rows.interpolate(y, wrong)
+
+
+@pytest.mark.parametrize("settings", [{"tau": 1.0, "eta": 1.0}, {"tau": 0.4}, {"sampler": "algorithm2"}], ids=str)
+def test_inpainting_keeps_what_is_known_and_fills_in_the_rest(warm_rows, settings):
+    y, pixels = full(4, 3), load("digits", "test").pixels(slice(0, 4))
+    left = torch.arange(28) < 14  # columns of the left half
+    filled = warm_rows.inpaint(pixels, left, y, seed=1, **settings)
+    torch.testing.assert_close(filled[..., :14], pixels[..., :14], rtol=0, atol=1e-6)
+    unknown = torch.where(left, pixels, 0.0)
+    assert torch.equal(filled, warm_rows.inpaint(unknown, left, y, seed=1, **settings))
+    nothing = warm_rows.inpaint(pixels, torch.zeros(28, dtype=torch.bool), y, seed=1, **settings)
+    assert torch.equal(nothing, warm_rows.sample(y, seed=1, **settings))
+    with pytest.raises(ThawError, match="does not fit"):
+        warm_rows.inpaint(pixels, torch.ones(27, dtype=torch.bool), y)
 
 
 def test_only_networks_that_were_told_the_class_are_conditional(tiny):

@@ -8,7 +8,7 @@ from cases import ALL, LINES, SCALES, SHAPE, full, make_process, name_of, pictur
 
 from thaw.errors import ThawError
 from thaw.process import Process
-from thaw.sampling import SAMPLERS, Step, coefficients, final, reverse, time_steps
+from thaw.sampling import SAMPLERS, Step, coefficients, final, reverse, slerp, time_steps
 from thaw.seeding import generator
 
 ROW = ("row", {"group": 4})
@@ -197,3 +197,22 @@ def test_settings_that_make_no_sense_are_refused(range_, settings, named):
     process = make_process(ROW, tau=range_)
     with pytest.raises(ThawError, match=named):
         list(reverse(process, blur, torch.zeros(1, *SHAPE), **{"tau": 0.5, **settings}))
+
+
+def test_slerp_meets_its_ends_and_keeps_the_strength_of_noise():
+    one, other = (torch.randn(5, 1, 28, 28, generator=generator(seed)) for seed in (0, 1))
+    weight = torch.linspace(0, 1, 5)
+    between = slerp(one, other, weight)
+    torch.testing.assert_close(between[0], one[0])
+    torch.testing.assert_close(between[-1], other[-1])
+    radius = torch.lerp(one.flatten(1).norm(dim=1), other.flatten(1).norm(dim=1), weight)
+    torch.testing.assert_close(between.flatten(1).norm(dim=1), radius, rtol=0.03, atol=0)
+    torch.testing.assert_close(slerp(one, one, weight), one)
+    torch.testing.assert_close(slerp(one, 2 * one, weight), one * (1 + weight)[:, None, None, None])
+
+
+def test_slerp_turns_by_equal_angles():
+    one, other = torch.tensor([[1.0, 0.0]]).expand(3, 2), torch.tensor([[0.0, 1.0]]).expand(3, 2)
+    third = math.pi / 6
+    expected = [[math.cos(k * third), math.sin(k * third)] for k in (1, 2, 3)]
+    torch.testing.assert_close(slerp(one, other, torch.tensor([1, 2, 3]) / 3), torch.tensor(expected))

@@ -32,6 +32,9 @@ class Config(BaseModel):
     prediction: Literal["x0", "eps", "v"] = Field("x0", description="what the network's output means")
     loss_weight: Literal["uniform", "min_snr"] = Field("uniform", description="weight of the loss over t")
     tau: tuple[float, float] = Field((1.0, 1.0), description="range of temperatures trained on, within [0, 1]")
+    noise_in: Literal["everywhere", "destroyed"] = Field(
+        "everywhere", description="noise on every pixel, or only where the degradation destroys"
+    )
     terminal_components: int = Field(10, ge=1, description="Gaussians a class in the terminal distribution")
 
     network: Literal["unet", "cnn"] = Field("unet", description="network architecture")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +11,9 @@ from tqdm.auto import tqdm
 from thaw import degradations, networks
 from thaw.config import Config
 from thaw.errors import ThawError
+from thaw.pixels import check_images
 from thaw.process import Process
-from thaw.sampling import Restore, Step, final, reverse
+from thaw.sampling import Restore, Step, final, reverse, slerp, with_known
 from thaw.schedules import noise_schedule
 from thaw.seeding import derive, generator
 from thaw.terminal import Terminal
@@ -25,13 +26,29 @@ def build_process(config: Config, shape: tuple[int, int, int]) -> Process:
         options["schedule"] = config.schedule
     degradation = degradations.build(config.degradation, shape, config.steps, **options)
     sigma = noise_schedule(config.schedule, degradation.steps)[1]
-    return Process(degradation, sigma, config.prediction, config.tau, config.loss_weight)
+    return Process(degradation, sigma, config.prediction, config.tau, config.loss_weight, config.noise_in)
 
 
 def build_network(config: Config, shape: tuple[int, int, int], classes: int) -> nn.Module:
     """Build the network of a configuration (weights drawn from torch's global generator)."""
     network = networks.build(config.network, shape, classes, **config.network_options())
     return network.to(memory_format=torch.channels_last)
+
+
+class Start(NamedTuple):
+    """What a trajectory begins with; x_T = D_T's image of the coordinates and z, plus tau sigma_T noise."""
+
+    coordinates: Tensor  # (B, D), drawn from the terminal
+    noise: Tensor  # (B, C, H, W) standard normal
+    z: Tensor | None  # what the degradation keeps fixed
+
+    def towards(self, other: "Start", weight: Tensor) -> "Start":
+        """Return the start a share `weight` (B,) of the way to another one, with this one's z.
+
+        Coordinates go straight; noise goes along the sphere, so that it stays as strong.
+        """
+        coordinates = torch.lerp(self.coordinates, other.coordinates, weight[:, None].to(self.coordinates))
+        return Start(coordinates, slerp(self.noise, other.noise, weight), self.z)
 
 
 @dataclass
@@ -104,14 +121,22 @@ class Model:
 
         return restore
 
-    def start(self, y: Tensor, tau: float, draws: torch.Generator) -> tuple[Tensor, Tensor | None]:
-        """Draw x_T (B, C, H, W) for labels y at temperature tau, and the z that goes with it."""
-        degradation = self.process.degradation
-        z = degradation.draw_z(len(y), draws)
-        z = None if z is None else z.to(self.device)
-        clean = degradation.from_coordinates(self.terminal.sample(y, draws).to(self.device), z)
-        noise = torch.randn(clean.shape, generator=draws).to(self.device)
-        return clean + tau * float(self.process.sigma[-1]) * noise, z
+    def start(self, y: Tensor, draws: torch.Generator) -> Start:
+        """Draw where the trajectories for labels y (B,) begin, on the model's device."""
+        z = self.process.degradation.draw_z(len(y), draws)
+        coordinates = self.terminal.sample(y, draws)
+        noise = torch.randn(len(y), *self.process.shape, generator=draws)
+        return Start(coordinates.to(self.device), noise.to(self.device), None if z is None else z.to(self.device))
+
+    def begin(self, start: Start, tau: float) -> Tensor:
+        """Return x_T of a start at temperature tau.  (B, C, H, W)"""
+        clean = self.process.degradation.from_coordinates(start.coordinates, start.z)
+        return self.noisy(clean, self.process.steps, tau, start.noise, start.z)
+
+    def noisy(self, x_t: Tensor, t: int, tau: float, noise: Tensor, z: Tensor | None = None) -> Tensor:
+        """Return x_t + tau sigma_t noise, shaped as the process shapes it.  (B, C, H, W)"""
+        here = torch.full((len(x_t),), t, device=self.device)
+        return x_t + tau * float(self.process.sigma[t]) * self.process.shaped(noise, here, z)
 
     def trajectory(
         self,
@@ -124,10 +149,12 @@ class Model:
         guidance: float | None = None,
         order: int = 1,
         seed: int = 0,
+        start: Start | None = None,
+        known: tuple[Tensor, Tensor] | None = None,
     ) -> Iterator[Step]:
         """Return the generator of `Step`s that draws one image for each label; see `thaw.sampling.reverse`.
 
-        Settings left out come from the configuration; `algorithm1` and `algorithm2` are cold (tau = 0)
+        It begins at `start`, drawn from `seed` by default. `known` = (pixels, mask) fixes a region, see `inpaint`. Settings left out come from the configuration; `algorithm1` and `algorithm2` are cold (tau = 0)
         unless told otherwise.
         """
         config = self.config
@@ -138,8 +165,12 @@ class Model:
             steps = min(config.sample_steps, self.process.steps)
         draws = generator(seed, "sample")
         self.network.eval()
-        x_T, z = self.start(y, tau, draws)
+        drawn = self.start(y, draws)  # drawn in any case: fresh noise does not depend on where it began
+        start = drawn if start is None else start
+        x_T, z = self.begin(start, tau), start.z
         restore = self.restorer(y, tau, config.guidance if guidance is None else guidance)
+        if known is not None:
+            restore = with_known(restore, *(part.to(self.device) for part in known))
         settings = {"sampler": sampler, "tau": tau, "eta": config.eta if eta is None else eta, "steps": steps}
         return reverse(self.process, restore, x_T, order=order, z=z, generator=draws, **settings)
 
@@ -154,6 +185,8 @@ class Model:
         tau: float = 0.0,
         eta: float = 1.0,
         steps: int | None = None,
+        guidance: float = 1.0,
+        order: int = 1,
         seed: int = 0,
     ) -> Tensor:
         """Restore given degraded pictures; with tau > 0, different seeds give different restorations.
@@ -163,7 +196,8 @@ class Model:
             t: the step they stand at, 1..T.
             y: class labels (B,); the null class by default.
             z: the z they were degraded with.
-            sampler, tau, eta, steps: see `thaw.sampling.reverse`; noise tau sigma_t is added here.
+            sampler, tau, eta, steps, order: see `thaw.sampling.reverse`; noise tau sigma_t is added here.
+            guidance: weight of classifier-free guidance, for given labels.
 
         Returns:
             (B, C, H, W) in [-1, 1].
@@ -171,11 +205,59 @@ class Model:
         draws = generator(seed, "restore")
         y = torch.full((len(x_t),), self.classes) if y is None else y
         noise = torch.randn(x_t.shape, generator=draws).to(self.device)
-        noisy = x_t.to(self.device) + tau * float(self.process.sigma[t]) * noise
         z = None if z is None else z.to(self.device)
-        settings = {"sampler": sampler, "tau": tau, "eta": eta, "steps": steps, "start": t, "z": z}
+        noisy = self.noisy(x_t.to(self.device), t, tau, noise, z)
+        settings = {"sampler": sampler, "tau": tau, "eta": eta, "steps": steps, "start": t, "order": order, "z": z}
         self.network.eval()
-        return final(reverse(self.process, self.restorer(y, tau), noisy, generator=draws, **settings)).cpu()
+        return final(reverse(self.process, self.restorer(y, tau, guidance), noisy, generator=draws, **settings)).cpu()
+
+    def interpolate(self, y: Tensor, weights: Tensor, *, seeds: tuple[int, int] = (0, 1), **settings: Any) -> Tensor:
+        """Draw images from starts on the way from one to another.
+
+        Args:
+            y: class labels (N,).
+            weights: (N,), 0 for the start of the first seed to 1 for that of the second.
+            seeds: of the two starts.
+            settings: as for `trajectory`; eta is 0 unless given, so that only the start differs.
+
+        Returns:
+            (N, C, H, W) in [-1, 1].
+
+        Raises:
+            ThawError: if there is not one weight in [0, 1] for each label.
+        """
+        if weights.shape != y.shape or not bool(((weights >= 0) & (weights <= 1)).all()):
+            raise ThawError(f"interpolation needs one weight in [0, 1] for each of the {len(y)} labels, got {weights}")
+        one, other = (self.start(y[:1], generator(seed, "sample")) for seed in seeds)
+        wide = [Start(*(None if part is None else part.expand(len(y), *part.shape[1:]) for part in end))
+                for end in (one, other)]  # fmt: skip
+        start = wide[0].towards(wide[1], weights.to(self.device))
+        if settings.get("sampler", self.config.sampler) == "ddpm":
+            settings["sampler"] = "warm"
+        return final(self.trajectory(y, start=start, **{"eta": 0.0, **settings})).cpu()
+
+    def inpaint(self, pixels: Tensor, mask: Tensor, y: Tensor, **settings: Any) -> Tensor:
+        """Fill in the unknown part of pictures: every restoration gets the known pixels in place of its own.
+
+        Args:
+            pixels: (B, C, H, W) in [-1, 1]; what it holds where the mask is False does not matter.
+            mask: bool, True where pixels are known, broadcastable to (B, C, H, W).
+            y: class labels (B,); K for the null class.
+            settings: as for `trajectory`; different seeds fill in differently.
+
+        Returns:
+            (B, C, H, W) in [-1, 1], equal to `pixels` where they are known.
+
+        Raises:
+            ThawError: if the mask does not fit.
+        """
+        try:
+            mask = mask.bool().expand(pixels.shape)
+        except RuntimeError:
+            raise ThawError(f"a mask of shape {tuple(mask.shape)} does not fit pixels {tuple(pixels.shape)}") from None
+        check_images(pixels, self.process.shape)
+        filled = final(self.trajectory(y, known=(pixels, mask), **settings)).cpu()
+        return torch.where(mask, pixels, filled)  # Algorithm 2 carries its start's difference from them to the end
 
     def sample(self, y: Tensor, *, seed: int = 0, batch: int = 250, progress: bool = False, **settings: Any) -> Tensor:
         """Draw one image for each label, in batches.

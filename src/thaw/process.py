@@ -11,6 +11,7 @@ from thaw.pixels import check_images
 
 PREDICTIONS = ("x0", "eps", "v")
 LOSS_WEIGHTS = ("uniform", "min_snr")
+NOISE_IN = ("everywhere", "destroyed")
 
 
 class Draws(NamedTuple):
@@ -32,6 +33,8 @@ class Process(nn.Module):
             (Salimans & Ho 2022).
         tau: the range (low, high) of temperatures trained on, within [0, 1].
         loss_weight: "uniform" in the predicted quantity, or "min_snr" (Hang et al. 2023, gamma 5).
+        noise_in: "everywhere", or "destroyed" for noise that lies only where D_t destroys:
+            x_t = D_t(x0; z) + tau sigma_t R_t eps, with `Degradation.destroyed` as R_t.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class Process(nn.Module):
         prediction: str = "x0",
         tau: tuple[float, float] = (0.0, 1.0),
         loss_weight: str = "uniform",
+        noise_in: str = "everywhere",
     ) -> None:
         super().__init__()
         steps = degradation.steps
@@ -59,7 +63,12 @@ class Process(nn.Module):
             raise ThawError("prediction 'eps' cannot recover x0 where alpha_T is 0; use v or x0 with this schedule")
         if (prediction != "x0" or loss_weight == "min_snr") and tau[0] <= 0:
             raise ThawError(f"prediction {prediction!r} with {loss_weight} weights needs noise; set tau above 0")
+        if noise_in not in NOISE_IN:
+            raise ThawError(f"unknown noise_in {noise_in!r}; choose one of {', '.join(NOISE_IN)}")
+        if noise_in == "destroyed" and type(degradation).destroyed is Degradation.destroyed:
+            raise ThawError(f"{type(degradation).__name__} has no destroyed subspace; use noise_in: everywhere")
         self.degradation, self.prediction, self.loss_weight = degradation, prediction, loss_weight
+        self.noise_in = noise_in
         self.tau = (float(tau[0]), float(tau[1]))
         self.register_buffer("sigma", sigma.double(), persistent=False)
 
@@ -84,7 +93,22 @@ class Process(nn.Module):
         """
         check_images(x0, self.shape)
         with torch.autocast(x0.device.type, enabled=False):  # mixed precision is for the network alone
-            return self.degradation(x0, t, z) + self.noise_level(t, tau, x0) * noise
+            return self.degradation(x0, t, z) + self.noise_level(t, tau, x0) * self.shaped(noise, t, z)
+
+    def shaped(self, noise: Tensor, t: Tensor, z: Tensor | None = None) -> Tensor:
+        """Return the noise of step t, of unit scale: as it is, or only where D_t destroys.  (B, C, H, W)"""
+        return noise if self.noise_in == "everywhere" else self.degradation.destroyed(noise, t, z)
+
+    def carried(self, residual: Tensor, kappa: float, t: Tensor, s: Tensor, z: Tensor | None = None) -> Tensor:
+        """Return what of x_t - D_t(x0_hat) goes on to step s: kappa of the noise, all of the rest.  (B, C, H, W)
+
+        With noise everywhere, all of it is noise. With noise where D_t destroys, the residual elsewhere
+        is the error of x0_hat against what x_t tells without noise, and is kept as Algorithm 2 keeps it.
+        """
+        if self.noise_in == "everywhere":
+            return kappa * residual
+        noise = self.degradation.carried(residual, t, t, z)
+        return kappa * self.degradation.carried(noise, t, s, z) + (residual - noise)
 
     def noise_level(self, t: Tensor, tau: Tensor, like: Tensor) -> Tensor:
         """Return tau sigma_t, shaped to multiply images.  (B,) -> (B, 1, 1, 1)"""

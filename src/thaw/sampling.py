@@ -2,6 +2,8 @@
 
     x_s = D_s(x0_hat; z) + kappa (x_t - D_t(x0_hat; z)) + nu eps',    s < t
 
+With noise only where D_t destroys, the last two terms are its parts there; see `Process.carried`.
+
 The loop takes a callable `restore(x_t, t) -> x0_hat` and knows neither networks nor data.
 """
 
@@ -132,14 +134,18 @@ def reverse(
         kappa, nu = coefficients(process, sampler, t, s, tau, eta) if sampler != "direct" else (0.0, 0.0)
         fresh = 0.0
         if nu > 0:
-            fresh = nu * torch.randn(x_t.shape, generator=generator, dtype=x_t.dtype).to(x_t.device)
+            fresh = torch.randn(x_t.shape, generator=generator, dtype=x_t.dtype).to(x_t.device)
+            fresh = nu * process.shaped(fresh, there, z)
         x0_hat = restore(x_t, here)
         yield Step(t, x_t, x0_hat)
 
         def move(x0: Tensor, x_t: Tensor = x_t, here: Tensor = here, there: Tensor = there,
                  kappa: float = kappa, fresh: Tensor | float = fresh) -> Tensor:  # fmt: skip
-            residual = kappa * (x_t - degrade(x0, here, z)) if kappa else 0.0
-            return degrade(x0, there, z) + residual + fresh
+            x_s = degrade(x0, there, z) + fresh
+            if sampler in ("direct", "algorithm1"):
+                return x_s
+            residual = x_t - degrade(x0, here, z)
+            return x_s + (process.carried(residual, kappa, here, there, z) if tau else residual)
 
         x_s = move(x0_hat)
         if order == 2 and s > 0:
@@ -152,3 +158,35 @@ def reverse(
 def final(trajectory: Iterator[Step]) -> Tensor:
     """Walk a trajectory to its end and return x_0, keeping no other state.  (B, C, H, W)"""
     return deque(trajectory, maxlen=1)[0].x_t
+
+
+def with_known(restore: Restore, pixels: Tensor, mask: Tensor) -> Restore:
+    """Return a restorer whose x0_hat has the given pixels where the mask (bool) is True.
+
+    The next state then holds, there, a noisy version of the known pixels that fits its step.
+    """
+
+    def restored(x_t: Tensor, t: Tensor) -> Tensor:
+        return torch.where(mask, pixels, restore(x_t, t))
+
+    return restored
+
+
+def slerp(one: Tensor, other: Tensor, weight: Tensor) -> Tensor:
+    """Interpolate along the great circle from one noise to another (Shoemake 1985).
+
+    Args:
+        one, other: (B, ...), not opposite to each other.
+        weight: (B,) in [0, 1].
+
+    Returns:
+        (B, ...); for standard normal noise in many dimensions, again of unit variance.
+    """
+    a, b = one.flatten(1).double(), other.flatten(1).double()
+    angle = torch.acos(torch.nn.functional.cosine_similarity(a, b).clamp(-1, 1))[:, None]
+    weight = weight.to(a)[:, None]
+    nearly = angle.sin() < 1e-6  # parallel: the straight line
+    scale = torch.where(nearly, 1.0, angle.sin())
+    first = torch.where(nearly, 1 - weight, ((1 - weight) * angle).sin() / scale)
+    second = torch.where(nearly, weight, (weight * angle).sin() / scale)
+    return (first * a + second * b).to(one.dtype).view_as(one)

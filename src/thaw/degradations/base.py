@@ -52,6 +52,26 @@ class Degradation(nn.Module):
         """
         return torch.ones(t.shape, dtype=torch.float64, device=t.device)
 
+    def destroyed(self, noise: Tensor, t: Tensor, z: Tensor | None = None) -> Tensor:
+        """Return R_t noise: the part of it that lies where D_t destroys, and nothing where D_t keeps.
+
+        Needed only for processes with `noise_in="destroyed"`.
+
+        Args:
+            noise: (B, C, H, W).
+            t: (B,) int64.
+            z: as drawn by `draw_z`.
+
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no destroyed subspace")
+
+    def carried(self, noise: Tensor, t: Tensor, s: Tensor, z: Tensor | None = None) -> Tensor:
+        """Return R_s R_t^+ noise, s <= t: the noise of step t, scaled to that of step s.
+
+        The default holds for nested orthogonal projections, of which R_s R_t = R_s.
+        """
+        return self.destroyed(noise, s, z)
+
     def coordinates(self, x_T: Tensor) -> Tensor:
         """Return the numbers of x0 that a fully degraded image still tells, given z.  (B, C, H, W) -> (B, D)
 

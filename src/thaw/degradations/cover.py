@@ -33,6 +33,15 @@ class Cover(Degradation):
         kept = self.kept(t, z).to(x0.dtype)
         return kept * x0 + (1 - kept) * self.cover(z).to(x0.dtype)
 
+    def destroyed(self, noise: Tensor, t: Tensor, z: Tensor | None = None) -> Tensor:
+        """Return (1 - m_t) noise: each pixel gets as much of it as it has lost."""
+        return (1 - self.kept(t, z).to(noise.dtype)) * noise
+
+    def carried(self, noise: Tensor, t: Tensor, s: Tensor, z: Tensor | None = None) -> Tensor:
+        """Return (1 - m_s) / (1 - m_t) noise, and nothing where nothing was lost."""
+        lost, left = ((1 - self.kept(step, z)).to(noise.dtype) for step in (t, s))
+        return torch.where(lost > 0, left / lost.clamp(min=torch.finfo(noise.dtype).tiny), 0) * noise
+
     def coordinates(self, x_T: Tensor) -> Tensor:
         """No number of x0 survives."""
         return x_T.new_zeros(len(x_T), 0)

@@ -75,10 +75,17 @@ class Lines(Degradation):
         lines = means[:, :, self.member]
         return (lines[:, :, :, None] if self.axis == "row" else lines[:, :, None, :]).expand(-1, *self.shape)
 
-    def forward(self, x0: Tensor, t: Tensor, z: Tensor | None = None) -> Tensor:
+    def _mask(self, t: Tensor) -> Tensor:
+        """Return where lines are averaged.  (B,) -> (B, 1, H, 1) or (B, 1, 1, W) bool"""
         mask = self.averaged[t]  # (B, lines)
-        mask = mask[:, None, :, None] if self.axis == "row" else mask[:, None, None, :]
-        return torch.where(mask, self._paint(self.means(x0)), x0)
+        return mask[:, None, :, None] if self.axis == "row" else mask[:, None, None, :]
+
+    def forward(self, x0: Tensor, t: Tensor, z: Tensor | None = None) -> Tensor:
+        return torch.where(self._mask(t), self._paint(self.means(x0)), x0)
+
+    def destroyed(self, noise: Tensor, t: Tensor, z: Tensor | None = None) -> Tensor:
+        mean = noise.mean(dim=3 if self.axis == "row" else 2) @ self.pool.to(noise.dtype)
+        return torch.where(self._mask(t), noise - self._paint(mean), 0)
 
     def coordinates(self, x_T: Tensor) -> Tensor:
         return self.means(x_T).flatten(1)
