@@ -154,7 +154,8 @@ class Model:
     ) -> Iterator[Step]:
         """Return the generator of `Step`s that draws one image for each label; see `thaw.sampling.reverse`.
 
-        It begins at `start`, drawn from `seed` by default. `known` = (pixels, mask) fixes a region, see `inpaint`. Settings left out come from the configuration; `algorithm1` and `algorithm2` are cold (tau = 0)
+        It begins at `start`, drawn from `seed` by default. `known` = (pixels, mask) fixes a region, see `inpaint`.
+        Settings left out come from the configuration; `algorithm1` and `algorithm2` are cold (tau = 0)
         unless told otherwise.
         """
         config = self.config
