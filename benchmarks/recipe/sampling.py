@@ -1,4 +1,4 @@
-"""Quality against evaluations, for every sampler and guidance weight; writes logs/sampling_LABEL.json.
+"""Quality against evaluations, for every sampler and guidance weight; writes measured/sampling_LABEL.json.
 
     python benchmarks/recipe/sampling.py MODEL [--n 1000] [--split train]
 
@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import torch
-from trial import LOGS
+from trial import MEASURED
 
 from thaw.checkpoint import load_model, release_path
 from thaw.features import load_judge
@@ -47,7 +47,7 @@ def main() -> None:
     path = Path(arguments.model)
     model = load_model(path if path.exists() else release_path(arguments.model))
     judge, entries = load_judge(model.config.data), []
-    out = LOGS / f"sampling_{model.config.label}.json"
+    out = MEASURED / f"sampling_{model.config.label}.json"
 
     def score(name: str, evaluations: int, guidance: float) -> float:
         settings = {**SAMPLERS[name], "guidance": guidance}

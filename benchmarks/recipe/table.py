@@ -5,9 +5,10 @@ python benchmarks/recipe/table.py
 
 import json
 import statistics
+from collections import Counter
 from typing import Any
 
-from trial import HERE, LOGS, load_trials
+from trial import HERE, LOGS, MEASURED, load_trials
 
 from thaw.features import load_judge
 from thaw.files import write_text
@@ -37,9 +38,10 @@ def cell(values: list[float], digits: int = 2) -> str:
     return f"{mean:.{digits}f}" + (f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else "")
 
 
-def row(name: str, found: list[dict[str, Any]], of: str) -> str:
+def row(name: str, found: list[dict[str, Any]], of: str, which: str = "best") -> str:
     """Return one line of a table for a trial, its seeds together."""
-    best = [log["best"] for log in found]
+    found = [log for log in found if which in log]
+    best = [log[which] for log in found]
     settings = found[0]["settings"]
     columns = [
         f"`{name}`",
@@ -54,9 +56,14 @@ def row(name: str, found: list[dict[str, Any]], of: str) -> str:
         cell([b["entropy"] for b in best], 3),
         " / ".join(sorted({f"{b['guidance']:g}" for b in best})),
     ]
-    return "| " + " | ".join(columns) + " |"
+    return line(columns)
 
 
+TITLES = {
+    "second": "One factor at a time again, from the best of the first round",
+    "time": "The same recipe with less and more time",
+    "others": "Other people's recipes in the same ten minutes",
+}
 COLUMNS = ("trial", "of", "what", "parameters", "multiply-adds", "images/s", "images seen", "distance", "accuracy",
            "entropy", "guidance")  # fmt: skip
 
@@ -67,11 +74,20 @@ def section(title: str, text: str, rows: list[str], columns: tuple[str, ...] = C
     return f"\n## {title}\n\n{text}\n\n{head}\n" + "\n".join(rows) + "\n"
 
 
+def line(columns: list[str]) -> str:
+    """Return one line of a table."""
+    return "| " + " | ".join(columns) + " |"
+
+
+def measured(pattern: str) -> list[dict[str, Any]]:
+    """Return the records in measured/ whose names match."""
+    return [json.loads(path.read_text()) for path in sorted(MEASURED.glob(pattern))]
+
+
 def speed_run() -> str:
-    """Return the section on `make speedrun`, from the records it wrote (copied to speedrun/)."""
+    """Return the section on `make speedrun`, from the records it wrote."""
     rows = []
-    for path in sorted((HERE / "speedrun").glob("*.json")):
-        r = json.loads(path.read_text())
+    for r in measured("*_speedrun_seed*.json"):
         fid = r["fid"]
         columns = [
             f"`{r['model']}`",
@@ -87,7 +103,7 @@ def speed_run() -> str:
             f"{r['sampling_seconds']:.1f}",
             str(r["seed"]),
         ]
-        rows.append("| " + " | ".join(columns) + " |")
+        rows.append(line(columns))
     names = ("model", "minutes", "images seen", "images/s", "of the matrix peak", "distance", "real images", "n",
              "accuracy", "entropy", "s / 64 digits", "seed")  # fmt: skip
     note = (
@@ -96,6 +112,61 @@ def speed_run() -> str:
         "multiply-adds an image against a 1024 x 1024 float32 matrix product on the same thread."
     )
     return section("The speed run", note, rows, names) if rows else ""
+
+
+def sampling() -> str:
+    """Return the section on samplers, guidance and evaluations, from what sampling.py wrote."""
+    text = ""
+    for found in measured("sampling_*.json"):
+        entries, samplers = found["entries"], list(dict.fromkeys(e["sampler"] for e in found["entries"]))
+        counts = sorted({e["evaluations"] for e in entries})
+        swept = Counter(e["evaluations"] for e in entries).most_common(1)[0][0]
+        weights = sorted({e["guidance"] for e in entries})
+        by = {(e["sampler"], e["evaluations"], e["guidance"]): f"{e['fid']:.2f}, {e['accuracy']:.1%}" for e in entries}
+        note = (
+            f"`{found['model']}` after {found['epoch']} epochs, n = {found['n']:,}, against the {found['split']} split "
+            f"(as many real images: {floor_at(load_judge('mnist'), found['n']):.2f}); distance and "
+            "accuracy. Evaluations "
+            "count both of guidance. eta 0 is `ddim` (Euler's method on the flow), eta 1 `ddpm` (ancestral); `heun` is "
+            f"the second-order corrector on `ddim`. First the guidance weight at {swept} evaluations:"
+        )
+        rows = [line([name] + [by.get((name, swept, w), "") for w in weights]) for name in samplers]
+        text += section(f"Sampling from {found['model']}", note, rows, ("sampler", *(f"w = {w:g}" for w in weights)))
+        best = {name: min((e for e in entries if e["sampler"] == name and e["evaluations"] == swept),
+                          key=lambda e: e["fid"])["guidance"] for name in samplers}  # fmt: skip
+        rows = [
+            line([name, f"{best[name]:g}"] + [by.get((name, c, best[name]), "") for c in counts]) for name in samplers
+        ]
+        head = "| " + " | ".join(["sampler", "w", *(str(c) for c in counts)]) + " |\n|" + "---|" * (len(counts) + 2)
+        text += (
+            f"\nThen the number of evaluations, each sampler at its best weight:\n\n{head}\n" + "\n".join(rows) + "\n"
+        )
+    return text
+
+
+def profiled() -> str:
+    """Return the section on where a training step's time goes, from what profile_step.py wrote."""
+    text = ""
+    for found in measured("profile.json"):
+        spent = sum(layer["ms"] for layer in found["convolutions"])
+        reached = sum(layer["ms"] * layer["of_peak"] for layer in found["convolutions"]) / spent
+        shares = ", ".join(f"{kind} {share:.0%}" for kind, share in found["shares"].items() if share >= 0.01)
+        note = (
+            f"`{found['config']}`, batch {found['batch']}, one thread: {found['step_ms']:.0f} ms a step, "
+            f"{found['images_per_second']:.0f} images/s, {found['of_peak']:.0%} of the matrix-multiply peak "
+            f"({found['peak_gmacs']:.0f} G multiply-adds/s in the same process, a busy neighbour core included). "
+            f"By operator: {shares}. "
+            f"The convolutions alone, forward and backward, reach {reached:.0%} of the peak together; "
+            "the step as a whole does not, because norms, activations and the optimiser move memory and multiply little:"
+        )
+        rows = [
+            line([f"{c['in']} to {c['out']}", f"{c['kernel']} x {c['kernel']}", str(c["stride"]), c["size"],
+                  str(c["count"]), f"{c['ms']:.1f}", f"{c['of_peak']:.0%}"])
+            for c in found["convolutions"]
+        ]  # fmt: skip
+        names = ("channels", "kernel", "stride", "input", "how many", "ms, all of them", "of the peak")
+        text += section("Where a training step's time goes", note, rows, names)
+    return text
 
 
 def main() -> None:
@@ -119,8 +190,12 @@ def main() -> None:
             f"of the guidance weights tried; {max(len(by_name[name]) for name in names)} seed(s)."
         )
         rows = [row(name, by_name[name], f"`{trials[name]['of']}`" if "of" in trials[name] else "") for name in names]
-        text += section(group[0].upper() + group[1:], note, rows)
-    text += speed_run()
+        if group == "others":  # ours at the same n
+            rows += [
+                row(name, logs, "", "also") for name, logs in by_name.items() if any("also" in log for log in logs)
+            ]
+        text += section(TITLES.get(group, group[0].upper() + group[1:]), note, rows)
+    text += speed_run() + sampling() + profiled()
     write_text(HERE.parent / "recipe.md", text)
     print(f"{len(found)} logs in {HERE.parent / 'recipe.md'}")
 
