@@ -157,7 +157,7 @@ def profiled() -> str:
             f"({found['peak_gmacs']:.0f} G multiply-adds/s in the same process, a busy neighbour core included). "
             f"By operator: {shares}. "
             f"The convolutions alone, forward and backward, reach {reached:.0%} of the peak together; "
-            "the step as a whole does not, because norms, activations and the optimiser move memory and multiply little:"
+            "the step as a whole does not, because norms, activations and the optimiser multiply little and move much:"
         )
         rows = [
             line([f"{c['in']} to {c['out']}", f"{c['kernel']} x {c['kernel']}", str(c["stride"]), c["size"],
