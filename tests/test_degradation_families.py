@@ -6,7 +6,7 @@ from fractions import Fraction
 import pytest
 import torch
 import torch.nn.functional as F
-from cases import FAMILIES, QUANTUM, REGISTERED, SHAPE, SHAPES, draw, full, make, name_of, pictures, same_bits
+from cases import FAMILIES, LINES, QUANTUM, REGISTERED, SHAPE, SHAPES, draw, full, make, name_of, pictures, same_bits
 
 from thaw import data, degradations
 from thaw.degradations.cover import Cover
@@ -282,6 +282,19 @@ def test_images_that_agree_in_their_coordinates_end_alike_to_the_bit(case, shape
     assert not torch.equal(degradation(x, end - 1), degradation(x + unseen, end - 1))
     for alone in range(4):  # in any batch
         assert same_bits(degradation(x[alone : alone + 1], end[:1])[0], x_T[alone])
+
+
+@pytest.mark.parametrize("case", [case for case in OWN + LINES if case[0] != "scale"], ids=name_of)
+def test_no_reader_of_any_precision_gets_more_than_the_coordinates(case, digits):
+    """However much a network magnifies the digits of x_T, it spans no more directions than the coordinates."""
+    degradation, x = make(case), digits.pixels(slice(0, 800))
+    z = draw(degradation, 1)
+    z = None if z is None else z.expand(len(x), *z.shape[1:])
+    x_T = degradation(x, full(len(x), degradation.steps), z)
+    count = degradation.coordinates(x_T[:1]).shape[1]
+    x_T = x_T.double()  # where differences are exact
+    values = torch.linalg.svdvals((x_T - x_T[0]).flatten(1))
+    assert int((values > 1e-12 * values.max()).sum()) <= count < 28 * 28
 
 
 @pytest.mark.parametrize("case", RESIZED, ids=name_of)
