@@ -12,7 +12,11 @@ from thaw.errors import ThawError
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "notebooks").glob("*.ipynb"))
-CONFIGS = {"01_ddpm": "configs/ddpm/testing.yaml", "02_custom_degradation": "configs/custom/col_default_7.yaml"}
+STUDIES = [
+    ("01_ddpm", "ddpm/testing"),
+    ("02_custom_degradation", "custom/col_default_7"),
+    ("02_custom_degradation", "custom/eraser_default"),  # a degradation with a z
+]
 
 
 def run(name: str, folder: Path, **parameters: object) -> nbformat.NotebookNode:
@@ -26,10 +30,10 @@ def outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-def test_training_notebooks_train_draw_and_score(name, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("name", "config"), STUDIES)
+def test_training_notebooks_train_draw_and_score(name, config, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    notebook = run(name, tmp_path, config=CONFIGS[name], run=str(tmp_path / "run"), smoke=True)
+    notebook = run(name, tmp_path, config=f"configs/{config}.yaml", run=str(tmp_path / "run"), smoke=True)
     assert not [output for output in outputs(notebook) if output.output_type == "error"]
     assert {path.name for path in (tmp_path / "run").glob("epoch_*")} == {"epoch_0000", "epoch_0001", "epoch_0002"}
     assert len((tmp_path / "run/metrics.jsonl").read_text().splitlines()) == 3

@@ -10,6 +10,7 @@ from typing import Any
 
 from trial import HERE, LOGS, MEASURED, load_trials
 
+from thaw import figures, results
 from thaw.features import load_judge
 from thaw.files import write_text
 from thaw.metrics import floor_at
@@ -64,6 +65,8 @@ TITLES = {
     "time": "The same recipe with less and more time",
     "others": "Other people's recipes in the same ten minutes",
 }
+REPORTED = ("start", "x0", "muon8", "x0_muon8", "x0_logit", "x0_separable", "x0_dit", "v_x0_error", "final_start",
+            "final_x0_muon8", "final_x0_logit", "lucidrains", "diffusers")  # fmt: skip
 COLUMNS = ("trial", "of", "what", "parameters", "multiply-adds", "images/s", "images seen", "distance", "accuracy",
            "entropy", "guidance")  # fmt: skip
 
@@ -144,19 +147,23 @@ def sampling() -> str:
     return text
 
 
+def of_peak(found: dict[str, Any]) -> float:
+    """Return the share of the matrix-multiply peak that all convolutions reach together."""
+    layers = found["convolutions"]
+    return sum(layer["ms"] * layer["of_peak"] for layer in layers) / sum(layer["ms"] for layer in layers)
+
+
 def profiled() -> str:
     """Return the section on where a training step's time goes, from what profile_step.py wrote."""
     text = ""
     for found in measured("profile.json"):
-        spent = sum(layer["ms"] for layer in found["convolutions"])
-        reached = sum(layer["ms"] * layer["of_peak"] for layer in found["convolutions"]) / spent
         shares = ", ".join(f"{kind} {share:.0%}" for kind, share in found["shares"].items() if share >= 0.01)
         note = (
             f"`{found['config']}`, batch {found['batch']}, one thread: {found['step_ms']:.0f} ms a step, "
             f"{found['images_per_second']:.0f} images/s, {found['of_peak']:.0%} of the matrix-multiply peak "
             f"({found['peak_gmacs']:.0f} G multiply-adds/s in the same process, a busy neighbour core included). "
             f"By operator: {shares}. "
-            f"The convolutions alone, forward and backward, reach {reached:.0%} of the peak together; "
+            f"The convolutions alone, forward and backward, reach {of_peak(found):.0%} of the peak together; "
             "the step as a whole does not, because norms, activations and the optimiser multiply little and move much:"
         )
         rows = [
@@ -167,6 +174,50 @@ def profiled() -> str:
         names = ("channels", "kernel", "stride", "input", "how many", "ms, all of them", "of the peak")
         text += section("Where a training step's time goes", note, rows, names)
     return text
+
+
+def record(by_name: dict[str, list[dict[str, Any]]]) -> None:
+    """Record the numbers that the report quotes, as `recipe.<trial>.<what>`."""
+    origin = {"script": "benchmarks/recipe/table.py", "logs": "benchmarks/recipe/logs"}
+    results.record(
+        {"recipe.trials": (len(by_name), "d"), "recipe.runs": (sum(map(len, by_name.values())), "d")}, origin
+    )
+    for name, found in by_name.items():
+        if name not in REPORTED:
+            continue
+        fids, settings = [log["best"]["fid"] for log in found], found[0]["settings"]
+        floor = floor_at(load_judge("mnist"), settings["n"])
+        values = {"fid": (statistics.mean(fids), ".2f"), "fid_floor": (floor, ".2f"), "n": (settings["n"], ",d")}
+        values |= {"accuracy": (100 * statistics.mean(log["best"]["accuracy"] for log in found), ".1f")}
+        values |= {"minutes": (settings["minutes"], "g"), "seeds": (len(found), "d")}
+        values |= {"parameters_m": (found[0]["parameters"] / 1e6, ".1f"), "evaluations": (evaluations(found[0]), "d")}
+        values |= {"images_per_second": (statistics.mean(log["images_per_second"] for log in found), ".0f")}
+        if len(found) > 1:
+            values |= {"spread": (statistics.stdev(fids), ".2f")}
+        if "also" in found[0]:
+            values |= {"also_n": (settings["also_n"], ",d"), "also_fid": (found[0]["also"]["fid"], ".1f")}
+            values |= {"also_floor": (floor_at(load_judge("mnist"), settings["also_n"]), ".1f")}
+        results.record({f"recipe.{name}.{what}": value for what, value in values.items()}, origin)
+    for found in measured("profile.json"):
+        values = {"of_peak": (100 * found["of_peak"], ".0f"), "convolutions_of_peak": (100 * of_peak(found), ".0f")}
+        values |= {"convolutions": (100 * found["shares"]["convolutions"], ".0f")}
+        results.record({f"recipe.profile.{what}": value for what, value in values.items()}, origin)
+
+
+def evaluations(log: dict[str, Any]) -> int:
+    """Return how many network evaluations a sample of the best setting took."""
+    return log["best"]["steps"] * (1 if log["best"]["guidance"] == 1 else 2)
+
+
+def draw(by_name: dict[str, list[dict[str, Any]]]) -> None:
+    """Draw the figure of the report: every three-minute trial of the hot process."""
+    origin = {"script": "benchmarks/recipe/table.py"}
+    short = {name: found[0]["best"]["fid"] for name, found in by_name.items()
+             if found[0]["settings"]["minutes"] == 3 and found[0]["settings"]["degradation"] == "scale"}  # fmt: skip
+    floor = (floor_at(load_judge("mnist"), 1000), "real images")
+    label = "Fréchet distance to the training set, n = 1,000"
+    figure = figures.dots({name.replace("_", " "): value for name, value in short.items()}, label, floor)
+    figures.save_figure(figure, results.PLOTS / "recipe_trials.pdf", origin)
 
 
 def main() -> None:
@@ -197,6 +248,8 @@ def main() -> None:
         text += section(TITLES.get(group, group[0].upper() + group[1:]), note, rows)
     text += speed_run() + sampling() + profiled()
     write_text(HERE.parent / "recipe.md", text)
+    record(by_name)
+    draw(by_name)
     print(f"{len(found)} logs in {HERE.parent / 'recipe.md'}")
 
 

@@ -121,3 +121,30 @@ def curves(series: dict[str, tuple[Sequence[float], Sequence[float]]], x_label: 
         axes.legend(**({"loc": "center left", "bbox_to_anchor": (1.02, 0.5)} if options.get("beside") else {}))
         plt.close(figure)
     return figure
+
+
+def dots(values: dict[str, float], x_label: str, floor: tuple[float, str] | None = None) -> Any:
+    """Draw one dot a name on a logarithmic axis, the largest value on top.
+
+    Args:
+        values: name -> value, all above 0.
+        floor: a dashed line with its label, (value, label).
+
+    Returns:
+        The matplotlib figure.
+    """
+    from matplotlib import pyplot as plt
+
+    names = sorted(values, key=lambda name: values[name])
+    with plt.style.context(STYLE):
+        figure, axes = plt.subplots()
+        figure.set_figheight(0.6 + 0.135 * len(names))
+        axes.plot([values[name] for name in names], range(len(names)), "o", markersize=3.5)
+        axes.set_yticks(range(len(names)), names, fontsize=6.5)
+        if floor:
+            axes.axvline(floor[0], linestyle="--", color="0.4", label=floor[1])
+            axes.legend(loc="lower right")
+        axes.set(xscale="log", xlabel=x_label, ylim=(-0.7, len(names) - 0.3))
+        axes.xaxis.set_major_formatter("{x:g}")
+        plt.close(figure)
+    return figure
