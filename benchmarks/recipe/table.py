@@ -65,7 +65,7 @@ TITLES = {
     "time": "The same recipe with less and more time",
     "others": "Other people's recipes in the same ten minutes",
 }
-REPORTED = ("start", "x0", "muon8", "x0_muon8", "x0_logit", "x0_separable", "x0_dit", "v_x0_error", "final_start",
+REPORTED = ("start", "start_again", "x0", "muon8", "x0_muon8", "x0_logit", "x0_separable", "x0_dit", "v_x0_error", "final_start",
             "final_x0_muon8", "final_x0_logit", "lucidrains", "diffusers")  # fmt: skip
 COLUMNS = ("trial", "of", "what", "parameters", "multiply-adds", "images/s", "images seen", "distance", "accuracy",
            "entropy", "guidance")  # fmt: skip
