@@ -63,6 +63,7 @@ showcase: $(VENV)/.installed ## after new weights: execute load_and_play in plac
 
 features: $(VENV)/.installed ## train the feature network that scores MNIST
 	@$(BIN)/python -m thaw features --data mnist
+	@$(BIN)/python -m thaw features --data mnist --real
 
 report: $(VENV)/.installed ## build Report/report.pdf from Plots/ (needs LaTeX)
 	@command -v latexmk >/dev/null || { echo "latexmk is not installed; on Debian or Ubuntu: apt install latexmk texlive-latex-extra texlive-science lmodern"; exit 1; }

@@ -1,9 +1,11 @@
 """The command line: each mistake is one sentence on stderr and an exit code, and leaves nothing behind."""
 
+import json
 import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -107,6 +109,107 @@ def test_training_resumes_and_exports(capsys, tmp_path):
     released = tmp_path / "out/custom_digits_2_row_default_7_smoke.pth"
     assert main(["sample", str(released), "-n", "4", "--out", str(tmp_path / "x.png")]) == 0
     assert "holds the epochs 0, 1, 2" in fails(capsys, "export", str(run), "--epochs", "9")
+
+
+@pytest.fixture
+def some_digits(digits_test):
+    """256 images, shaped as the shipped judge takes them."""
+    return digits_test.images[:256]
+
+
+def test_evaluate_scores_shipped_weights_once(tmp_path, monkeypatch, capsys):
+    """In a copy of the project's `pretrained/`, so that nothing is kept in the repository."""
+    (tmp_path / "pretrained").symlink_to(ROOT / "pretrained")
+    monkeypatch.chdir(tmp_path)
+    arguments = ["evaluate", "row_default_28", "--n", "256", "--out", "scores.json"]
+    assert main(arguments) == 0
+    shown = capsys.readouterr().out
+    (record,) = json.loads(Path("scores.json").read_text())
+    assert record["settings"]["weights"] == checkpoint.read_manifest()[release("row_default_28")]["sha256"]
+    fid = record["scores"]["fid"]
+    assert (fid["n"], fid["seed"], fid["reference"]) == (256, 0, "test") and fid["floor"] > 0
+    assert re.search(rf"fid +{fid['value']:.2f} +\({fid['floor']:.2f}\)", shown) and "accuracy" in shown
+    kept = sorted(Path("contents/evaluation").iterdir())
+    monkeypatch.setattr("thaw.evaluation.protocol", None)
+    assert main(arguments) == 0 and capsys.readouterr().out == shown
+    assert sorted(Path("contents/evaluation").iterdir()) == kept
+
+
+def release(label: str) -> str:
+    return checkpoint.release_path(label).name
+
+
+def test_pngs_and_arrays_of_the_same_images_get_the_same_scores(
+    tmp_path, capsys, monkeypatch, some_digits, digits_test
+):
+    (tmp_path / "pretrained").symlink_to(ROOT / "pretrained")
+    monkeypatch.chdir(tmp_path)
+    labels = digits_test.labels[:256]
+    array = some_digits.numpy()
+    np.save("a.npy", array[:, 0])
+    np.savez("b.npz", array)
+    np.savez("c.npz", images=array[::-1].transpose(0, 2, 3, 1), labels=labels.numpy()[::-1])
+    for index, (image, label) in enumerate(zip(array[:, 0], labels.tolist(), strict=True)):
+        for path in (Path("grey") / f"{index}.png", Path("asked") / str(label) / f"{index}.png"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).convert("RGB" if index % 2 else "L").save(path)
+
+    def scores(path: str) -> dict:
+        shutil.rmtree("contents/evaluation", ignore_errors=True)  # measured, not looked up
+        assert main(["evaluate", "--images", path, "--out", "scores.json"]) == 0
+        return json.loads(Path("scores.json").read_text())[0]["scores"]
+
+    plain = scores("a.npy")
+    assert plain == scores("b.npz") == scores("grey") and "accuracy" not in plain
+    told = scores("c.npz")
+    assert told == scores("asked") and plain == {k: v for k, v in told.items() if k != "accuracy"}
+    capsys.readouterr()
+
+
+def test_images_that_cannot_be_read_are_told(tmp_path, capsys):
+    def refused(path: Path, *more: str) -> str:
+        return fails(capsys, "evaluate", "--images", str(path), *more)
+
+    def array(content: np.ndarray, **named: np.ndarray) -> Path:
+        path = tmp_path / ("x.npz" if named else "x.npy")
+        np.savez(path, **named) if named else np.save(path, content)
+        return path
+
+    images = np.zeros((300, 28, 28), dtype=np.uint8)
+    assert "no file or folder" in refused(tmp_path / "nothing.npy")
+    assert "no PNG in" in refused(tmp_path)
+    assert "float64 values; save greys 0..255 as uint8" in refused(array(images / 2))
+    assert "(300, 3, 28, 28); save grey images as" in refused(array(np.stack([images] * 3, axis=1)))
+    assert "takes images (N, (1, 28, 28)), got (300, 1, 32, 32)" in refused(
+        array(np.pad(images, ((0, 0), (2, 2), (2, 2))))
+    )
+    assert "at least 256 images, got 255" in refused(array(images[:255]))
+    assert "name the array of images `images`" in refused(array(images, first=images, second=images))
+    assert "one whole number for each of 300" in refused(array(images, images=images, labels=np.zeros(299, dtype=int)))
+    assert "largest pixel is 1" in refused(array(images + np.uint8(1)))
+    assert "leave --n 300 out" in refused(array(images), "--n", "300")
+    assert "either models or --images" in fails(capsys, "evaluate")
+    assert "there are:" in fails(capsys, "evaluate", "default", "nothing")
+    assert "at least 256 images, got 100" in fails(capsys, "evaluate", "default", "--n", "100")
+    assert "unknown.pth" in refused(array(images), "--data", "unknown")
+    for name, content in (("a.npy", b"\x93NUMPY"), ("b.npz", b"PK"), ("c.png", b"GIF"), ("d.txt", b"")):
+        (tmp_path / name).write_bytes(content)
+        assert "save" in refused(tmp_path / name if name != "c.png" else tmp_path)
+    (tmp_path / "c.png").unlink()
+    damaged = {"coloured": [("RGB", 28)], "I;16": [("I;16", 28)], "one size": [("L", 28), ("L", 27)]}
+    for index, (named, pictures) in enumerate(damaged.items()):
+        folder = tmp_path / str(index)
+        folder.mkdir()
+        for number, (mode, width) in enumerate(pictures):
+            Image.new(mode, (width, 28), (1, 2, 3) if mode == "RGB" else 7).save(folder / f"{number}.png")
+        assert named in refused(folder)
+    for folder in ("classes/seven", "mixed/7"):
+        (tmp_path / folder).mkdir(parents=True)
+        Image.new("L", (28, 28)).save(tmp_path / folder / "0.png")
+    Image.new("L", (28, 28)).save(tmp_path / "mixed/1.png")
+    assert "images in seven" in refused(tmp_path / "classes") and "images in no subfolder" in refused(
+        tmp_path / "mixed"
+    )
 
 
 @pytest.mark.parametrize("file", ["README.md"])

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from thaw.errors import ThawError
-from thaw.files import make_folder, replacing, sha256, write_json, write_text
+from thaw.files import make_folder, remember, replacing, sha256, write_json, write_text
 
 
 def test_a_file_appears_when_it_is_complete_and_not_before(tmp_path):
@@ -72,3 +72,22 @@ def test_a_value_that_is_no_json_leaves_the_old_file(tmp_path):
 def test_the_checksum_is_sha256(tmp_path):
     (tmp_path / "abc").write_bytes(b"abc")
     assert sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_what_was_computed_is_remembered_by_its_key_until_the_file_is_damaged(tmp_path):
+    calls = []
+
+    def value(result):
+        def compute():
+            calls.append(result)
+            return result
+
+        return compute
+
+    key = {"n": 3, "widths": (1, 2)}
+    assert remember(tmp_path, key, value([1.5])) == remember(tmp_path, key, value([2.5])) == [1.5]
+    assert remember(tmp_path, key | {"n": 4}, value([3.5])) == [3.5] and len(calls) == 2
+    for path in tmp_path.iterdir():
+        path.write_text("{")
+    assert remember(tmp_path, key, value([4.5])) == remember(tmp_path, key, value([5.5])) == [4.5]
+    assert remember(None, key, value(6)) == 6

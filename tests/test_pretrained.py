@@ -6,6 +6,7 @@ import torch
 from thaw.checkpoint import load_model, read_manifest
 from thaw.features import judge_path, load_judge
 from thaw.files import sha256
+from thaw.real import load_real
 
 
 @pytest.fixture
@@ -39,3 +40,16 @@ def test_every_judge_loads_and_knows_its_floor(folder):
             judge = load_judge(name.removeprefix("features_").removesuffix(".pth"), folder)
             assert judge_path(judge.data, folder).name == name
             assert judge.accuracy > 0.9 and judge.floors and set(judge.references) == {"train", "test"}
+
+
+def test_real_features_are_those_of_the_shipped_judge(folder):
+    """Without the data set: none is at hand under this name."""
+    names = [name for name in read_manifest(folder) if name.startswith("real_")]
+    assert names and sum((folder / name).stat().st_size for name in names) < 3e6
+    for name in names:
+        judge = load_judge(name.removeprefix("real_").removesuffix(".pth"), folder)
+        real = load_real(judge, folder, cache=None)
+        for split, reference in judge.references.items():
+            features = real.features(split)
+            mean = reference.total / reference.count
+            assert features.shape[1] == judge.num and (features.mean(dim=0) - mean).abs().max() < 0.1

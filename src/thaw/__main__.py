@@ -23,6 +23,14 @@ def _settings(pairs: list[str]) -> dict[str, Any]:
     return settings
 
 
+def _find(model: str, epoch: int | None = None) -> Path:
+    """Return the path of a weights file, a run directory, or shipped weights of this name."""
+    from thaw.checkpoint import release_path
+
+    path = Path(model)
+    return path if path.exists() or path.suffix else release_path(model, epoch)
+
+
 def train(args: argparse.Namespace) -> None:
     """Train by running the study's notebook through papermill, into the run directory."""
     from thaw import checkpoint, data
@@ -83,13 +91,12 @@ def sample(args: argparse.Namespace) -> None:
     """Draw digits from released weights or a run into a PNG grid."""
     import torch
 
-    from thaw.checkpoint import load_model, release_path
+    from thaw.checkpoint import load_model
     from thaw.figures import save_grid
     from thaw.pixels import to_uint8
 
     torch.set_num_threads(args.threads)
-    path = Path(args.model)
-    model = load_model(path if path.exists() or path.suffix else release_path(args.model, args.epoch)).to(args.device)
+    model = load_model(_find(args.model, args.epoch)).to(args.device)
     y = model.labels(args.n, args.digit)
     started = time.perf_counter()
     settings = {"sampler": args.sampler, "tau": args.tau, "steps": args.steps, "guidance": args.guidance}
@@ -101,18 +108,44 @@ def sample(args: argparse.Namespace) -> None:
 
 def info(args: argparse.Namespace) -> None:
     """Print what a weights file or run holds; without a name, what is shipped."""
-    from thaw.checkpoint import load_model, read_manifest, release_path
+    from thaw.checkpoint import load_model, read_manifest
 
     if args.model is None:
         for name, entry in read_manifest().items():
             score = f"FID {entry['fid']['value']:.2f}" if "fid" in entry else ""
             print(f"{name:52s} {entry['bytes'] / 1e6:5.1f} MB  {score}")
         return
-    path = Path(args.model)
-    model = load_model(path if path.exists() or path.suffix else release_path(args.model, args.epoch))
+    model = load_model(_find(args.model, args.epoch))
     facts = {"epoch": model.epoch, "classes": model.classes, "terminal_rank": model.terminal.rank}
     facts |= {k: v for k, v in model.info.items() if isinstance(v, str | int | float)}
     print(yaml.safe_dump(facts | {"config": model.config.model_dump(mode="json")}, sort_keys=False), end="")
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Score models, or anybody's images, by the full protocol, beside what real images get."""
+    import torch
+
+    from thaw.checkpoint import load_model
+    from thaw.evaluation import evaluate_images, evaluate_model, table
+    from thaw.files import write_json
+
+    if bool(args.models) == bool(args.images):
+        raise ThawError("thaw evaluate takes either models or --images PATH")
+    if args.images and args.n is not None:
+        raise ThawError(f"all images in {args.images} are scored; leave --n {args.n} out")
+    torch.set_num_threads(args.threads)
+    common = {"seed": args.seed, "progress": sys.stderr.isatty()}
+    paths = [_find(model) for model in args.models]  # a wrong name is told before the first is scored
+    if args.images:
+        found = [evaluate_images(args.images, name=Path(args.images).name, judge=args.data, **common)]
+    else:
+        n = 2000 if args.n is None else args.n
+        named = zip(args.models, paths, strict=True)
+        found = [evaluate_model(load_model(path), n, name=name, **common) for name, path in named]
+    print(table(found))
+    if args.out:
+        write_json(args.out, [evaluation.record() for evaluation in found])
+        print(args.out)
 
 
 def export(args: argparse.Namespace) -> None:
@@ -126,13 +159,17 @@ def export(args: argparse.Namespace) -> None:
 
 
 def features(args: argparse.Namespace) -> None:
-    """Train the feature network that scores a data set."""
+    """Train the feature network that scores a data set, or store the features of real images beside it."""
     import torch
 
     from thaw.data import load
-    from thaw.features import save_judge, train_features
+    from thaw.features import load_judge, save_judge, train_features
+    from thaw.real import collect_real, save_real
 
     torch.set_num_threads(1)
+    if args.real:
+        print(save_real(collect_real(load_judge(args.data), load(args.data), load(args.data, "test"), progress=True)))
+        return
     judge = train_features(load(args.data), load(args.data, "test"), epochs=args.epochs, seed=args.seed)
     print(f"accuracy {judge.accuracy:.4f}: {save_judge(judge)}")
 
@@ -201,6 +238,14 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--device", default="cpu")
     p.add_argument("--out", default="contents/sample.png")
     model_arguments(verb(info), optional=True)
+    p = verb(evaluate)
+    p.add_argument("models", nargs="*", metavar="MODEL", help="names of shipped weights, .pth files or run directories")
+    p.add_argument("--images", metavar="PATH", help="folder of PNGs, .npy or .npz of uint8 images, instead of models")
+    p.add_argument("--n", type=int, help="images drawn from each model (2000 by default)")
+    p.add_argument("--data", default="mnist", help="data set that --images should look like")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--out", metavar="FILE.json", help="write all scores with their origin")
     p = verb(export)
     p.add_argument("run", help="run directory")
     p.add_argument("--to", default="pretrained")
@@ -211,6 +256,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--data", default="mnist")
     p.add_argument("--epochs", type=int, default=8)
     p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--real", action="store_true", help="no training: ship single real features with the judge (2.6 MB)")
     verb(banner).add_argument("--out", default="Plots/readme.png")
     verb(numbers).add_argument("--out", default="Report/numbers.tex")
     return main

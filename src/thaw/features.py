@@ -63,7 +63,7 @@ class FeatureNetwork(nn.Module):
         return self.logits(features).softmax(dim=1)
 
 
-class _AsIs(nn.Module):
+class AsIs(nn.Module):
     """Lets torchmetrics take features that are already computed."""
 
     def __init__(self, num_features: int) -> None:
@@ -121,7 +121,7 @@ class Judge:
         if reference not in self.references:
             raise ThawError(f"no reference split {reference!r}; choose one of {', '.join(self.references)}")
         real = self.references[reference]
-        metric = FrechetInceptionDistance(feature=_AsIs(self.num))
+        metric = FrechetInceptionDistance(feature=AsIs(self.num))
         metric.real_features_sum, metric.real_features_cov_sum = real.total.clone(), real.outer.clone()
         metric.real_features_num_samples = torch.tensor(real.count)
         metric.update(features.double(), real=False)

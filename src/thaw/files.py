@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,28 @@ def write_json(path: str | Path, value: Any) -> None:
 def sha256(path: str | Path) -> str:
     """Return the SHA-256 of a file as hexadecimal digits."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def remember(folder: Path | None, key: dict[str, Any], compute: Callable[[], Any]) -> Any:
+    """Return `compute()`, or what it gave before for the same key.
+
+    Args:
+        folder: one JSON file a key; None to remember nothing.
+        key: everything the value depends on, as plain values.
+        compute: gives a plain value.
+    """
+    if folder is None:
+        return compute()
+    key = json.loads(json.dumps(key))  # as it is read back: tuples are lists
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    path = folder / f"{digest[:16]}.json"
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # absent or damaged: computed again
+        known = json.loads(path.read_text())
+        if known["key"] == key:
+            return known["value"]
+    value = compute()
+    write_json(path, {"key": key, "value": value})
+    return value
 
 
 def project_root() -> Path:

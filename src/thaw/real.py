@@ -1,0 +1,125 @@
+"""Features of real images, one by one: what precision, recall, density, coverage, KID and the floors compare with.
+
+Means and covariances, which are part of the judge, are not enough for them. 10,000 features of each
+split are shipped for MNIST in `pretrained/real_mnist.pth`: as bytes, 1.3 MB a split, half of what
+10,000 fp16 features of one split would take. Rounding to 256 levels moves the scores of real images
+by less than 0.002. For other judges they are computed from the data set, once, rounded in the same
+way, and kept in `contents/evaluation/` under the judge's digest.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from thaw import data
+from thaw.checkpoint import PRETRAINED, add_to_manifest, load_tensors, read_manifest, save_tensors
+from thaw.data import ImageSet
+from thaw.errors import ThawError
+from thaw.features import Judge
+from thaw.files import sha256
+from thaw.seeding import generator
+
+FORMAT = "thaw-real/1"
+MOST = 10_000  # features kept of a split
+CACHE = Path("contents/evaluation")
+
+
+@dataclass(frozen=True)
+class RealFeatures:
+    """Features of real images, in a random order, so that the first n are a random draw.
+
+    Attributes:
+        data: name of the data set.
+        judge: digest of the feature network.
+        codes: split -> (N, D) uint8, N at most `MOST`.
+        scales: split -> (D,) float32: a feature is its code times its scale.
+    """
+
+    data: str
+    judge: str
+    codes: dict[str, Tensor]
+    scales: dict[str, Tensor]
+
+    def features(self, split: str) -> Tensor:
+        """Return the features of `train` or `test`.  (N, D) float32"""
+        return self.codes[split] * self.scales[split]
+
+
+def choose(images: Tensor, split: str, n: int = MOST) -> Tensor:
+    """Return at most n images of a split, always the same ones in the same random order.  (N, ...) -> (n, ...)"""
+    return images[torch.randperm(len(images), generator=generator(0, "real", split))[:n]]
+
+
+def collect_real(judge: Judge, train: ImageSet, test: ImageSet, progress: bool = False) -> RealFeatures:
+    """Compute and round the features of both splits.
+
+    They are averages after a ReLU, so from 0 to a largest value, which is taken as code 255.
+    """
+    codes, scales = {}, {}
+    for split, images in (("train", train.images), ("test", test.images)):
+        features = judge.features(choose(images, split), progress=progress)
+        scales[split] = (features.amax(dim=0) / 255).clamp(min=1e-12)
+        codes[split] = (features / scales[split]).round().to(torch.uint8)
+    return RealFeatures(judge.data, judge.digest, codes, scales)
+
+
+def real_path(name: str, folder: str | Path = PRETRAINED) -> Path:
+    """Return where the real features of a data set are stored."""
+    return Path(folder) / f"real_{name}.pth"
+
+
+def save_real(real: RealFeatures, folder: str | Path = PRETRAINED) -> Path:
+    """Write real features beside their judge, and list them in MANIFEST.json."""
+    path = real_path(real.data, folder)
+    save_tensors(path, {"format": FORMAT} | vars(real))
+    entry = {"sha256": sha256(path), "bytes": path.stat().st_size, "judge": real.judge}
+    add_to_manifest(folder, path.name, entry | {"images": {k: len(v) for k, v in real.codes.items()}})
+    return path
+
+
+def load_real(
+    judge: Judge, folder: str | Path = PRETRAINED, cache: Path | None = CACHE, progress: bool = False
+) -> RealFeatures:
+    """Return the real features of a judge: shipped, or kept from an earlier call, or computed from the data set.
+
+    Args:
+        judge: what the features must be those of.
+        folder: where features are shipped.
+        cache: where computed ones are kept; None to keep nothing.
+
+    Raises:
+        ThawError: if they are damaged, or neither shipped nor computable because the data set is missing.
+    """
+    listed = read_manifest(folder).get(real_path(judge.data, folder).name, {})
+    # An unsaved judge has no digest, and so no file of its own.
+    kept = cache / f"real_{judge.data}_{judge.digest}.pth" if cache and judge.digest else None
+    if judge.digest and listed.get("judge") == judge.digest:
+        return _read(real_path(judge.data, folder), judge, listed["sha256"])
+    if kept and kept.is_file():
+        return _read(kept, judge)
+    try:
+        splits = [data.load(judge.data, split) for split in ("train", "test")]
+    except ThawError as error:
+        raise ThawError(
+            f"the real features of judge {judge.digest} are not shipped and need the data: {error}"
+        ) from None
+    real = collect_real(judge, *splits, progress=progress)
+    if kept:
+        save_tensors(kept, {"format": FORMAT} | vars(real))
+    return real
+
+
+def _read(path: Path, judge: Judge, digest: str | None = None) -> RealFeatures:
+    content = load_tensors(path)
+    if digest and sha256(path) != digest:
+        raise ThawError(f"{path} does not match its checksum in MANIFEST.json; restore it with `git checkout {path}`")
+    try:
+        form, real = content.pop("format"), RealFeatures(**content)
+        fitting = all(real.features(split).shape[1:] == (judge.num,) for split in ("train", "test"))
+    except (KeyError, TypeError, AttributeError, RuntimeError):
+        form, real, fitting = None, None, False
+    if form != FORMAT or not fitting or real.judge != judge.digest:
+        raise ThawError(f"{path} does not hold the real features of judge {judge.digest}; remove it or restore it")
+    return real
