@@ -58,6 +58,15 @@ def test_the_tour_shows_every_degradation(tmp_path, monkeypatch):
     assert len(shown) == len(saved) == 2 * len(degradations.names()) + 3
 
 
+def test_the_temperature_study_sweeps_what_is_shipped(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("THAW_DATA", str(tmp_path / "nothing here"))
+    notebook = run("05_temperature", tmp_path, smoke=True, taus=[0.0, 1.0], plots=str(tmp_path / "Plots"))
+    assert not [output for output in outputs(notebook) if output.output_type == "error"]
+    shown = [output for output in outputs(notebook) if "image/png" in output.get("data", {})]
+    assert len(shown) == 4  # three curves, one grid
+
+
 def test_load_and_play_needs_no_data_set(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("THAW_DATA", str(tmp_path / "nothing here"))

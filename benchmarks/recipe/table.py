@@ -56,6 +56,7 @@ def row(name: str, found: list[dict[str, Any]], of: str, which: str = "best") ->
         cell([100 * b["accuracy"] for b in best], 1) + " %",
         cell([b["entropy"] for b in best], 3),
         " / ".join(sorted({f"{b['guidance']:g}" for b in best})),
+        str(evaluations(best[0])),
     ]
     return line(columns)
 
@@ -65,10 +66,10 @@ TITLES = {
     "time": "The same recipe with less and more time",
     "others": "Other people's recipes in the same ten minutes",
 }
-REPORTED = ("start", "start_again", "x0", "muon8", "x0_muon8", "x0_logit", "x0_separable", "x0_dit", "v_x0_error", "final_start",
-            "final_x0_muon8", "final_x0_logit", "lucidrains", "diffusers")  # fmt: skip
+REPORTED = ("start", "start_again", "x0", "muon8", "x0_muon8", "x0_logit", "x0_separable", "x0_dit", "v_x0_error",
+            "final_start", "final_x0_muon8", "final_x0_logit", "lucidrains", "diffusers")  # fmt: skip
 COLUMNS = ("trial", "of", "what", "parameters", "multiply-adds", "images/s", "images seen", "distance", "accuracy",
-           "entropy", "guidance")  # fmt: skip
+           "entropy", "guidance", "evaluations")  # fmt: skip
 
 
 def section(title: str, text: str, rows: list[str], columns: tuple[str, ...] = COLUMNS) -> str:
@@ -190,7 +191,10 @@ def record(by_name: dict[str, list[dict[str, Any]]]) -> None:
         values = {"fid": (statistics.mean(fids), ".2f"), "fid_floor": (floor, ".2f"), "n": (settings["n"], ",d")}
         values |= {"accuracy": (100 * statistics.mean(log["best"]["accuracy"] for log in found), ".1f")}
         values |= {"minutes": (settings["minutes"], "g"), "seeds": (len(found), "d")}
-        values |= {"parameters_m": (found[0]["parameters"] / 1e6, ".1f"), "evaluations": (evaluations(found[0]), "d")}
+        values |= {
+            "parameters_m": (found[0]["parameters"] / 1e6, ".1f"),
+            "evaluations": (evaluations(found[0]["best"]), "d"),
+        }
         values |= {"images_per_second": (statistics.mean(log["images_per_second"] for log in found), ".0f")}
         if len(found) > 1:
             values |= {"spread": (statistics.stdev(fids), ".2f")}
@@ -204,9 +208,9 @@ def record(by_name: dict[str, list[dict[str, Any]]]) -> None:
         results.record({f"recipe.profile.{what}": value for what, value in values.items()}, origin)
 
 
-def evaluations(log: dict[str, Any]) -> int:
-    """Return how many network evaluations a sample of the best setting took."""
-    return log["best"]["steps"] * (1 if log["best"]["guidance"] == 1 else 2)
+def evaluations(setting: dict[str, Any]) -> int:
+    """Return how many network evaluations a sample takes."""
+    return setting["steps"] * (1 if setting["guidance"] == 1 else 2)
 
 
 def draw(by_name: dict[str, list[dict[str, Any]]]) -> None:
@@ -237,8 +241,8 @@ def main() -> None:
         n, reference = settings["n"], settings["reference"]
         note = (
             f"{' and '.join(f'{m:g}' for m in minutes)} CPU minutes, n = {n:,}, against the {reference} split "
-            f"(as many real images: {floor_at(judge, n):.2f}), {settings['score'][0]['steps']} steps, the better "
-            f"of the guidance weights tried; {max(len(by_name[name]) for name in names)} seed(s)."
+            f"(as many real images: {floor_at(judge, n):.2f}), the better of "
+            f"the guidance weights tried; {max(len(by_name[name]) for name in names)} seed(s)."
         )
         rows = [row(name, by_name[name], f"`{trials[name]['of']}`" if "of" in trials[name] else "") for name in names]
         if group == "others":  # ours at the same n
