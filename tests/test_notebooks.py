@@ -61,7 +61,7 @@ def test_the_tour_shows_every_degradation(tmp_path, monkeypatch):
 def test_the_temperature_study_sweeps_what_is_shipped(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("THAW_DATA", str(tmp_path / "nothing here"))
-    notebook = run("05_temperature", tmp_path, smoke=True, taus=[0.0, 1.0], plots=str(tmp_path / "Plots"))
+    notebook = run("05_temperature", tmp_path, smoke=True)
     assert not [output for output in outputs(notebook) if output.output_type == "error"]
     shown = [output for output in outputs(notebook) if "image/png" in output.get("data", {})]
     assert len(shown) == 4  # three curves, one grid
