@@ -60,6 +60,7 @@ class Config(BaseModel):
     sample_every: int = Field(5, ge=0, description="epochs between sample grids (0: never)")
     evaluate_every: int = Field(5, ge=0, description="epochs between scores (0: never)")
     evaluate_n: int = Field(2000, ge=256, description="samples a score while training")
+    save_minutes: float = Field(10.0, ge=0, description="minutes between checkpoints within an epoch")
 
     sampler: Literal["warm", "ddpm", "ddim", "algorithm1", "algorithm2", "direct"] = Field(
         "warm", description="default sampler"
