@@ -17,10 +17,11 @@ from tqdm.auto import tqdm
 
 from thaw import resume
 from thaw.config import Config
-from thaw.data import ImageSet, load
+from thaw.data import ImageSet
 from thaw.errors import ThawError
 from thaw.features import Judge
 from thaw.figures import save_grid
+from thaw.folder import load_data
 from thaw.metrics import score_model
 from thaw.model import Model, build_network, build_process
 from thaw.optimisers import average, build_optimiser, learning_rate
@@ -255,7 +256,7 @@ def train(
             experiment's or in use by another process, or the loss is not finite.
     """
     run = Path(run) if run else RUNS / config.run_name
-    images = load(config.data, "train")
+    images = load_data(config, "train")
     if config.limit is not None:
         images = images.subset(min(config.limit, len(images)), config.seed)
     first = os.environ.get("RANK", "0") == "0"  # of several processes that train one model
