@@ -109,3 +109,23 @@ def test_sources_are_tidy(path):
     assert not any(re.search(r"^class |optimi[sz]er|\.backward\(", cell.source, re.M) for cell in code)
     if path.stem != "load_and_play":
         assert not any(cell.outputs or cell.execution_count for cell in code)
+
+
+def test_ctrl_c_ends_the_running_cell_in_order(tmp_path, monkeypatch, capfd):
+    """The cell interrupts the process that runs it, and cleans up before it ends."""
+    monkeypatch.chdir(ROOT)
+    source = f"""
+import os, pathlib, signal, time
+try:
+    os.kill(os.getppid(), signal.SIGINT)
+    time.sleep(100)
+except KeyboardInterrupt:
+    pathlib.Path({str(tmp_path / "saved")!r}).touch()
+    raise
+"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    nbformat.write(notebook, tmp_path / "slow.ipynb")
+    with pytest.raises(KeyboardInterrupt):
+        headless.run_notebook(tmp_path / "slow.ipynb", tmp_path / "out" / "slow.ipynb")
+    assert (tmp_path / "saved").exists() and not list((tmp_path / "out").iterdir())
+    assert "never retrieved" not in capfd.readouterr().err

@@ -50,7 +50,7 @@ def assert_equal(a, b, where: str = "") -> None:
 
 
 def states(run_path):
-    return load_checkpoint(list_checkpoints(run_path)[-1])[1]
+    return load_checkpoint(list_checkpoints(run_path)[-1]).states
 
 
 def losses(run_path) -> list[float]:
@@ -123,9 +123,9 @@ def test_a_checkpoint_holds_everything_by_its_name(tmp_path):
     config = configure(epochs=1)
     run(config, tmp_path / "run")
     path = tmp_path / "run" / "epoch_0001"
-    stored, _, context = load_checkpoint(path)
+    _, stored, _, context = load_checkpoint(path)
     assert stored == config and context["epoch"] == 1 and context["classes"] == 10
-    names = {"model.pt", "ema.pt", "optimiser.pt", "rng.pt", "cfg.yaml", "ctx.yaml", "perf.yaml"}
+    names = {"model.pt", "ema.pt", "optimiser.pt", "rng.pt", "cfg.yaml", "ctx.yaml", "perf.yaml", "SHA256SUMS"}
     assert {p.name for p in path.iterdir()} == names
     assert yaml.safe_load((path / "perf.yaml").read_text())["images_per_second"] > 0
 
@@ -156,7 +156,7 @@ def test_what_a_crash_left_behind_is_ignored_and_cleaned(tmp_path):
         (path / leftover).mkdir()
         (path / leftover / "model.pt").write_bytes(b"half")
     assert [epoch.epoch for epoch in run(config, path)] == [2]
-    names = {"epoch_0000", "epoch_0001", "epoch_0002", ".latest", "metrics.jsonl", "terminal.pt"}
+    names = {"epoch_0000", "epoch_0001", "epoch_0002", ".latest", ".lock", "metrics.jsonl", "terminal.pt"}
     assert {p.name for p in path.iterdir()} == names
 
 

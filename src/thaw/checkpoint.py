@@ -1,68 +1,30 @@
-"""Weights on disk: run directories, per-epoch checkpoints, released files, and loading them safely.
+"""Weights on disk: released files, and loading a `Model` from them or from a run directory, safely.
 
 Nothing is ever unpickled: every file is read with `torch.load(..., weights_only=True)`, checked, and
 only then used. Every file and folder is written under a temporary name and renamed when complete.
 """
 
 import json
-import os
-import pickle
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
-import yaml
 from torch import Tensor
 
 from thaw.config import Config, make_config
 from thaw.errors import ThawError
-from thaw.files import locked, make_folder, replacing, sha256, write_json
+from thaw.files import locked, sha256, write_json
 from thaw.model import Model, build_network, build_process
+from thaw.runs import RUNS, epoch_of, list_checkpoints, load_checkpoint, load_newest, read_yaml
+from thaw.tensors import load_tensors, save_tensors
 from thaw.terminal import Terminal
 
+__all__ = ["FORMAT", "PRETRAINED", "RUNS", "add_to_manifest", "assemble", "epoch_of", "list_checkpoints"]
+__all__ += ["load_checkpoint", "load_model", "load_tensors", "read_manifest", "release_path", "save_release"]
+__all__ += ["save_tensors"]
+
 PRETRAINED = Path("pretrained")
-RUNS = Path("contents/runs")
 FORMAT = "thaw-weights/1"
-STATES = ("model", "ema", "optimiser", "rng")
-
-
-def load_tensors(path: str | Path) -> dict[str, Any]:
-    """Read a file of tensors and plain values.
-
-    Raises:
-        ThawError: for a missing, truncated or foreign file, or one that holds anything but tensors
-            and plain values (its code is not run).
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ThawError(f"no file {path}")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise ThawError(f"{path} holds more than tensors and plain values, or is no torch file; not loaded") from None
-    except Exception as error:  # whatever damage or malice makes the reader stumble over
-        raise ThawError(f"{path} is truncated or damaged ({type(error).__name__}); download or copy it again") from None
-    if not isinstance(content, dict):
-        raise ThawError(f"{path} is not a Thaw file: it holds a {type(content).__name__}, not named parts")
-    return content
-
-
-def save_tensors(path: str | Path, content: dict[str, Any]) -> None:
-    """Write tensors and plain values atomically."""
-    with replacing(path) as temporary:
-        _write(content, temporary)
-
-
-def _write(content: dict[str, Any], path: Path) -> None:
-    try:
-        torch.save(content, path)
-    except RuntimeError as error:  # torch's word for a full disk
-        raise OSError(f"torch could not write all of it ({str(error).splitlines()[0]})") from error
-
-
-# ---------------------------------------------------------------------------------- released weights
 
 
 def save_release(
@@ -157,7 +119,7 @@ def release_path(label: str, epoch: int | None = None, data: str = "mnist", fold
 
 
 def load_model(path: str | Path) -> Model:
-    """Load released weights, or a run's checkpoint directory, as a `Model` on the CPU.
+    """Load released weights, a run's newest checkpoint, or one checkpoint directory, as a `Model` on the CPU.
 
     A released file that stands in a MANIFEST.json must have the checksum written there.
 
@@ -210,93 +172,14 @@ def assemble(
     return Model(config, build_process(config, shape), network.eval(), terminal, classes, epoch, info)
 
 
-# ---------------------------------------------------------------------------------- run directories
-
-
-def link_latest(link: Path, target: Path) -> None:
-    """Point a relative symbolic link at `target`, atomically."""
-    with replacing(link) as temporary:
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(os.path.relpath(target, link.parent))
-
-
-def save_checkpoint(
-    run: Path, epoch: int, config: Config, states: dict[str, dict[str, Any]], context: dict[str, Any],
-    performance: dict[str, Any],
-) -> Path:  # fmt: skip
-    """Write `epoch_NNNN/` with all states; it appears only when complete. `.latest` links follow."""
-    path = run / f"epoch_{epoch:04d}"
-    with replacing(path) as temporary:
-        temporary.mkdir()
-        for name in STATES:
-            _write(states[name], temporary / f"{name}.pt")
-        for name, values in (("cfg", config.model_dump(mode="json")), ("ctx", context), ("perf", performance)):
-            (temporary / f"{name}.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
-    link_latest(run / ".latest", path)
-    link_latest(run.parent / ".latest", run)
-    return path
-
-
-def list_checkpoints(run: Path) -> list[Path]:
-    """Return the complete checkpoints of a run, oldest first."""
-    found = [p for p in run.glob("epoch_[0-9]*") if p.is_dir() and re.fullmatch(r"epoch_\d+", p.name)]
-    return sorted(found, key=epoch_of)
-
-
-def epoch_of(path: Path) -> int:
-    """Return the epoch that a checkpoint directory `epoch_NNNN` stands at."""
-    return int(path.name.removeprefix("epoch_"))
-
-
-def remove_checkpoint(path: Path) -> None:
-    """Remove a checkpoint: renamed away first, so that a half-removed one is never mistaken for complete."""
-    doomed = path.with_name(f".{path.name}.removed")
-    os.replace(path, doomed)
-    shutil.rmtree(doomed, ignore_errors=True)
-
-
-def load_checkpoint(path: Path) -> tuple[Config, dict[str, dict[str, Any]], dict[str, Any]]:
-    """Read a checkpoint directory: (configuration, states, context)."""
-    missing = [
-        name
-        for name in ("cfg.yaml", "ctx.yaml", "perf.yaml", *(f"{s}.pt" for s in STATES))
-        if not (path / name).is_file()
-    ]
-    if missing:
-        raise ThawError(f"{path} is not a complete checkpoint: {', '.join(missing)} is missing")
-    config = make_config(_read_yaml(path / "cfg.yaml"), str(path / "cfg.yaml"))
-    states = {name: load_tensors(path / f"{name}.pt") for name in STATES}
-    return config, states, _read_yaml(path / "ctx.yaml")
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError):
-        values = None
-    if not isinstance(values, dict):
-        raise ThawError(f"{path} is damaged; remove its folder to go on from the checkpoint before it")
-    return values
-
-
 def _load_checkpoint_model(path: Path) -> Model:
-    if (path / ".latest").exists():
+    """Load a checkpoint directory, the newest checkpoint of a run, or the newest of the run last active."""
+    if not list_checkpoints(path) and (path / ".latest").is_dir():
         path = (path / ".latest").resolve()
-        path = (path / ".latest").resolve() if (path / ".latest").exists() else path
-    config, states, context = load_checkpoint(path)
-    terminal = Terminal.from_state(load_tensors(path.parent / "terminal.pt"))
-    performance = _read_yaml(path / "perf.yaml")
-    info = {"file": str(path), **performance}
-    shape, classes = tuple(context["shape"]), context["classes"]
-    return assemble(config, shape, classes, states["ema"], terminal, context["epoch"], info, str(path))
-
-
-def prepare_run(run: Path) -> Path:
-    """Create a run directory, writable, and clear what an interrupted write left behind."""
-    make_folder(run)
-    for leftover in [*run.glob(".epoch_*"), *run.glob(".terminal.*"), *run.glob(".metrics.*"), *run.glob("..latest.*")]:
-        if leftover.is_dir() and not leftover.is_symlink():
-            shutil.rmtree(leftover, ignore_errors=True)
-        else:
-            leftover.unlink(missing_ok=True)
-    return run
+    found = load_newest(path)[0] or load_checkpoint(path)
+    terminal = Terminal.from_state(load_tensors(found.path.parent / "terminal.pt"))
+    info = {"file": str(found.path), **read_yaml(found.path / "perf.yaml")}
+    shape, classes, epoch = (found.context.get(key) for key in ("shape", "classes", "epoch"))
+    if None in (shape, classes, epoch):
+        raise ThawError(f"{found.path / 'ctx.yaml'} lacks shape, classes or epoch; take another checkpoint")
+    return assemble(found.config, tuple(shape), classes, found.states["ema"], terminal, epoch, info, str(found.path))

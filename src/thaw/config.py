@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from thaw import degradations
+from thaw.data import folder_name
 from thaw.errors import ThawError
 
 
@@ -22,8 +23,14 @@ class Config(BaseModel):
 
     study: Literal["ddpm", "custom"] = Field("ddpm", description="hot (ddpm) or any other degradation (custom)")
     set: str = Field("default", pattern=r"^[a-z0-9_]+$", description="name of the hyperparameter set")
-    data: Literal["mnist", "fashion", "emnist", "digits"] = Field("mnist", description="data set")
+    data: Literal["mnist", "fashion", "emnist", "digits", "folder"] = Field("mnist", description="data set")
     limit: int | None = Field(None, ge=1, description="train on this many images only")
+    data_path: str | None = Field(None, description="the folder of images of `data: folder`")
+    data_size: int = Field(32, ge=4, description="images of a folder are cropped and resized to this square")
+    data_channels: Literal[1, 3] = Field(3, description="read the images of a folder as grey (1) or colour (3)")
+    data_extensions: tuple[str, ...] = Field(
+        ("png", "jpg", "jpeg", "webp", "bmp", "gif"), min_length=1, description="file names that count as images"
+    )
 
     degradation: str = Field("scale", description="name of a registered degradation")
     options: dict[str, Any] = Field(default_factory=dict, description="options of the degradation")
@@ -63,6 +70,7 @@ class Config(BaseModel):
     sample_every: int = Field(5, ge=0, description="epochs between sample grids (0: never)")
     evaluate_every: int = Field(5, ge=0, description="epochs between scores (0: never)")
     evaluate_n: int = Field(2000, ge=256, description="samples a score while training")
+    save_minutes: float = Field(10.0, ge=0, description="minutes between checkpoints within an epoch")
 
     sampler: Literal["warm", "ddpm", "ddim", "algorithm1", "algorithm2", "direct"] = Field(
         "warm", description="default sampler"
@@ -83,6 +91,8 @@ class Config(BaseModel):
             raise ValueError(
                 f"unknown degradation {self.degradation!r}; choose one of {', '.join(degradations.names())}"
             )
+        if (self.data == "folder") != (self.data_path is not None):
+            raise ValueError("data: folder and data_path belong together; set both or neither")
         return self
 
     @property
@@ -93,11 +103,16 @@ class Config(BaseModel):
     @property
     def run_name(self) -> str:
         """Name of the run directory: process, data, set, seed."""
-        return f"{self.study}_{self.data}_{self.label}_seed{self.seed}"
+        return f"{self.study}_{self.data_name}_{self.label}_seed{self.seed}"
+
+    @property
+    def data_name(self) -> str:
+        """The data set's name in file names; for a folder of images the folder's."""
+        return self.data if self.data_path is None else folder_name(self.data_path)
 
     def release_name(self, epoch: int) -> str:
         """File name of released weights, as the earlier study names them."""
-        return f"{self.study}_{self.data}_{epoch}_{self.label}.pth"
+        return f"{self.study}_{self.data_name}_{epoch}_{self.label}.pth"
 
     def network_options(self) -> dict[str, Any]:
         """Return the constructor options of the chosen network."""

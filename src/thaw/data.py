@@ -1,6 +1,7 @@
 """Data sets as uint8 tensors held in memory."""
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ class ImageSet:
     """Images and labels of one split of a data set.
 
     Attributes:
-        name: one of `DATA_SETS`.
+        name: one of `DATA_SETS`, or the `folder_name` of a folder of images.
         split: "train" or "test".
         images: (N, C, H, W) uint8.
         labels: (N,) int64 in 0..K-1.
@@ -59,6 +60,11 @@ class ImageSet:
 def data_root() -> Path:
     """Return the folder that holds the data sets: `THAW_DATA`, or `data/` in the current directory."""
     return Path(os.environ.get("THAW_DATA") or "data").expanduser()
+
+
+def folder_name(path: str | Path) -> str:
+    """Return the name of a folder of images as a data set: its letters a to z, so that file names can hold it."""
+    return re.sub("[^a-z]", "", Path(path).resolve().name.lower()) or "folder"
 
 
 def available(name: str) -> bool:
@@ -112,8 +118,11 @@ def resolve(name: str, say: Callable[[str], None] = print) -> str:
     """Return `name` if it can be loaded or downloaded, else "digits", saying so in one line.
 
     The fallback applies only where `THAW_DATA` is not set: a folder that was named but does not
-    hold the data set is the user's mistake to hear about, not ours to paper over.
+    hold the data set is the user's mistake to hear about, not ours to paper over. A "folder" of
+    images has no substitute either: loading it says what is wrong.
     """
+    if name == "folder":
+        return name
     try:
         load(name, "test")
     except ThawError:

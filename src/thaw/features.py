@@ -224,7 +224,7 @@ def load_judge(data: str, folder: str | Path = PRETRAINED) -> Judge:
     """
     path = judge_path(data, folder)
     if not path.is_file():
-        raise ThawError(f"no feature network {path}; train it with `python -m thaw features --data {data}`")
+        raise ThawError(f"no feature network {path}; train it with `python -m thaw features` (see --help)")
     content = load_tensors(path)
     digest = sha256(path)
     listed = read_manifest(folder).get(path.name)

@@ -1,6 +1,7 @@
 """Writing files so that nothing is ever half-written: a temporary name first, then a rename."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -25,21 +26,40 @@ def make_folder(path: Path) -> Path:
     return path
 
 
+def flush(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems cannot flush a folder
+            raise
+    finally:
+        os.close(descriptor)
+
+
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, moved over it if the block succeeds, removed if it fails.
 
     The block writes a file or fills a folder at the temporary path. The suffix is kept, because
-    some writers choose the format by it.
+    some writers choose the format by it. It is on the disk before it is renamed, so that not even a
+    power cut leaves an empty file under the final name.
     """
     path = Path(path)
     make_folder(path.parent)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         yield temporary
+        if not temporary.is_symlink():
+            for part in [*temporary.iterdir(), temporary] if temporary.is_dir() else [temporary]:
+                flush(part)
+        doomed = path.with_name(f".{path.name}.{os.getpid()}.removed")
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+            os.replace(path, doomed)  # a folder cannot be replaced in one go, but it is whole or not there
         os.replace(temporary, path)
+        flush(path.parent)
+        shutil.rmtree(doomed, ignore_errors=True)
     except OSError as error:
         raise ThawError(
             f"cannot write {path}: {error.strerror or error}; free space or choose another folder"
@@ -75,7 +95,8 @@ def write_json(path: str | Path, value: Any) -> None:
 
 def sha256(path: str | Path) -> str:
     """Return the SHA-256 of a file as hexadecimal digits."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def remember(folder: Path | None, key: dict[str, Any], compute: Callable[[], Any]) -> Any:

@@ -1,8 +1,12 @@
 """Running notebooks without a screen: papermill with checked parameters, an executed copy and its HTML."""
 
+import contextlib
 import difflib
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,7 @@ def run_notebook(notebook: str | Path, output: str | Path, parameters: dict[str,
 
     Raises:
         ThawError: for a missing notebook, a parameter that it does not have, or an error in a cell.
+        KeyboardInterrupt: on Ctrl-C, once the running cell has ended in order (a training saves what it has).
     """
     import papermill  # takes a second to import
 
@@ -39,12 +44,16 @@ def run_notebook(notebook: str | Path, output: str | Path, parameters: dict[str,
     before = dict(os.environ)
     os.environ["THAW_HEADLESS"] = "1"  # inherited by the kernel: lines instead of progress bars
     try:
-        papermill.execute_notebook(
-            str(notebook), str(failed), parameters=parameters, kernel_name="python3", cwd=str(project_root()),
-            progress_bar=False, stdout_file=sys.stdout, stderr_file=sys.stderr,
-        )  # fmt: skip
+        with _interrupts_to_kernel():
+            papermill.execute_notebook(
+                str(notebook), str(failed), parameters=parameters, kernel_name="python3", cwd=str(project_root()),
+                progress_bar=False, stdout_file=sys.stdout, stderr_file=sys.stderr,
+            )  # fmt: skip
     except papermill.exceptions.PapermillExecutionError as error:
         reason = f"{error.ename}: {error.evalue}".strip().splitlines()[0]
+        if error.ename == "KeyboardInterrupt":
+            failed.unlink(missing_ok=True)
+            raise KeyboardInterrupt from None
         if error.ename == "ThawError":
             failed.unlink(missing_ok=True)
             reason = str(error.evalue)
@@ -55,6 +64,34 @@ def run_notebook(notebook: str | Path, output: str | Path, parameters: dict[str,
     failed.replace(output)
     write_html(output)
     return output
+
+
+@contextlib.contextmanager
+def _interrupts_to_kernel() -> Iterator[None]:
+    """Within the block, the first Ctrl-C goes to the notebook's kernel, as in JupyterLab; a second one acts here.
+
+    Left to itself, the kernel's client would break down half-way with tracebacks of its own.
+    """
+    import psutil
+
+    def forward(number: int, _: object) -> None:
+        signal.signal(number, before)
+        children = psutil.Process().children()
+        kernels = [child for child in children if any("ipykernel" in part for part in child.cmdline())]
+        if not kernels:
+            raise KeyboardInterrupt
+        for kernel in kernels:
+            kernel.send_signal(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, forward)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def write_html(notebook: Path) -> Path:

@@ -1,9 +1,13 @@
-"""The optimiser: Muon for the matrices of a network, AdamW for everything else (or AdamW for all)."""
+"""The optimiser (Muon for the matrices of a network, AdamW for the rest, or for all), its rate, the moving average."""
 
+import math
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from thaw.config import Config
 
 OPTIMISERS = ("muon", "adamw")
 REST = 0.25  # AdamW's learning rate for the rest, as a share of Muon's
@@ -47,3 +51,29 @@ def build_optimiser(
     groups = [{"params": matrices}]
     groups += [{"params": rest, "use_fallback": True, "fallback_lr_scale": REST, "nesterov": False}]
     return Muon(groups, lr=lr, weight_decay=weight_decay, momentum=0.95, nesterov=True, betas=(0.9, 0.999))
+
+
+def learning_rate(config: Config, step: float, total: int) -> float:
+    """Return the learning rate at a step: linear warm-up, then a half cosine to zero (or constant)."""
+    warmup = max(1, round(config.warmup * total))
+    rise = min(1.0, (step + 1) / warmup)
+    if config.lr_decay == "none":
+        return config.lr * rise
+    progress = max(0.0, (step - warmup) / max(1, total - warmup))
+    return config.lr * rise * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def average(network: nn.Module, decay: float) -> AveragedModel:
+    """Return an exponential moving average of a network.
+
+    The decay starts small, min(decay, (1 + n) / (10 + n)) after n updates, so that a short run is
+    not dominated by its random initial weights.
+    """
+
+    @torch.no_grad()
+    def update(averaged: list[Tensor], current: list[Tensor], n: Tensor) -> None:
+        count = int(n)
+        keep = min(decay, (1 + count) / (10 + count)) if decay else 0.0
+        torch._foreach_lerp_(averaged, current, 1.0 - keep)
+
+    return AveragedModel(network, multi_avg_fn=update)

@@ -61,7 +61,7 @@ def watch(model: Model, out: str | Path, n: int = 5, **settings: Any):
 
 def score(model: Model, n: int = 500, seed: int = 0, **settings: Any) -> dict[str, Score]:
     """Score `n` fresh digits against the test set's statistics, which are shipped."""
-    return score_model(model, load_judge(model.config.data), n, seed=seed, **settings)
+    return score_model(model, load_judge(model.config.data_name), n, seed=seed, **settings)
 
 
 def banner(path: str | Path = "Plots/readme.png", hot: str = "default", cold: str = "row_default_28") -> Path:

@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from thaw import checkpoint
 from thaw.config import Config, with_sampling_of
 from thaw.errors import ThawError
 from thaw.features import load_judge
 from thaw.metrics import score_model
 from thaw.model import Model
+from thaw.runs import read_yaml
 
 
 def export_run(
@@ -17,6 +20,8 @@ def export_run(
     n: int = 2000,
     epochs: list[int] | None = None,
     sampling: Config | None = None,
+    device: torch.device | str = "cpu",
+    seed: int = 0,
 ) -> list[Path]:
     """Export the checkpoints of a run as `.pth` files and list them in MANIFEST.json.
 
@@ -24,16 +29,22 @@ def export_run(
         run: run directory.
         folder: where released weights lie.
         n: samples behind each score; 0 for no score.
-        epochs: only these; all that the run kept by default.
+        epochs: only these; by default the newest, and all that the run keeps.
         sampling: take the default sampler, steps, temperature, eta and guidance from this
             configuration instead of the run's.
+        device: where the scored samples are drawn.
+        seed: their seed.
 
     Raises:
         ThawError: if the run has no checkpoint, or not those asked for.
     """
     run = Path(run)
     found = {checkpoint.epoch_of(path): path for path in checkpoint.list_checkpoints(run)}
-    wanted = sorted(found) if epochs is None else epochs
+    wanted = epochs or []
+    if found and epochs is None:
+        newest = max(found)
+        every = read_yaml(found[newest] / "cfg.yaml")["save_every"]
+        wanted = [epoch for epoch in sorted(found) if epoch == newest or epoch % every == 0]
     if not found or any(epoch not in found for epoch in wanted):
         raise ThawError(f"{run} holds the epochs {', '.join(map(str, found)) or 'none'}; asked for {epochs or 'all'}")
     paths = []
@@ -44,12 +55,12 @@ def export_run(
         entry: dict[str, Any] = {"run": run.name, "train_seconds": model.info["seconds"]}
         entry |= {"train_device": model.info["device"], "images_per_second": model.info["images_per_second"]}
         if n:
-            entry |= score_entry(model, n)
-        paths.append(checkpoint.save_release(folder, model, model.network.state_dict(), entry))
+            entry |= score_entry(model.to(device), n, seed)
+        paths.append(checkpoint.save_release(folder, model, model.to("cpu").network.state_dict(), entry))
     return paths
 
 
 def score_entry(model: Model, n: int, seed: int = 0) -> dict[str, Any]:
     """Return the scores of a model at its default settings, as manifest entries."""
-    judge = load_judge(model.config.data)
+    judge = load_judge(model.config.data_name)
     return {name: score.record() for name, score in score_model(model, judge, n, seed=seed).items()}

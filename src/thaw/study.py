@@ -40,7 +40,7 @@ class Study:
     @property
     def name(self) -> str:
         """The name that all figures begin with; it tells the data set unless that is MNIST."""
-        of = "" if self.config.data == "mnist" else f"_{self.config.data}"
+        of = "" if self.config.data == "mnist" else f"_{self.config.data_name}"
         return f"{self.config.study}{of}_{self.config.label}"
 
     def origin(self, **more: Any) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def open_study(notebook: str, config: str, overrides: dict[str, Any], run: str |
     experiment = override(experiment.smoke() if smoke else experiment, {"data": data.resolve(experiment.data)})
     folder = Path(run) if run else checkpoint.RUNS / experiment.run_name
     try:
-        judge = load_judge(experiment.data)
+        judge = load_judge(experiment.data_name)
     except ThawError as error:
         print(f"No scores: {error}")
         judge = None

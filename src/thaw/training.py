@@ -1,6 +1,6 @@
-"""The training loop: a generator of epochs, on Accelerate, resumable bit for bit at epoch boundaries."""
+"""The training loop: a generator of epochs, on Accelerate, resumable bit for bit."""
 
-import json
+import contextlib
 import math
 import os
 import time
@@ -12,24 +12,23 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch import Tensor
 from tqdm.auto import tqdm
 
-from thaw import checkpoint
-from thaw.config import SAMPLING, Config
-from thaw.data import ImageSet, load
+from thaw import resume
+from thaw.config import Config
+from thaw.data import ImageSet
 from thaw.errors import ThawError
 from thaw.features import Judge
 from thaw.figures import save_grid
-from thaw.files import write_text
+from thaw.folder import load_data
 from thaw.metrics import score_model
 from thaw.model import Model, build_network, build_process
-from thaw.optimisers import build_optimiser
+from thaw.optimisers import average, build_optimiser, learning_rate
 from thaw.pixels import to_uint8
 from thaw.process import Draws, Process
+from thaw.runs import RUNS, holding
 from thaw.seeding import derive, generator
-from thaw.terminal import Terminal, fit_terminal
 
 
 @dataclass
@@ -59,32 +58,6 @@ class Epoch:
         return line
 
 
-def learning_rate(config: Config, step: float, total: int) -> float:
-    """Return the learning rate at a step: linear warm-up, then a half cosine to zero (or constant)."""
-    warmup = max(1, round(config.warmup * total))
-    rise = min(1.0, (step + 1) / warmup)
-    if config.lr_decay == "none":
-        return config.lr * rise
-    progress = max(0.0, (step - warmup) / max(1, total - warmup))
-    return config.lr * rise * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-
-
-def average(network: nn.Module, decay: float) -> AveragedModel:
-    """Return an exponential moving average of a network.
-
-    The decay starts small, min(decay, (1 + n) / (10 + n)) after n updates, so that a short run is
-    not dominated by its random initial weights.
-    """
-
-    @torch.no_grad()
-    def update(averaged: list[Tensor], current: list[Tensor], n: Tensor) -> None:
-        count = int(n)
-        keep = min(decay, (1 + count) / (10 + count)) if decay else 0.0
-        torch._foreach_lerp_(averaged, current, 1.0 - keep)
-
-    return AveragedModel(network, multi_avg_fn=update)
-
-
 class Trainer:
     """State of one run: network, average, optimiser, and the epoch they stand at."""
 
@@ -95,7 +68,7 @@ class Trainer:
             AcceleratorState._reset_state()  # a notebook may train in one precision after another
         self.accelerator = Accelerator(mixed_precision=config.mixed_precision)
         self.process: Process = build_process(config, images.shape)
-        self.terminal = self._terminal()
+        self.terminal = resume.run_terminal(self)
         self.process.to(self.accelerator.device)
         torch.manual_seed(derive(config.seed, "weights"))
         network = build_network(config, images.shape, images.classes)
@@ -106,6 +79,10 @@ class Trainer:
         self.ema = average(self.bare, config.ema)
         self.batches = max(1, len(images) // config.batch_size)
         self.epoch, self.seconds, self.seen, self.records = 0, 0.0, 0, []
+        # Within an epoch: steps and seconds behind, the sum of their losses, the generator of their draws.
+        self.index, self.running, self.number = 0, 0.0, 0.0
+        self.loss = torch.zeros((), device=self.accelerator.device)
+        self.noise = torch.Generator()
 
     @property
     def total(self) -> int:
@@ -128,16 +105,6 @@ class Trainer:
         if self.accelerator.num_processes == 1:
             return share
         return float(self.accelerator.reduce(torch.tensor(share, device=self.accelerator.device), "mean"))
-
-    def _terminal(self) -> Terminal:
-        path = self.run / "terminal.pt"
-        if path.is_file() and checkpoint.list_checkpoints(self.run):  # else it may be another experiment's
-            return Terminal.from_state(checkpoint.load_tensors(path))
-        terminal = fit_terminal(
-            self.process.degradation, self.images, self.config.terminal_components, self.config.seed
-        )  # fmt: skip
-        checkpoint.save_tensors(path, terminal.state())
-        return terminal
 
     def model(self) -> Model:
         """Return the averaged model."""
@@ -167,37 +134,69 @@ class Trainer:
         self.ema.update_parameters(self.bare)
         return loss.detach()
 
-    def run_epoch(self, bar: tqdm) -> dict[str, Any]:
-        """Train for one epoch, or until the time is up; every random number derives from (seed, purpose, epoch)."""
+    def run_epoch(self, bar: tqdm, interrupts: resume.Interrupts) -> bool:
+        """Train to the end of the epoch, or until the time is up or an interrupt asks to stop.
+
+        Every random number derives from (seed, purpose, epoch).
+
+        Returns:
+            False if it was interrupted; `save_within` then keeps what was done.
+        """
         config, size = self.config, self.config.batch_size
         order = torch.randperm(len(self.images), generator=generator(config.seed, "order", self.epoch))
-        draws = generator(config.seed, "noise", self.epoch)
-        torch.manual_seed(derive(config.seed, "dropout", self.epoch))
+        if not self.index:
+            self.running, self.loss = 0.0, torch.zeros_like(self.loss)
+            self.noise = generator(config.seed, "noise", self.epoch)
+            torch.manual_seed(derive(config.seed, "dropout", self.epoch))
         self.network.train()
-        started, total_loss = time.perf_counter(), torch.zeros((), device=self.accelerator.device)
-        taken, number = 0, 0.0
-        for index in range(self.batches):
-            share = self.share_of_time(time.perf_counter() - started)
+        started = time.perf_counter() - self.running
+        saved = self.running
+        for index in range(self.index, self.batches):
+            self.running = time.perf_counter() - started
+            share = self.share_of_time(self.running)
             if share >= 1.0 and index:
                 break
-            number = max(self.epoch * self.batches + index, share * self.total)
+            if interrupts.asked is not None:
+                return False
+            if index and self.running - saved > 60 * config.save_minutes:
+                self.save_within()
+                saved = self.running
+            self.number = max(self.epoch * self.batches + index, share * self.total)
             chosen = order[index * size : (index + 1) * size]
-            dropped = torch.rand(len(chosen), generator=draws) < config.label_dropout
-            batch = self.process.draw(len(chosen), draws)
-            total_loss += self.step(chosen, batch, dropped, number)
-            taken += 1
+            dropped = torch.rand(len(chosen), generator=self.noise) < config.label_dropout
+            batch = self.process.draw(len(chosen), self.noise)
+            self.loss += self.step(chosen, batch, dropped, self.number)
+            self.index = index + 1
             bar.update(len(chosen))
             if share:
                 bar.total = round(bar.n / share)  # how many images the time will be enough for
-        loss = float(self.accelerator.reduce(total_loss, "mean")) / taken
-        seconds = time.perf_counter() - started
+        self.running = time.perf_counter() - started
+        return True
+
+    def check_loss(self) -> None:
+        """Raise a `ThawError` if this epoch diverged: nothing of it is to be kept."""
+        loss = float(self.loss)
         if not math.isfinite(loss):
-            raise ThawError(f"the loss is {loss} in epoch {self.epoch + 1}; lower lr={config.lr:g} and train again")
+            raise ThawError(
+                f"the loss is {loss} in epoch {self.epoch + 1}; lower lr={self.config.lr:g} and train again"
+            )
+
+    def save_within(self) -> Path:
+        """Write a checkpoint within the epoch, after its first `index` steps."""
+        self.check_loss()
+        return resume.save(self, self.index)
+
+    def end_epoch(self) -> dict[str, Any]:
+        """Count the epoch as complete and return its loss, learning rate and speed."""
+        self.check_loss()
+        taken, size = self.index, self.config.batch_size
+        loss = float(self.accelerator.reduce(self.loss, "mean")) / taken
         self.epoch += 1
-        self.seconds += seconds
+        self.seconds += self.running
         self.seen += taken * size
-        rate = {"images_per_second": round(taken * size / seconds, 1)}
-        return {"loss": loss, "lr": learning_rate(config, number, self.total), "images": self.seen, **rate}
+        self.index = 0
+        rate = {"images_per_second": round(taken * size / self.running, 1)}
+        return {"loss": loss, "lr": learning_rate(self.config, self.number, self.total), "images": self.seen, **rate}
 
     def report(self, record: dict[str, Any]) -> dict[str, Any]:
         """Write samples and scores where they are due, and the line of metrics.jsonl; returns that line."""
@@ -217,61 +216,15 @@ class Trainer:
         self.records.append(record)
         return record
 
-    def due(self, every: int, last: bool) -> bool:
-        """Tell whether something done every so many epochs is due now."""
-        return every > 0 and (self.epoch % every == 0 or last)
+    def due(self, every: int, last: bool, ahead: int = 0) -> bool:
+        """Tell whether something done every so many epochs is due now, or so many epochs ahead."""
+        return every > 0 and ((self.epoch + ahead) % every == 0 or last)
 
-    def save(self) -> Path:
-        """Write the checkpoint of this epoch; drop the previous one unless it is one to keep."""
-        states = {
-            "model": self.bare.state_dict(),
-            "ema": self.ema.module.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "rng": {"torch": torch.get_rng_state(), "averaged": self.ema.n_averaged},
-        }
-        context = {"epoch": self.epoch, "images": self.seen, "seconds": self.seconds}
-        context |= {"shape": list(self.images.shape), "classes": self.images.classes, "records": self.records}
-        performance = {"images_per_second": self.records[-1].get("images_per_second"), "seconds": self.seconds}
-        performance |= {"device": str(self.accelerator.device), "threads": torch.get_num_threads()}
-        older = checkpoint.list_checkpoints(self.run)
-        path = checkpoint.save_checkpoint(self.run, self.epoch, self.config, states, context, performance)
-        self.write_metrics()
-        for previous in older[-1:]:
-            if checkpoint.epoch_of(previous) % self.config.save_every and previous != path:
-                checkpoint.remove_checkpoint(previous)
-        return path
-
-    def write_metrics(self) -> None:
-        """Write metrics.jsonl, one line an epoch."""
-        write_text(self.run / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in self.records))
-
-    def resume(self) -> bool:
-        """Load the newest complete checkpoint of the run, if any; a `ThawError` if it is another experiment's."""
-        found = checkpoint.list_checkpoints(self.run)
-        if not found:
-            return False
-        config, states, context = checkpoint.load_checkpoint(found[-1])
-        differing = _differences(config, self.config)
-        if differing:
-            raise ThawError(
-                f"{self.run} holds a run with other settings ({differing}); choose another run directory or remove it"
-            )
-        self.bare.load_state_dict(states["model"])
-        self.ema.module.load_state_dict(states["ema"])
-        self.optimiser.load_state_dict(states["optimiser"])
-        self.ema.n_averaged.copy_(states["rng"]["averaged"])
-        torch.set_rng_state(states["rng"]["torch"])
-        self.epoch, self.seconds, self.records = context["epoch"], context["seconds"], context["records"]
-        self.seen = context["images"]
-        self.write_metrics()  # the process may have died between checkpoint and metrics
-        return True
-
-
-def _differences(old: Config, new: Config) -> str:
-    """Name the settings that differ and matter; how long, and how often to save, may change."""
-    free = {"epochs", "minutes", "save_every", "sample_every", "evaluate_every", "evaluate_n", "threads", *SAMPLING}
-    changed = [k for k, v in old.model_dump().items() if k not in free and v != getattr(new, k)]
-    return ", ".join(f"{k}: {getattr(old, k)!r} there, {getattr(new, k)!r} here" for k in changed[:3])
+    def report_takes_time(self) -> bool:
+        """Tell whether samples or scores follow the epoch that ends now."""
+        last = self.epoch + 1 >= self.config.epochs or self.config.minutes is not None
+        scored = self.judge is not None and self.due(self.config.evaluate_every, last, ahead=1)
+        return scored or self.due(self.config.sample_every, last, ahead=1)
 
 
 def train(
@@ -284,6 +237,9 @@ def train(
 ) -> Iterator[Epoch]:
     """Train, yielding after every epoch; a run directory that was started before is continued.
 
+    The process may be killed at any moment: the same call goes on, to the same weights bit for bit on
+    a CPU, from the newest checkpoint. Ctrl-C (or SIGTERM) writes one within the epoch first.
+
     Args:
         config: the experiment.
         run: run directory; `contents/runs/<run name>` by default.
@@ -294,23 +250,50 @@ def train(
 
     Yields:
         `Epoch`s, from epoch 0 (random weights) or from the epoch after the newest checkpoint.
+
+    Raises:
+        ThawError: if the data set is missing, the run directory cannot be written, is another
+            experiment's or in use by another process, or the loss is not finite.
     """
-    run = checkpoint.prepare_run(Path(run) if run else checkpoint.RUNS / config.run_name)
-    images = load(config.data, "train")
+    run = Path(run) if run else RUNS / config.run_name
+    images = load_data(config, "train")
     if config.limit is not None:
         images = images.subset(min(config.limit, len(images)), config.seed)
-    trainer = Trainer(config, images, run, judge)
-    if not trainer.resume():
-        record = trainer.report({})
-        yield Epoch(0, record, trainer.model(), trainer.save())
-    progress = "THAW_HEADLESS" not in os.environ if progress is None else progress
-    shown = trainer.batches * config.batch_size
-    total, initial = config.epochs * shown, trainer.seen
-    with tqdm(
-        total=total, initial=initial, disable=not progress, unit="img", unit_scale=True, mininterval=2,
-        desc=f"training {config.label}", position=position,
-    ) as bar:  # fmt: skip
-        while not trainer.done:
-            record = trainer.report(trainer.run_epoch(bar))
-            bar.set_postfix(epoch=trainer.epoch, loss=f"{record['loss']:.4f}")
-            yield Epoch(trainer.epoch, record, trainer.model(), trainer.save())
+    first = os.environ.get("RANK", "0") == "0"  # of several processes that train one model
+    with holding(run) if first else contextlib.nullcontext():
+        trainer = Trainer(config, images, run, judge)
+        if not resume.resume(trainer):
+            record = trainer.report({})
+            yield Epoch(0, record, trainer.model(), resume.save(trainer))
+        progress = "THAW_HEADLESS" not in os.environ if progress is None else progress
+        shown = trainer.batches * config.batch_size
+        with tqdm(
+            total=config.epochs * shown, initial=trainer.seen + trainer.index * config.batch_size,
+            disable=not progress, unit="img", unit_scale=True, mininterval=2,
+            desc=f"training {config.label}", position=position,
+        ) as bar:  # fmt: skip
+            while not trainer.done:
+                yield _next_epoch(trainer, bar)
+
+
+def _next_epoch(trainer: Trainer, bar: tqdm) -> Epoch:
+    """Train, report and save one epoch; an interrupt leaves a checkpoint of what was done and is raised."""
+    alone = trainer.accelerator.num_processes == 1  # several would stop at different steps and wait for each other
+    with resume.Interrupts(alone) as interrupts:
+        finished = trainer.run_epoch(bar, interrupts)
+        stopping = not finished or interrupts.asked is not None
+        path = None
+        if trainer.index and (stopping or trainer.report_takes_time()):
+            path = trainer.save_within()
+    if interrupts.asked is not None:
+        kept = path or trainer.run / ".latest"
+        print(
+            f"\nStopped in epoch {trainer.epoch + 1}; {kept} has it all, and training again goes on there.", flush=True
+        )
+        interrupts.act()
+    record = trainer.report(trainer.end_epoch())
+    bar.set_postfix(epoch=trainer.epoch, loss=f"{record['loss']:.4f}")
+    with resume.Interrupts(alone) as interrupts:
+        path = resume.save(trainer)
+    interrupts.act()
+    return Epoch(trainer.epoch, record, trainer.model(), path)

@@ -1,0 +1,244 @@
+"""What the command line does with runs and models; every verb calls what the notebooks call."""
+
+import argparse
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from thaw.errors import ThawError
+
+if TYPE_CHECKING:
+    import torch
+
+    from thaw.config import Config
+    from thaw.model import Model
+
+
+def settings_of(pairs: list[str]) -> dict[str, Any]:
+    """Parse `key=value` arguments; values are YAML."""
+    settings = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ThawError(f"settings are written key=value, got {pair!r}")
+        try:
+            settings[key.strip().replace("-", "_")] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ThawError(f"the value of {pair!r} is not valid YAML; quote it") from None
+    return settings
+
+
+def device_of(name: str) -> "torch.device":
+    """Return a device that works here; a `ThawError` names one that does not."""
+    import torch
+
+    try:
+        return torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ThawError(
+            f"cannot compute on device {name!r} ({reason}); choose cpu, or cuda where there is one"
+        ) from None
+
+
+def open_named(name: str | None, epoch: int | None = None) -> "Model":
+    """Load shipped weights by name, a file, a run or a checkpoint; without a name the most recently active run.
+
+    Raises:
+        ThawError: if there is no such thing.
+    """
+    from thaw.checkpoint import load_model, release_path
+    from thaw.runs import RUNS, checkpoint_name
+
+    if name is None:
+        if not (RUNS / ".latest").exists():
+            raise ThawError(f"no run in {RUNS} yet; train one, or name shipped weights (`thaw info` lists them)")
+        path = (RUNS / ".latest").resolve()
+    else:
+        path = Path(name)
+        path = path if path.exists() or not (RUNS / name / ".latest").exists() else RUNS / name
+    if not path.exists() and not path.suffix:
+        return load_model(release_path(str(name), epoch))
+    if path.is_dir() and epoch is not None:
+        path = path / checkpoint_name(epoch)
+    return load_model(path)
+
+
+def _experiment(args: argparse.Namespace, **more: Any) -> tuple["Config", dict[str, Any], Path]:
+    """Return the configuration of `train` and `init`, the settings that differ from its file, and the run directory."""
+    from thaw import data
+    from thaw.config import load_config
+    from thaw.runs import RUNS
+
+    settings = settings_of(args.set) | more
+    if args.epochs is not None:
+        settings["epochs"] = args.epochs
+    config = load_config(args.config, **settings)
+    settings["data"] = data.resolve(config.data)
+    config = load_config(args.config, **settings)
+    config = config.smoke() if args.smoke else config
+    if args.device:
+        device_of(args.device)
+        os.environ["ACCELERATE_TORCH_DEVICE"] = args.device  # read by Accelerate, here or in the notebook's kernel
+        os.environ["ACCELERATE_USE_CPU"] = str(args.device == "cpu").lower()
+    return config, settings, Path(args.run) if args.run else RUNS / config.run_name
+
+
+def init(args: argparse.Namespace) -> None:
+    """Make a run directory from a configuration, with the checkpoint of epoch 0, and train nothing yet."""
+    from thaw.runs import list_checkpoints
+    from thaw.training import train as train_epochs
+
+    config, _, run = _experiment(args)
+    if run.is_dir() and list_checkpoints(run):
+        raise ThawError(f"{run} holds a run already; train it on with `thaw train`, or choose another with --run")
+    epochs = train_epochs(config, run, progress=False)
+    path = next(epochs).path
+    epochs.close()
+    print(f"run directory      {run}\ncheckpoint         {path}")
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train by running the study's notebook through papermill, into the run directory; or train only."""
+    from thaw.headless import run_notebook
+
+    only = {"sample_every": 0, "evaluate_every": 0} if args.train_only else {}
+    config, settings, run = _experiment(args, **only)
+    if args.train_only:
+        from thaw.config import override
+        from thaw.training import train as train_epochs
+
+        for epoch in train_epochs(override(config, only), run):
+            print(epoch, flush=True)
+        print(f"run directory      {run}")
+    else:
+        notebook = "01_ddpm" if config.study == "ddpm" else "02_custom_degradation"
+        parameters = {"config": str(args.config), "overrides": settings, "run": str(run), "smoke": args.smoke}
+        output = run_notebook(f"notebooks/{notebook}.ipynb", run / f"{notebook}.ipynb", parameters)
+        print(f"run directory      {run}\nexecuted notebook  {output} (and .html)")
+    print(f"to ship it         python -m thaw export {run}")
+
+
+def info(args: argparse.Namespace) -> None:
+    """Tell what a weights file or run is; without a name, the most recently active run, and what is shipped."""
+    from thaw.checkpoint import read_manifest
+    from thaw.networks import count_multiply_adds, count_parameters
+    from thaw.runs import RUNS
+
+    if args.model is not None or (RUNS / ".latest").exists():
+        model = open_named(args.model, args.epoch)
+        facts: dict[str, Any] = {"epoch": model.epoch, "classes": model.classes, "shape": list(model.process.shape)}
+        facts |= {"parameters": count_parameters(model.network), "terminal_rank": model.terminal.rank}
+        facts["multiply_adds"] = count_multiply_adds(model.network, model.process.shape)
+        facts |= {k: v for k, v in model.info.items() if isinstance(v, str | int | float)}
+        print(yaml.safe_dump(facts | {"config": model.config.model_dump(mode="json")}, sort_keys=False), end="")
+    if args.model is None:
+        for name, entry in read_manifest().items():
+            score = f"FID {entry['fid']['value']:.2f}" if "fid" in entry else ""
+            print(f"{name:52s} {entry['bytes'] / 1e6:5.1f} MB  {score}")
+
+
+def _opened(args: argparse.Namespace) -> "Model":
+    """Return the model of the arguments on its device, after checking where the images will go."""
+    import torch
+
+    from thaw.output import check_out
+
+    check_out(args.out)
+    if args.n < 1:
+        raise ThawError(f"-n must be at least 1, got {args.n}")
+    torch.set_num_threads(args.threads)
+    return open_named(args.model, args.epoch).to(device_of(args.device))
+
+
+def sample(args: argparse.Namespace) -> None:
+    """Draw images from released weights or a run."""
+    from thaw.output import save_images
+    from thaw.pixels import to_uint8
+
+    model = _opened(args)
+    y = model.labels(args.n, args.digit)
+    started = time.perf_counter()
+    settings = {name: getattr(args, name) for name in ("sampler", "tau", "eta", "steps", "guidance")}
+    columns, frames = min(args.n, 10 if args.digit is None else 8), []
+    if Path(args.out).suffix == ".gif":
+        frames = [step.x_t.cpu() for step in model.trajectory(y, seed=args.seed, **settings)]
+        images = to_uint8(frames[-1])
+    else:
+        images = to_uint8(model.sample(y, seed=args.seed, **settings))
+    seconds = time.perf_counter() - started
+    save_images(args.out, images, columns=columns, frames=frames, labels=y)
+    print(f"{args.n} images in {seconds:.1f} s: {args.out}")
+
+
+def sample_blend(args: argparse.Namespace) -> None:
+    """Draw rows of images between two classes, from the same noise."""
+    from thaw.blend import blend
+    from thaw.output import save_images
+    from thaw.pixels import to_uint8
+    from thaw.sampling import final
+
+    model = _opened(args)
+    settings = {name: getattr(args, name) for name in ("tau", "steps", "guidance", "seed")}
+    x0 = final(blend(model, tuple(args.digits), args.columns, args.n, **settings)).cpu()
+    frames = list(x0.unflatten(0, (args.n, args.columns)).unbind(dim=1))  # an animation walks along the rows
+    gif = Path(args.out).suffix == ".gif"
+    save_images(args.out, to_uint8(x0), columns=min(args.n, 10) if gif else args.columns, frames=frames)
+    print(f"{args.n} x {args.columns} images from {args.digits[0]} to {args.digits[1]}: {args.out}")
+
+
+def restore(args: argparse.Namespace) -> None:
+    """Restore degraded images; with --degrade, degrade clean ones first.
+
+    A grid shows the degraded images above the restored ones.
+    """
+    import torch
+
+    from thaw.output import open_images, save_images
+    from thaw.pixels import to_pixels, to_uint8
+    from thaw.seeding import generator
+
+    model = _opened(args)
+    process, n = model.process, args.n
+    t = process.steps if args.t is None else args.t
+    if not 1 <= t <= process.steps:
+        raise ThawError(f"-t must be between 1 and T={process.steps}, got {t}")
+    given, names = open_images(args.images, process.shape, n)
+    given, n = to_pixels(given).to(model.device), len(given)
+    z = process.degradation.draw_z(n, generator(args.seed, "degrade"))
+    z = None if z is None else z.to(model.device)
+    if args.degrade:
+        degraded = process.degradation(given, torch.full((n,), t, device=model.device), z)
+    elif z is None:
+        degraded = given
+    else:
+        raise ThawError(f"{model.config.degradation} cannot be undone without its z; use --degrade on clean images")
+    cold = args.sampler in ("algorithm1", "algorithm2") or process.tau[0] == 0
+    tau = args.tau if args.tau is not None else 0.0 if cold else model.config.sample_tau
+    y = None if args.digit is None else model.labels(n, args.digit)
+    settings = {"sampler": args.sampler, "tau": tau, "eta": args.eta, "steps": args.steps, "seed": args.seed}
+    restored = model.restore(degraded, t, y=y, z=z, **{k: v for k, v in settings.items() if v is not None})
+    shown = [given, degraded] if args.degrade else [degraded]
+    save_images(
+        args.out, to_uint8(restored), columns=n, names=names, frames=[*(x.cpu() for x in shown), restored],
+        above=[to_uint8(x.cpu()) for x in shown],
+    )  # fmt: skip
+    print(f"{n} images restored from step {t} of {process.steps}: {args.out}")
+
+
+def export(args: argparse.Namespace) -> None:
+    """Write the kept checkpoints of a run to released weights, with a score for each."""
+    from thaw.config import load_config
+    from thaw.release import export_run
+    from thaw.runs import RUNS
+
+    run = Path(args.run or RUNS / ".latest")
+    if args.run is None and not run.exists():
+        raise ThawError(f"no run in {RUNS} yet; train one, or name a run directory")
+    sampling = load_config(args.sampling) if args.sampling else None
+    settings = {"n": args.n, "epochs": args.epochs, "sampling": sampling, "seed": args.seed}
+    for path in export_run(run.resolve(), args.out, device=device_of(args.device), **settings):
+        print(path)

@@ -1,0 +1,161 @@
+"""What lets a run end at any moment and go on as if it had not: its state on disk, Ctrl-C put off till it is safe."""
+
+import json
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from thaw import runs
+from thaw.config import SAMPLING, Config
+from thaw.errors import ThawError
+from thaw.files import write_text
+from thaw.tensors import load_tensors, save_tensors
+from thaw.terminal import Terminal, fit_terminal
+
+if TYPE_CHECKING:
+    from thaw.training import Trainer
+
+# Settings that may differ when a run goes on: how long, and how often something is written.
+FREE = {"epochs", "minutes", "save_every", "sample_every", "evaluate_every", "evaluate_n", "save_minutes", "threads"}
+
+
+class Interrupts:
+    """Within the block, the first Ctrl-C (or SIGTERM) only sets `asked`; a second one acts at once.
+
+    Only the main thread hears signals; in any other one, or where not `enabled`, nothing changes.
+    """
+
+    def __init__(self, enabled: bool = True) -> None:
+        self.enabled, self.asked = enabled, None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "Interrupts":
+        if self.enabled and threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        self._before = {}
+
+    def _note(self, number: int, _: object) -> None:
+        self.asked = number
+        self.__exit__()
+
+    def act(self) -> None:
+        """Do what the signal asked for, if one came: KeyboardInterrupt, or exit code 143."""
+        if self.asked == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self.asked is not None:
+            sys.exit(128 + self.asked)
+
+
+def save(trainer: "Trainer", step: int = 0) -> Path:
+    """Write a checkpoint: of complete epochs, or `step` steps into the next one.  Older ones are dropped.
+
+    Kept are every `save_every`th epoch and, in case the newest is damaged one day, the one before it
+    until the run is done. In a run of several processes the first one writes.
+    """
+    path, done = trainer.run / runs.checkpoint_name(trainer.epoch, step), trainer.done
+    if not trainer.accelerator.is_main_process or path.is_dir():  # the latter where it has just been loaded
+        return path
+    rng: dict[str, Any] = {"torch": torch.get_rng_state(), "averaged": trainer.ema.n_averaged}
+    if step:
+        rng |= {"noise": trainer.noise.get_state(), "loss": trainer.loss}
+        if torch.cuda.is_available():
+            rng["cuda"] = torch.cuda.get_rng_state_all()
+    states = {
+        "model": trainer.bare.state_dict(),
+        "ema": trainer.ema.module.state_dict(),
+        "optimiser": trainer.optimiser.state_dict(),
+        "rng": rng,
+    }
+    context = {"epoch": trainer.epoch, "step": step, "images": trainer.seen, "seconds": trainer.seconds}
+    context |= {"running": trainer.running, "number": trainer.number}
+    context |= {"shape": list(trainer.images.shape), "classes": trainer.images.classes, "records": trainer.records}
+    performance = {"images_per_second": trainer.records[-1].get("images_per_second"), "seconds": trainer.seconds}
+    performance |= {"device": str(trainer.accelerator.device), "threads": torch.get_num_threads()}
+    runs.save_checkpoint(path, trainer.config, states, context, performance)
+    write_metrics(trainer)
+    _drop_older(trainer, path, done)
+    return path
+
+
+def _drop_older(trainer: "Trainer", newest: Path, done: bool) -> None:
+    older = [p for p in runs.list_checkpoints(trainer.run, partial=True) if p != newest]
+    spare = [] if done else older[-1:]
+    for path in older:
+        epoch, step = runs.position_of(path)
+        if path not in spare and (step or epoch % trainer.config.save_every):
+            runs.remove_checkpoint(path)
+
+
+def write_metrics(trainer: "Trainer") -> None:
+    """Write metrics.jsonl, one line an epoch."""
+    write_text(trainer.run / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in trainer.records))
+
+
+def resume(trainer: "Trainer") -> bool:
+    """Load the newest checkpoint of the run that can be read, if there is any; say so where newer ones cannot.
+
+    Raises:
+        ThawError: if the run is another experiment's, or none of its checkpoints can be read.
+    """
+    found, damaged = runs.load_newest(trainer.run)
+    if found is None:
+        return False
+    differing = differences(found.config, trainer.config)
+    if differing:
+        raise ThawError(
+            f"{trainer.run} holds a run with other settings ({differing}); choose another run directory or remove it"
+        )
+    if trainer.accelerator.is_main_process:
+        for path in damaged:
+            runs.set_aside(path)
+        runs.link_latest(trainer.run / ".latest", found.path)
+    states, context = found.states, found.context
+    trainer.bare.load_state_dict(states["model"])
+    trainer.ema.module.load_state_dict(states["ema"])
+    trainer.optimiser.load_state_dict(states["optimiser"])
+    trainer.ema.n_averaged.copy_(states["rng"]["averaged"])
+    torch.set_rng_state(states["rng"]["torch"])
+    trainer.epoch, trainer.seconds, trainer.records = context["epoch"], context["seconds"], context["records"]
+    trainer.seen, trainer.index = context["images"], context.get("step", 0)
+    if trainer.index:
+        trainer.running, trainer.number = context["running"], context["number"]
+        trainer.noise.set_state(states["rng"]["noise"])
+        trainer.loss.copy_(states["rng"]["loss"])
+        if torch.cuda.is_available() and "cuda" in states["rng"]:
+            torch.cuda.set_rng_state_all(states["rng"]["cuda"])
+    done = trainer.done
+    if trainer.accelerator.is_main_process:  # the process may have died between the checkpoint and what follows it
+        write_metrics(trainer)
+        _drop_older(trainer, found.path, done)
+    return True
+
+
+def run_terminal(trainer: "Trainer") -> Terminal:
+    """Return the terminal of the run, fitted and stored when it starts; a damaged file is fitted again."""
+    path = trainer.run / "terminal.pt"
+    if path.is_file() and runs.list_checkpoints(trainer.run):  # else it may be another experiment's
+        try:
+            return Terminal.from_state(load_tensors(path))
+        except ThawError as error:
+            print(f"{error}; fitting the terminal again.", flush=True)
+    config = trainer.config
+    terminal = fit_terminal(trainer.process.degradation, trainer.images, config.terminal_components, config.seed)
+    if trainer.accelerator.is_main_process:
+        save_tensors(path, terminal.state())
+    return terminal
+
+
+def differences(old: Config, new: Config) -> str:
+    """Name the settings that differ and matter; how long, and how often to save, may change."""
+    changed = [k for k, v in old.model_dump().items() if k not in {*FREE, *SAMPLING} and v != getattr(new, k)]
+    return ", ".join(f"{k}: {getattr(old, k)!r} there, {getattr(new, k)!r} here" for k in changed[:3])

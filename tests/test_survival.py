@@ -1,0 +1,262 @@
+"""A training process may die at any moment, by any cause: the run goes on, and ends as if nothing had happened."""
+
+import json
+import multiprocessing
+import os
+import random
+import resource
+import shutil
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from test_training import assert_equal, configure, losses, run, states
+
+from thaw.checkpoint import load_model
+from thaw.errors import ThawError
+from thaw.runs import list_checkpoints, load_newest
+from thaw.training import train
+
+SMALL = {"epochs": 4, "limit": 96, "save_every": 3, "dropout": 0.1, "save_minutes": 0.0}  # a checkpoint every step
+FILE_OPERATIONS = (
+    "open",
+    "os.rename",
+    "os.remove",
+    "os.mkdir",
+    "os.rmdir",
+    "os.symlink",
+    "fcntl.flock",
+    "shutil.rmtree",
+)
+
+
+def work(path: Path, values: dict, seconds: float | None, operations: int | None, started, spent) -> None:
+    """Train in a process of its own; it dies by SIGKILL after `seconds` of CPU time, or at a file operation."""
+    torch.set_num_threads(1)
+    began, inside = time.process_time(), False
+
+    def watch() -> None:
+        while time.process_time() - began < seconds:
+            time.sleep(0.002)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def die(event: str, _: tuple) -> None:
+        nonlocal operations
+        if inside and event in FILE_OPERATIONS:
+            operations -= 1
+            if operations < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    if seconds is not None:
+        threading.Thread(target=watch, daemon=True).start()
+    if operations is not None:
+        sys.addaudithook(die)
+    started.set()
+    training = train(configure(**values), path, progress=False)
+    inside = True
+    for _ in training:
+        pass
+    inside = False
+    spent.value = time.process_time() - began
+
+
+@pytest.fixture(scope="session")
+def processes():
+    """Processes forked off a server that has imported everything: a training starts in no time."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["thaw.training", "sklearn.mixture", "sklearn.datasets", "timm.optim", __name__])
+    return context
+
+
+def start(processes, path: Path, seconds: float | None = None, operations: int | None = None, **values):
+    """Start a training process and wait until it begins; it tells the CPU time that it `spent`."""
+    started, spent = processes.Event(), processes.Value("d", 0.0)
+    process = processes.Process(target=work, args=(path, SMALL | values, seconds, operations, started, spent))
+    process.start()
+    assert started.wait(300)
+    process.spent = spent
+    return process
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory, processes):
+    """An uninterrupted run of `SMALL`, with the CPU time it took."""
+    path = tmp_path_factory.mktemp("straight") / "run"
+    process = start(processes, path)
+    process.join()
+    assert process.exitcode == 0
+    return path, process.spent.value
+
+
+def assert_same_end(path: Path, other: Path) -> None:
+    """Both runs are complete, with the same files, losses and weights to the last bit."""
+    assert_equal(states(path), states(other))
+    assert losses(path) == losses(other)
+    assert {p.name for p in path.iterdir()} == {p.name for p in other.iterdir()}
+    assert (path / ".latest").resolve() == list_checkpoints(path)[-1].resolve()
+
+
+@pytest.mark.parametrize("how", ["moments", "file operations"])
+def test_killed_at_random_a_run_ends_with_the_same_weights(tmp_path, processes, straight, how):
+    """Twelve kills: at random moments, or before any open, rename, unlink, link or lock, most of them while writing.
+
+    After each kill the newest checkpoint can be read, and is not older than the one before the kill.
+    """
+    draws, kills, rounds = random.Random(0), 0, 0
+    while kills < 12:
+        path, reached, rounds = tmp_path / f"run{rounds}", (0, 0), rounds + 1
+        while True:
+            if how == "moments":
+                process = start(processes, path, seconds=draws.uniform(0, 0.9 * straight[1]))
+            else:
+                process = start(processes, path, operations=draws.randrange(300))
+            process.join()
+            if process.exitcode == 0:
+                break
+            assert process.exitcode == -signal.SIGKILL
+            kills += 1
+            newest, damaged = load_newest(path) if path.exists() else (None, [])
+            assert not damaged
+            if newest:
+                here = (newest.context["epoch"], newest.context["step"])
+                assert here >= reached
+                reached = here
+                load_model(path)
+        assert_same_end(path, straight[0])
+    print(f"{kills} kills in {rounds} runs of {straight[1]:.1f} s")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_an_interrupt_ends_with_a_checkpoint_of_the_last_step(tmp_path, processes, straight, number):
+    path = tmp_path / "run"
+    process = start(processes, path, save_minutes=60.0)
+    while len(list_checkpoints(path)) < 2:
+        time.sleep(0.01)
+    os.kill(process.pid, number)
+    process.join()
+    expected = (1,) if number == signal.SIGINT else (143, -number)  # a traceback; what a shell says
+    assert process.exitcode in expected
+    newest, damaged = load_newest(path)
+    assert not damaged and (newest.context["epoch"], newest.context["step"]) > (0, 0)
+    finish = start(processes, path, save_minutes=60.0)
+    finish.join()
+    assert_equal(states(path), states(straight[0]))
+
+
+def test_a_second_process_on_a_run_is_refused_and_does_no_harm(tmp_path, processes, straight, capfd):
+    path = tmp_path / "run"
+    first = start(processes, path)
+    while not (path / ".lock").exists() or not list_checkpoints(path):
+        time.sleep(0.01)
+    os.kill(first.pid, signal.SIGSTOP)
+    with pytest.raises(ThawError, match=f"another process.*{first.pid} on .*is training in"):
+        run(configure(**SMALL), path)
+    os.kill(first.pid, signal.SIGCONT)
+    first.join()
+    assert first.exitcode == 0
+    assert_same_end(path, straight[0])
+
+
+def test_a_generator_that_is_dropped_lets_go_of_its_run(tmp_path):
+    first = train(configure(**SMALL), tmp_path / "run", progress=False)
+    next(first)
+    with pytest.raises(ThawError, match="another process"):
+        run(configure(**SMALL), tmp_path / "run")
+    first.close()
+    assert run(configure(**SMALL | {"epochs": 0}), tmp_path / "run") == []
+
+
+def flip(path: Path) -> None:
+    """Flip one bit of a tensor, or of a number."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGE = {
+    "a flipped bit": flip,
+    "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "empty": lambda path: path.write_bytes(b""),
+    "missing": lambda path: path.unlink(),
+}
+
+
+@pytest.fixture(scope="module")
+def half_done(tmp_path_factory, digits):
+    """A run that was left after epoch 2."""
+    path = tmp_path_factory.mktemp("half") / "run"
+    run(configure(**SMALL), path, until=2)
+    assert [p.name for p in list_checkpoints(path, partial=True)[-2:]] == ["epoch_0001_step_000002", "epoch_0002"]
+    return path
+
+
+@pytest.mark.parametrize("name", ["model.pt", "optimiser.pt", "rng.pt", "ctx.yaml", "SHA256SUMS"])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_newest_checkpoint_is_told_and_the_one_before_taken(half_done, tmp_path, name, damage, capsys):
+    if (name, damage) == ("SHA256SUMS", "missing"):
+        pytest.skip("as in runs of earlier versions")
+    path = shutil.copytree(half_done, tmp_path / "run", symlinks=True)
+    DAMAGE[damage](path / "epoch_0002" / name)
+    assert load_newest(path)[0].path.name == "epoch_0001_step_000002" and load_model(path).epoch == 1
+    said = capsys.readouterr().out
+    assert "epoch_0002 of" in said and name in said and "taking epoch_0001_step_000002" in said
+    with pytest.raises(ThawError, match=name):
+        load_model(path / "epoch_0002")
+
+
+def test_training_goes_on_from_before_a_damaged_checkpoint(half_done, tmp_path, straight):
+    path = shutil.copytree(half_done, tmp_path / "run", symlinks=True)
+    flip(path / "epoch_0002" / "ema.pt")
+    (path / "terminal.pt").write_bytes(b"")  # fitted again
+    assert [epoch.epoch for epoch in run(configure(**SMALL), path)] == [2, 3, 4]
+    shutil.rmtree(path / "damaged_epoch_0002")  # kept until now
+    assert_same_end(path, straight[0])
+
+
+def test_where_no_checkpoint_can_be_read_nothing_is_overwritten(half_done, tmp_path):
+    path = shutil.copytree(half_done, tmp_path / "run", symlinks=True)
+    for found in list_checkpoints(path, partial=True):
+        (found / "model.pt").write_bytes(b"")
+    before = sorted(p.name for p in path.iterdir())
+    with pytest.raises(ThawError, match="no other checkpoint in .* can be read"):
+        run(configure(**SMALL), path)
+    assert sorted(p.name for p in path.iterdir()) == before
+
+
+def test_a_full_disk_stops_with_everything_before_it(half_done, tmp_path, straight):
+    """A limit on the size of files stands in for the disk: the writes themselves fail."""
+    path = shutil.copytree(half_done, tmp_path / "run", symlinks=True)
+    before = sorted(p.name for p in path.iterdir())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, hard))
+    try:
+        with pytest.raises(ThawError, match="cannot write.*free space"):
+            run(configure(**SMALL), path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert sorted(p.name for p in path.iterdir()) == before
+    run(configure(**SMALL), path)
+    assert_same_end(path, straight[0])
+
+
+def test_a_read_only_run_is_refused_before_anything_is_trained(half_done, tmp_path):
+    path = shutil.copytree(half_done, tmp_path / "run", symlinks=True)
+    before = json.dumps(losses(path))
+    path.chmod(0o555)
+    root = os.geteuid() == 0
+    try:
+        if root:  # whom permissions do not stop
+            for folder in (tmp_path, *tmp_path.parents[:3]):
+                os.chmod(folder, folder.stat().st_mode | 0o055)
+            os.seteuid(65534)
+        with pytest.raises(ThawError, match=f"cannot write in {path}"):
+            run(configure(**SMALL), path)
+    finally:
+        if root:
+            os.seteuid(0)
+        path.chmod(0o755)
+    assert json.dumps(losses(path)) == before
