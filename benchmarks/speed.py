@@ -15,14 +15,11 @@ import torch
 from thaw import checkpoint, degradations, results
 from thaw.config import load_config
 from thaw.errors import ThawError
-from thaw.features import load_judge
-from thaw.metrics import Score, score_model
 from thaw.model import Model, build_network, build_process
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.seeding import generator
 from thaw.terminal import Terminal
 
-FAST = {"sampler": "warm", "eta": 0.5, "steps": 10}  # chosen by the distance to the training set
 SHAPE, CLASSES, BATCH = (1, 28, 28), 10, 128
 
 
@@ -92,27 +89,24 @@ def main() -> None:
 
     model = shipped_or_random("default", "configs/ddpm/default.yaml")
     ours = median_seconds(lambda: model.sample(model.labels(64)), repeats)
-    fast = median_seconds(lambda: model.sample(model.labels(64), **FAST), repeats)
     passes = 1 if model.config.guidance == 1 else 2  # guidance evaluates the network twice a step
-    for said, steps, seconds in (("default", model.config.sample_steps, ours), ("fast", FAST["steps"], fast)):
-        print(f"64 digits, U-Net, {said}: {steps} steps, {steps * passes} evaluations: {seconds:.2f} s")
+    steps = model.config.sample_steps
+    print(f"64 digits, U-Net: {steps} steps, {steps * passes} evaluations: {ours:.2f} s")
     baseline = shipped_or_random("cnn", "configs/ddpm/cnn.yaml")
     few = 20  # of its 1000 steps, all alike; timing them all would take minutes
     theirs = median_seconds(lambda: baseline.sample(baseline.labels(64), steps=few), max(1, repeats // 2))
     theirs *= baseline.process.steps / few
     print(f"64 digits, plain CNN, {baseline.process.steps} ancestral steps: {theirs:.0f} s (from {few} steps)")
-    print(f"the U-Net draws {theirs / ours:.0f} times faster, with the fast settings {theirs / fast:.0f} times")
+    print(f"the U-Net draws {theirs / ours:.0f} times faster")
     for one in (model, baseline):
         if "fid" in one.info:
             fid = one.info["fid"]
             print(f"  {one.info['file']}: FID {fid['value']:.2f} (real images {fid['floor']:.2f}, n = {fid['n']})")
-    scores = score_model(model, load_judge("mnist"), 1000, **FAST)
-    print(f"  the same with the fast settings: {scores['fid']}")
     if arguments.record:
-        record(model, baseline, {"default": ours, "fast": fast, "cnn": theirs}, few, scores["fid"])
+        record(model, baseline, {"default": ours, "cnn": theirs}, few)
 
 
-def record(model: Model, baseline: Model, seconds: dict[str, float], few: int, fast: Score) -> None:
+def record(model: Model, baseline: Model, seconds: dict[str, float], few: int) -> None:
     """Record what the comparison of the shipped U-Net with the shipped plain CNN found."""
     if not ("fid" in model.info and "fid" in baseline.info):
         raise ThawError("pretrained/ lacks the scored weights of default or cnn; nothing was recorded")
@@ -131,11 +125,6 @@ def record(model: Model, baseline: Model, seconds: dict[str, float], few: int, f
         "ddpm.cnn.final.entropy": (entropy["value"], ".3f"),
         "speed.default_seconds_64": (seconds["default"], ".1f"),
         "speed.ratio_to_cnn": (seconds["cnn"] / seconds["default"], ".0f"),
-        "speed.fast_steps": (FAST["steps"], "d"),
-        "speed.fast_ratio_to_cnn": (seconds["cnn"] / seconds["fast"], ".0f"),
-        "speed.fast_fid": (fast.value, ".2f"),
-        "speed.fast_fid_floor": (fast.floor, ".2f"),
-        "speed.fast_n": (fast.n, ",d"),
     }
     results.record(values, {"benchmark": "benchmarks/speed.py", "weights": weights})
 
