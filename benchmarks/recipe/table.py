@@ -24,7 +24,8 @@ Every trial trains one network on MNIST on one thread for a budget of **CPU seco
 core that has nothing else to do needs; compilation included, loading and scoring not) and is scored by the
 project's own judge: the Frechet distance of its features, which compares with nothing outside this
 project. The search looked at the **training set's** statistics only; numbers against the test split are
-named so. "of" is the trial whose settings a row shares but for what it names.
+named so. "Real images" is what as many training images get against the test split; a model that is asked for
+every class equally often can fall below it. "of" is the trial whose settings a row shares but for what it names.
 """
 
 
@@ -129,7 +130,7 @@ def sampling() -> str:
         by = {(e["sampler"], e["evaluations"], e["guidance"]): f"{e['fid']:.2f}, {e['accuracy']:.1%}" for e in entries}
         note = (
             f"`{found['model']}` after {found['epoch']} epochs, n = {found['n']:,}, against the {found['split']} split "
-            f"(as many real images: {floor_at(load_judge('mnist'), found['n']):.2f}); distance and "
+            f"(real images: {floor_at(load_judge('mnist'), found['n']):.2f}); distance and "
             "accuracy. Evaluations "
             "count both of guidance. eta 0 is `ddim` (Euler's method on the flow), eta 1 `ddpm` (ancestral); `heun` is "
             f"the second-order corrector on `ddim`. First the guidance weight at {swept} evaluations:"
@@ -241,7 +242,7 @@ def main() -> None:
         n, reference = settings["n"], settings["reference"]
         note = (
             f"{' and '.join(f'{m:g}' for m in minutes)} CPU minutes, n = {n:,}, against the {reference} split "
-            f"(as many real images: {floor_at(judge, n):.2f}), the better of "
+            f"(real images: {floor_at(judge, n):.2f}), the better of "
             f"the guidance weights tried; {max(len(by_name[name]) for name in names)} seed(s)."
         )
         rows = [row(name, by_name[name], f"`{trials[name]['of']}`" if "of" in trials[name] else "") for name in names]
