@@ -137,8 +137,7 @@ def sampling() -> str:
         )
         rows = [line([name] + [by.get((name, swept, w), "") for w in weights]) for name in samplers]
         text += section(f"Sampling from {found['model']}", note, rows, ("sampler", *(f"w = {w:g}" for w in weights)))
-        best = {name: min((e for e in entries if e["sampler"] == name and e["evaluations"] == swept),
-                          key=lambda e: e["fid"])["guidance"] for name in samplers}  # fmt: skip
+        best = best_weights(found)
         rows = [
             line([name, f"{best[name]:g}"] + [by.get((name, c, best[name]), "") for c in counts]) for name in samplers
         ]
@@ -147,6 +146,15 @@ def sampling() -> str:
             f"\nThen the number of evaluations, each sampler at its best weight:\n\n{head}\n" + "\n".join(rows) + "\n"
         )
     return text
+
+
+def best_weights(found: dict[str, Any]) -> dict[str, float]:
+    """Return each sampler's best guidance weight of the sweep."""
+    swept = Counter(e["evaluations"] for e in found["entries"]).most_common(1)[0][0]
+    entries = [e for e in found["entries"] if e["evaluations"] == swept]
+    names = dict.fromkeys(e["sampler"] for e in entries)
+    return {name: min((e for e in entries if e["sampler"] == name), key=lambda e: e["fid"])["guidance"]
+            for name in names}  # fmt: skip
 
 
 def of_peak(found: dict[str, Any]) -> float:
@@ -203,6 +211,10 @@ def record(by_name: dict[str, list[dict[str, Any]]]) -> None:
             values |= {"also_n": (settings["also_n"], ",d"), "also_fid": (found[0]["also"]["fid"], ".1f")}
             values |= {"also_floor": (floor_at(load_judge("mnist"), settings["also_n"]), ".1f")}
         results.record({f"recipe.{name}.{what}": value for what, value in values.items()}, origin)
+    for found in measured("sampling_default.json"):
+        swept = Counter(e["evaluations"] for e in found["entries"]).most_common(1)[0][0]
+        values = {"recipe.sampling.n": (found["n"], ",d"), "recipe.sampling.swept": (swept, "d")}
+        results.record(values, origin)
     for found in measured("profile.json"):
         values = {"of_peak": (100 * found["of_peak"], ".0f"), "convolutions_of_peak": (100 * of_peak(found), ".0f")}
         values |= {"convolutions": (100 * found["shares"]["convolutions"], ".0f")}
@@ -215,7 +227,7 @@ def evaluations(setting: dict[str, Any]) -> int:
 
 
 def draw(by_name: dict[str, list[dict[str, Any]]]) -> None:
-    """Draw the figure of the report: every three-minute trial of the hot process."""
+    """Draw the figures of the report: every three-minute trial of the hot process, and the sampling study."""
     origin = {"script": "benchmarks/recipe/table.py"}
     short = {name: found[0]["best"]["fid"] for name, found in by_name.items()
              if found[0]["settings"]["minutes"] == 3 and found[0]["settings"]["degradation"] == "scale"}  # fmt: skip
@@ -223,6 +235,15 @@ def draw(by_name: dict[str, list[dict[str, Any]]]) -> None:
     label = "Fréchet distance to the training set, n = 1,000"
     figure = figures.dots({name.replace("_", " "): value for name, value in short.items()}, label, floor)
     figures.save_figure(figure, results.PLOTS / "recipe_trials.pdf", origin)
+    for found in measured("sampling_default.json"):
+        series = {}
+        for name, weight in best_weights(found).items():
+            points = sorted((e["evaluations"], e["fid"]) for e in found["entries"]
+                            if (e["sampler"], e["guidance"]) == (name, weight))  # fmt: skip
+            x, y = zip(*(point for point in points if point[0] > 5), strict=True)  # five are far off
+            series[f"{name}, $w={weight:g}$"] = (x, y)
+        figure = figures.curves(series, "network evaluations", "Fréchet distance (train)")
+        figures.save_figure(figure, results.PLOTS / "recipe_sampling.pdf", origin)
 
 
 def main() -> None:
