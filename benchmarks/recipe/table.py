@@ -207,9 +207,10 @@ def record(by_name: dict[str, list[dict[str, Any]]]) -> None:
         values |= {"images_per_second": (statistics.mean(log["images_per_second"] for log in found), ".0f")}
         if len(found) > 1:
             values |= {"spread": (statistics.stdev(fids), ".2f")}
-        if "also" in found[0]:
-            values |= {"also_n": (settings["also_n"], ",d"), "also_fid": (found[0]["also"]["fid"], ".1f")}
-            values |= {"also_floor": (floor_at(load_judge("mnist"), settings["also_n"]), ".1f")}
+        for log in [log for log in found if "also" in log][:1]:
+            n = log["settings"]["also_n"]
+            values |= {"also_n": (n, ",d"), "also_fid": (log["also"]["fid"], ".1f")}
+            values |= {"also_floor": (floor_at(load_judge("mnist"), n), ".1f")}
         results.record({f"recipe.{name}.{what}": value for what, value in values.items()}, origin)
     for found in measured("sampling_default.json"):
         swept = Counter(e["evaluations"] for e in found["entries"]).most_common(1)[0][0]
