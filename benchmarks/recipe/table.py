@@ -233,7 +233,7 @@ def draw(by_name: dict[str, list[dict[str, Any]]]) -> None:
     short = {name: found[0]["best"]["fid"] for name, found in by_name.items()
              if found[0]["settings"]["minutes"] == 3 and found[0]["settings"]["degradation"] == "scale"}  # fmt: skip
     floor = (floor_at(load_judge("mnist"), 1000), "real images")
-    label = "Fréchet distance to the training set, n = 1,000"
+    label = "Fréchet distance (training set, n = 1,000)"
     figure = figures.dots({name.replace("_", " "): value for name, value in short.items()}, label, floor)
     figures.save_figure(figure, results.PLOTS / "recipe_trials.pdf", origin)
     for found in measured("sampling_default.json"):
