@@ -73,7 +73,7 @@ def evaluate_model(
     Raises:
         ThawError: for too few images, wrong settings, or a data set without a judge.
     """
-    judge = load_judge(model.config.data)
+    judge = load_judge(model.config.data_name)
     check_scored(n, None, judge)  # before any is drawn
     chosen = {field: getattr(model.config, field) for field in SAMPLING} | settings
     key = {"weights": weights_digest(model), "n": n, "seed": seed, "labels": "in turn", **chosen}

@@ -96,7 +96,8 @@ def curves(series: dict[str, tuple[Sequence[float], Sequence[float]]], x_label: 
     Args:
         series: label -> (x values, y values).
         options: `log` for a logarithmic y axis; `markers` False for plain lines; `floor` for a dashed
-            line with its label, (value, label); `beside` for a legend on the right of the axes.
+            line with its label, (value, label); `beside` for a legend on the right of the axes; `pairs`
+            for every second curve dashed, in the colour of the one before.
 
     Returns:
         The matplotlib figure.
@@ -106,8 +107,11 @@ def curves(series: dict[str, tuple[Sequence[float], Sequence[float]]], x_label: 
 
     with plt.style.context(STYLE):
         figure, axes = plt.subplots()
-        for marker, (label, (x, y)) in zip("os^Dv*" * 5, series.items(), strict=False):
-            axes.plot(x, y, marker=marker if options.get("markers", True) else None, label=label)
+        group = 2 if options.get("pairs") else 1
+        for index, (label, (x, y)) in enumerate(series.items()):
+            marker = "os^Dv*"[index // group % 6] if options.get("markers", True) else None
+            style = {"color": f"C{index // group % 10}", "linestyle": "--" if index % group else "-"}
+            axes.plot(x, y, marker=marker, label=label, **style)
         if options.get("floor"):
             value, label = options["floor"]
             axes.axhline(value, linestyle="--", color="0.4", label=label)
@@ -146,5 +150,28 @@ def dots(values: dict[str, float], x_label: str, floor: tuple[float, str] | None
             axes.legend(loc="lower right")
         axes.set(xscale="log", xlabel=x_label, ylim=(-0.7, len(names) - 0.3))
         axes.xaxis.set_major_formatter("{x:g}")
+        plt.close(figure)
+    return figure
+
+
+def points(places: dict[str, tuple[float, float]], x_label: str, y_label: str) -> Any:
+    """Draw one named point each, on a logarithmic y axis.
+
+    Args:
+        places: name -> (x, y), y above 0.
+
+    Returns:
+        The matplotlib figure.
+    """
+    from matplotlib import pyplot as plt
+
+    with plt.style.context(STYLE):
+        figure, axes = plt.subplots()
+        for name, (x, y) in places.items():
+            axes.plot(x, y, "o", color="C0", markersize=4)
+            axes.annotate(name, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=7)
+        axes.margins(x=0.15)
+        axes.set(yscale="log", xlabel=x_label, ylabel=y_label)
+        axes.yaxis.set_major_formatter("{x:g}")
         plt.close(figure)
     return figure
