@@ -148,7 +148,7 @@ def test_a_time_limit_ends_both_at_the_same_step(processes, tmp_path):
     assert len(losses(tmp_path / "run")) > 1
 
 
-@pytest.mark.parametrize("accumulate", [2, 3, 32])
+@pytest.mark.parametrize("accumulate", [2, 3])
 def test_a_batch_in_parts_trains_as_a_whole_one(tmp_path, accumulate):
     run(configure(prediction="v"), tmp_path / "whole")
     run(configure(prediction="v", accumulate=accumulate), tmp_path / "parts")
@@ -180,7 +180,9 @@ def test_accelerate_launches_the_command_line(tmp_path):
     command += ["--main_process_port", "0", "-m", "thaw", "train", "--device", "cpu", "--train-only"]
     command += ["--config", str(tmp_path / "tiny.yaml"), "--run", str(tmp_path / "two")]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "CUDA_VISIBLE_DEVICES": ""}
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=900)
+    ended = subprocess.run(
+        command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=1800
+    )  # on a busy machine
     assert ended.returncode == 0, ended.stderr[-2000:]
     assert ended.stdout.count("epoch    3   loss") == 1
     run(configure(**values), tmp_path / "one")
