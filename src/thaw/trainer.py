@@ -115,7 +115,7 @@ class Trainer:
         the number of processes: each draws its own.
 
         Returns:
-            Whether to stop, as all processes agree; `save_within` then keeps what was done.
+            False if it was interrupted, as all processes agree; `save_within` then keeps what was done.
         """
         config, size, rank = self.config, self.config.batch_size, self.accelerator.process_index
         order = torch.randperm(len(self.images), generator=generator(config.seed, "order", self.epoch))
@@ -134,7 +134,7 @@ class Trainer:
             if share >= 1.0 and index:
                 break
             if stop:
-                return True
+                return False
             if index and self.running - saved > 60 * config.save_minutes:
                 self.save_within()
                 saved = self.running
@@ -153,7 +153,7 @@ class Trainer:
                 bar.total = round(bar.n / share)  # how many images the time will be enough for
         running, stop = news.settle(time.perf_counter() - started, interrupts.asked is not None)
         self.running = before + running
-        return stop
+        return not stop
 
     def note_loss(self) -> None:
         """Note the loss of this epoch so far for the tracker, where one is due: `POINTS` an epoch, its end excepted."""

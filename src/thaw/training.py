@@ -124,7 +124,7 @@ def _next_epoch(trainer: Trainer, bar: tqdm, interrupts: resume.Interrupts) -> E
     alone, path = trainer.accelerator.num_processes == 1, None
     block = interrupts if alone else contextlib.nullcontext()
     with block:
-        stopping = trainer.run_epoch(bar, interrupts)
+        stopping = not trainer.run_epoch(bar, interrupts)
         if trainer.index and (stopping or trainer.report_takes_time()):
             path = trainer.save_within()
     if stopping or (alone and interrupts.asked is not None):
