@@ -128,6 +128,7 @@ def parser() -> argparse.ArgumentParser:
         p.add_argument("--smoke", action="store_true", help="tiny settings, to see that everything works")
         p.add_argument("--device", help="cpu, cuda, cuda:1, ...; the best there is by default")
     p.add_argument("--train-only", action="store_true", help="no notebook, no samples, no scores")
+    p.add_argument("--plots", metavar="FOLDER", help="of the notebook's figures and numbers (Plots/ by default)")
     _add_models(verb)
     p = verb(speedrun)
     p.add_argument("--minutes", type=float, help="training time of each model (10 by default)")

@@ -117,6 +117,7 @@ def train(args: argparse.Namespace) -> None:
     else:
         notebook = "01_ddpm" if config.study == "ddpm" else "02_custom_degradation"
         parameters = {"config": str(args.config), "overrides": settings, "run": str(run), "smoke": args.smoke}
+        parameters |= {"plots": args.plots} if args.plots else {}
         output = run_notebook(f"notebooks/{notebook}.ipynb", run / f"{notebook}.ipynb", parameters)
         print(f"run directory      {run}\nexecuted notebook  {output} (and .html)")
     print(f"to ship it         python -m thaw export {run}")
