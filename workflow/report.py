@@ -1,6 +1,6 @@
 """Figures and report of a sweep, from what its runs left.
 
-python workflow/report.py figures|table SWEEP.yaml
+python workflow/report.py figures|table SWEEP.yaml FOLDER
 """
 
 import json
@@ -87,9 +87,8 @@ def table(out: Path, runs: dict[str, Run], definition: str) -> None:
 
 def main() -> None:
     """Do one of the two."""
-    what, definition = sys.argv[1:]
-    sweep = read_sweep(definition)
-    out, runs = Path(sweep.out), sweep.runs()
+    what, definition, folder = sys.argv[1:]
+    out, runs = Path(folder), read_sweep(definition).runs()
     if what == "figures":
         draw(out, runs, {"sweep": definition, "script": "workflow/report.py"})
     else:

@@ -26,6 +26,7 @@ class Sweep(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     out: str = Field(min_length=1, description="folder of everything the sweep writes")
+    runs_in: str | None = Field(None, description="folder of the run directories; `runs` in `out` where null")
     configs: list[str] = Field(min_length=1, description="configuration files")
     variants: dict[str, dict[str, Any]] = Field({"plain": {}}, min_length=1, description="name -> settings to replace")
     seeds: list[int] = Field([0], min_length=1, description="seeds of every configuration and variant")
@@ -53,7 +54,7 @@ class Sweep(BaseModel):
         except (OSError, yaml.YAMLError) as error:
             raise ValueError(f"cannot read the configuration {config}: {str(error).splitlines()[0]}") from None
         digest = hashlib.sha256(json.dumps([settings | changes, self.smoke], sort_keys=True).encode()).hexdigest()
-        folder = f"{self.out}/runs/{name}-{digest[:8]}"
+        folder = f"{self.runs_in or f'{self.out}/runs'}/{name}-{digest[:8]}"
         options = [f"--set={key}={json.dumps(value)}" for key, value in changes.items()]  # JSON is YAML
         options += ["--smoke"] if self.smoke else []
         options += ["--plots", f"{folder}/Plots"] if self.notebooks else ["--train-only"]

@@ -213,6 +213,7 @@ def _add_models(verb: Any) -> None:
     p.add_argument("--seed", type=int, default=0, help="seed of these samples")
     p.add_argument("--device", default="cpu", help="cpu (default), cuda, ...")
     p.add_argument("--epochs", type=int, nargs="*", help="only these epochs")
+    p.add_argument("--onnx", metavar="FILE", help="write the network of a run, file or shipped name as ONNX instead")
     p.add_argument("--sampling", metavar="CONFIG", help="take the default sampling settings from this file")
 
 

@@ -231,7 +231,14 @@ def restore(args: argparse.Namespace) -> None:
 
 
 def export(args: argparse.Namespace) -> None:
-    """Write the kept checkpoints of a run to released weights, with a score for each."""
+    """Write the kept checkpoints of a run to released weights, with a score for each; or a model's network as ONNX."""
+    if args.onnx:
+        from thaw.onnx import export_onnx
+
+        if args.epochs and len(args.epochs) > 1:
+            raise ThawError(f"an ONNX file holds one network; name one epoch, not {args.epochs}")
+        print(export_onnx(open_named(args.run, args.epochs[0] if args.epochs else None), args.onnx))
+        return
     from thaw.config import load_config
     from thaw.release import export_run
     from thaw.runs import RUNS
