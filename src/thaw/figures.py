@@ -103,28 +103,34 @@ def curves(series: dict[str, tuple[Sequence[float], Sequence[float]]], x_label: 
         The matplotlib figure.
     """
     from matplotlib import pyplot as plt
-    from matplotlib.ticker import LogLocator, NullFormatter
 
     with plt.style.context(STYLE):
         figure, axes = plt.subplots()
-        group = 2 if options.get("pairs") else 1
+        group, colours = 2 if options.get("pairs") else 1, plt.rcParams["axes.prop_cycle"].by_key()["color"]
         for index, (label, (x, y)) in enumerate(series.items()):
             marker = "os^Dv*"[index // group % 6] if options.get("markers", True) else None
-            style = {"color": f"C{index // group % 10}", "linestyle": "--" if index % group else "-"}
+            style = {"color": colours[index // group % len(colours)], "linestyle": "--" if index % group else "-"}
             axes.plot(x, y, marker=marker, label=label, **style)
         if options.get("floor"):
             value, label = options["floor"]
             axes.axhline(value, linestyle="--", color="0.4", label=label)
         if options.get("log"):
-            axes.set_yscale("log")
-            low, high = axes.get_ylim()
-            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 8 * low else range(1, 10)))
-            axes.yaxis.set_major_formatter("{x:g}")  # 0.5 and 2, not powers of ten
-            axes.yaxis.set_minor_formatter(NullFormatter())
+            _plain_logarithm(axes)
         axes.set(xlabel=x_label, ylabel=y_label)
         axes.legend(**({"loc": "center left", "bbox_to_anchor": (1.02, 0.5)} if options.get("beside") else {}))
         plt.close(figure)
     return figure
+
+
+def _plain_logarithm(axes: Any) -> None:
+    """Make the y axis logarithmic, with 0.5 and 2 beside it, not powers of ten."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 8 * low else range(1, 10)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def dots(values: dict[str, float], x_label: str, floor: tuple[float, str] | None = None) -> Any:
@@ -168,10 +174,10 @@ def points(places: dict[str, tuple[float, float]], x_label: str, y_label: str) -
     with plt.style.context(STYLE):
         figure, axes = plt.subplots()
         for name, (x, y) in places.items():
-            axes.plot(x, y, "o", color="C0", markersize=4)
-            axes.annotate(name, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=7)
-        axes.margins(x=0.15)
-        axes.set(yscale="log", xlabel=x_label, ylabel=y_label)
-        axes.yaxis.set_major_formatter("{x:g}")
+            axes.plot(x, y, "o", color="#0072B2", markersize=4)
+            axes.annotate(name, (x, y), xytext=(0, 4), textcoords="offset points", fontsize=6.5, ha="center")
+        axes.margins(x=0.15, y=0.12)
+        axes.set(xlabel=x_label, ylabel=y_label)
+        _plain_logarithm(axes)
         plt.close(figure)
     return figure

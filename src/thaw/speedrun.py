@@ -7,8 +7,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from thaw import figures
 from thaw.checkpoint import load_model
 from thaw.config import Config, load_config, override, with_sampling_of
@@ -19,6 +17,7 @@ from thaw.files import write_json
 from thaw.metrics import score_model
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.pixels import to_uint8
+from thaw.threads import use_threads
 from thaw.timing import matrix_peak
 from thaw.training import train
 
@@ -37,7 +36,7 @@ def train_and_score(config: Config, out: Path, n: int = 2000, position: int = 0)
     Returns:
         The record, as written to `<out>/<run name>.json`.
     """
-    torch.set_num_threads(config.threads)
+    use_threads(config.threads)
     peak = matrix_peak(clock=time.perf_counter)  # as the images a second below are: on the wall
     run = out / config.run_name
     for _ in train(config, run, position=position):
