@@ -6,9 +6,11 @@ CONFIG ?= configs/ddpm/default.yaml
 EPOCHS ?=
 RUN ?=
 MINUTES ?=
+SWEEP ?= workflow/sweeps/default.yaml
+CORES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help play lab train speedrun recipe speed test lint report showcase features clean
+.PHONY: help play lab train speedrun sweep recipe speed test lint report showcase features clean
 export OMP_NUM_THREADS ?= 1
 
 help: ## list the targets
@@ -39,6 +41,9 @@ train: $(VENV)/.installed ## retrain, e.g. make train CONFIG=configs/ddpm/defaul
 speedrun: $(VENV)/.installed ## ten minutes of training from nothing: a hot and a warm model, their digits and scores
 	@$(BIN)/python -m thaw speedrun $(if $(MINUTES),--minutes $(MINUTES))
 
+sweep: $(VENV)/.installed-dev ## many trainings as one workflow, to a report; e.g. make sweep SWEEP=workflow/sweeps/smoke.yaml
+	@$(BIN)/snakemake --cores $(CORES) --config sweep="$(SWEEP)"
+
 recipe: $(VENV)/.installed-dev ## the search behind the recipe: run every trial without a log (hours), write benchmarks/recipe.md
 	@$(BIN)/python benchmarks/recipe/work.py
 	@$(BIN)/python benchmarks/recipe/table.py
@@ -55,6 +60,8 @@ lint: $(VENV)/.installed-dev ## format the code and the notebooks, strip outputs
 
 speed: $(VENV)/.installed-dev ## measure forward passes, sampling and training, side by side
 	@$(BIN)/python benchmarks/speed.py
+	@$(BIN)/python benchmarks/training.py
+	@$(BIN)/python benchmarks/export.py
 
 showcase: $(VENV)/.installed ## after new weights: execute load_and_play in place, draw the README's picture
 	@$(BIN)/python -m thaw notebook load_and_play --out notebooks/load_and_play.ipynb
@@ -73,4 +80,4 @@ report: $(VENV)/.installed ## build Report/report.pdf from Plots/ (needs LaTeX)
 	@echo Report/report.pdf
 
 clean: ## remove what training and playing left behind (not .venv)
-	rm -rf contents/runs contents/load_and_play contents/smoke
+	rm -rf contents/runs contents/load_and_play contents/smoke contents/sweeps .snakemake

@@ -2,13 +2,10 @@
 
     make speed            (or: python benchmarks/speed.py --repeats 7)
 
-Prints medians; asserts nothing. One torch thread, because two are slower on small shared machines.
+Prints medians of CPU seconds; asserts nothing. One torch thread, because two are slower on small shared machines.
 """
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
 
 import torch
 
@@ -19,36 +16,9 @@ from thaw.model import Model, build_network, build_process
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.seeding import generator
 from thaw.terminal import Terminal
+from thaw.timing import median_seconds, training_step
 
 SHAPE, CLASSES, BATCH = (1, 28, 28), 10, 128
-
-
-def median_seconds(function: Callable[[], object], repeats: int) -> float:
-    """Return the median time of a call, after one call that does not count."""
-    function()
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
-
-
-def training_step(path: str) -> Callable[[], None]:
-    """Return one optimiser step of a configuration on random images."""
-    config = load_config(path)
-    process, network = build_process(config, SHAPE), build_network(config, SHAPE, CLASSES)
-    optimiser = torch.optim.AdamW(network.parameters(), fused=True)
-    draws, x0 = generator(0, "benchmark"), torch.rand(BATCH, *SHAPE) * 2 - 1
-    y = torch.randint(0, CLASSES, (BATCH,), generator=draws)
-
-    def step() -> None:
-        loss = process.loss(network, x0, y, process.draw(BATCH, draws))
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-
-    return step
 
 
 def shipped_or_random(label: str, path: str) -> Model:
@@ -70,14 +40,14 @@ def main() -> None:
     repeats = arguments.repeats
     torch.set_num_threads(1)
 
-    print(f"torch {torch.__version__}, one thread, medians of {repeats}\n")
+    print(f"torch {torch.__version__}, one thread, medians of {repeats}, CPU seconds\n")
     for path in ("configs/ddpm/light.yaml", "configs/ddpm/default.yaml", "configs/ddpm/more_capacity.yaml"):
         config = load_config(path)
         network = build_network(config, SHAPE, CLASSES)
         adds = count_multiply_adds(network, SHAPE) / 1e6
         print(f"{path:34s} {count_parameters(network):9,d} parameters {adds:6.1f} M multiply-adds")
 
-    step = median_seconds(training_step("configs/ddpm/default.yaml"), repeats)
+    step = median_seconds(training_step(load_config("configs/ddpm/default.yaml"))[0], repeats)
     print(f"\ntraining step, batch {BATCH}: {1000 * step:.0f} ms = {BATCH / step:.0f} images/s")
     x0 = torch.rand(BATCH, *SHAPE) * 2 - 1
     for name in degradations.names():

@@ -3,12 +3,12 @@
 import pytest
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from thaw import networks
 from thaw.config import Config
 from thaw.errors import ThawError
 from thaw.model import build_network
+from thaw.networks.unet import SelfAttention
 
 UNSHIPPED = [(1, 28, 28), (3, 32, 32), (1, 8, 10), (1, 27, 29), (2, 7, 7), (1, 1, 1)]
 
@@ -57,12 +57,9 @@ def test_the_cnn_has_the_parameters_of_the_earlier_study():
 
 def test_the_default_network_is_small():
     network = build_network(Config(), (1, 28, 28), 10)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(*inputs(1))
     assert Config().widths == (24, 64)
     assert networks.count_parameters(network) <= 600_000
-    assert counter.get_total_flops() / 2 <= 16e6
-    assert networks.count_multiply_adds(network, (1, 28, 28)) == counter.get_total_flops() // 2
+    assert networks.count_multiply_adds(network, (1, 28, 28)) <= 16e6
 
 
 def test_multiply_adds_of_a_convolution_are_counted_as_by_hand():
@@ -75,6 +72,14 @@ def test_multiply_adds_of_a_convolution_are_counted_as_by_hand():
             return self.convolution(x)
 
     assert networks.count_multiply_adds(One(), (3, 10, 12)) == 3 * 5 * 7 * 7 * 10 * 12
+
+
+def test_multiply_adds_of_attention_are_counted_as_by_hand():
+    """Queries with keys, and weights with values: N x N x C each; torch's counter leaves the fused form out."""
+    C, N = 64, 7 * 7
+    attention = SelfAttention(C)
+    found = networks.multiply_adds(lambda: attention(torch.randn(1, C, 7, 7)))
+    assert found == N * C * 3 * C + 2 * N * N * C + N * C * C
 
 
 @pytest.mark.parametrize("changed", ["time", "tau", "class", "null class"])

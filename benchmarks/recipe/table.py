@@ -26,6 +26,7 @@ project's own judge: the Frechet distance of its features, which compares with n
 project. The search looked at the **training set's** statistics only; numbers against the test split are
 named so. "Real images" is what as many training images get against the test split; a model that is asked for
 every class equally often can fall below it. "of" is the trial whose settings a row shares but for what it names.
+The multiply-adds leave out the two matrix products inside attention, which the counter did not see at that time.
 """
 
 

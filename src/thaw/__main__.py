@@ -128,6 +128,7 @@ def parser() -> argparse.ArgumentParser:
         p.add_argument("--smoke", action="store_true", help="tiny settings, to see that everything works")
         p.add_argument("--device", help="cpu, cuda, cuda:1, ...; the best there is by default")
     p.add_argument("--train-only", action="store_true", help="no notebook, no samples, no scores")
+    p.add_argument("--plots", metavar="FOLDER", help="of the notebook's figures and numbers (Plots/ by default)")
     _add_models(verb)
     p = verb(speedrun)
     p.add_argument("--minutes", type=float, help="training time of each model (10 by default)")
@@ -212,6 +213,7 @@ def _add_models(verb: Any) -> None:
     p.add_argument("--seed", type=int, default=0, help="seed of these samples")
     p.add_argument("--device", default="cpu", help="cpu (default), cuda, ...")
     p.add_argument("--epochs", type=int, nargs="*", help="only these epochs")
+    p.add_argument("--onnx", metavar="FILE", help="write the network of a run, file or shipped name as ONNX instead")
     p.add_argument("--sampling", metavar="CONFIG", help="take the default sampling settings from this file")
 
 

@@ -127,6 +127,7 @@ def train(args: argparse.Namespace) -> None:
     else:
         notebook = "01_ddpm" if config.study == "ddpm" else "02_custom_degradation"
         parameters = {"config": str(args.config), "overrides": settings, "run": str(run), "smoke": args.smoke}
+        parameters |= {"plots": args.plots} if args.plots else {}
         output = run_notebook(f"notebooks/{notebook}.ipynb", run / f"{notebook}.ipynb", parameters)
         print(f"run directory      {run}\nexecuted notebook  {output} (and .html)")
     print(f"to ship it         python -m thaw export {run}")
@@ -240,7 +241,14 @@ def restore(args: argparse.Namespace) -> None:
 
 
 def export(args: argparse.Namespace) -> None:
-    """Write the kept checkpoints of a run to released weights, with a score for each."""
+    """Write the kept checkpoints of a run to released weights, with a score for each; or a model's network as ONNX."""
+    if args.onnx:
+        from thaw.onnx import export_onnx
+
+        if args.epochs and len(args.epochs) > 1:
+            raise ThawError(f"an ONNX file holds one network; name one epoch, not {args.epochs}")
+        print(export_onnx(open_named(args.run, args.epochs[0] if args.epochs else None), args.onnx))
+        return
     from thaw.config import load_config
     from thaw.release import export_run
     from thaw.runs import RUNS

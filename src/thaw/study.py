@@ -139,8 +139,17 @@ class Study:
         self.record(values)
 
 
-def open_study(notebook: str, config: str, overrides: dict[str, Any], run: str | None, smoke: bool) -> Study:
+def open_study(
+    notebook: str, config: str, overrides: dict[str, Any], run: str | None, smoke: bool, plots: str | None = None
+) -> Study:
     """Read the settings of a notebook's parameters cell; from the project's root, on the data set at hand.
+
+    Args:
+        notebook: its name, for the origin of what it writes.
+        config, overrides: the experiment's file and the settings that replace its own.
+        run: the run directory; `contents/runs/<run name>` where None.
+        smoke: tiny settings.
+        plots: folder of figures and numbers; `Plots/` where None, or in the run directory for a smoke run.
 
     Raises:
         ThawError: for unknown settings or files.
@@ -154,7 +163,8 @@ def open_study(notebook: str, config: str, overrides: dict[str, Any], run: str |
     except ThawError as error:
         print(f"No scores: {error}")
         judge = None
-    return Study(experiment, folder, folder / "Plots" if smoke else results.PLOTS, judge, notebook)
+    default = folder / "Plots" if smoke else results.PLOTS
+    return Study(experiment, folder, Path(plots) if plots else default, judge, notebook)
 
 
 def time_samples(model: Model, n: int = 64, **settings: Any) -> tuple[Tensor, float]:

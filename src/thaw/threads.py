@@ -4,6 +4,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,6 +14,7 @@ from thaw.model import build_network
 from thaw.optimisers import build_optimiser
 from thaw.parallel import parts
 from thaw.seeding import generator
+from thaw.timing import interleaved
 
 if TYPE_CHECKING:
     from thaw.trainer import Trainer
@@ -36,17 +38,14 @@ def step_seconds(step: Callable[[], object], candidates: Sequence[int]) -> dict[
 
     The first step of each does not count.
     """
-    before, began = torch.get_num_threads(), time.perf_counter()
-    times: dict[int, list[float]] = {threads: [] for threads in candidates}
-    for repeat in range(REPEATS + 1):
-        if repeat > 1 and time.perf_counter() - began > LIMIT:
-            break
-        for threads in candidates:
-            torch.set_num_threads(threads)
-            started = time.perf_counter()
-            step()
-            if repeat:
-                times[threads].append(time.perf_counter() - started)
+    before = torch.get_num_threads()
+
+    def with_threads(threads: int) -> None:
+        torch.set_num_threads(threads)
+        step()
+
+    calls = {threads: partial(with_threads, threads) for threads in candidates}
+    times = interleaved(calls, REPEATS, time.perf_counter, LIMIT)
     torch.set_num_threads(before)
     return {threads: statistics.median(taken) for threads, taken in times.items()}
 

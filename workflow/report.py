@@ -1,0 +1,99 @@
+"""Figures and report of a sweep, from what its runs left.
+
+python workflow/report.py figures|table SWEEP.yaml FOLDER
+"""
+
+import json
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+from sweep import Run, read_sweep
+
+MEASURES = {"fid": ".2f", "precision": ".3f", "recall": ".3f", "entropy": ".3f", "accuracy": ".3f"}
+
+
+def read_scores(out: Path, names: list[str]) -> dict[str, dict[str, Any]]:
+    """Return what `thaw evaluate` wrote: run -> measure -> score."""
+    return {name: json.loads((out / "scores" / f"{name}.json").read_text())[0]["scores"] for name in names}
+
+
+def read_training(out: Path, name: str) -> list[dict[str, Any]]:
+    """Return the epochs of a run: loss, seconds, images a second."""
+    lines = (out / "trained" / f"{name}.jsonl").read_text().splitlines()
+    return [record for record in map(json.loads, lines) if "loss" in record]
+
+
+def draw(out: Path, runs: dict[str, Run], origin: dict[str, Any]) -> None:
+    """Draw the distance of every run, every run's loss, and 64 samples of each."""
+    from thaw import figures, load_model, to_uint8  # takes seconds to import, which the table need not
+
+    fids = {name: found["fid"] for name, found in read_scores(out, list(runs)).items()}
+    first = next(iter(fids.values()))
+    values = {name.replace("_", " "): fid["value"] for name, fid in fids.items()}
+    figure = figures.dots(values, f"Fréchet distance, n = {first['n']:,}", (first["floor"], "real images"))
+    figures.save_figure(figure, out / "distance.png", origin)
+    series = {}
+    for name in runs:
+        records = read_training(out, name)
+        series[name.replace("_", " ")] = [r["epoch"] for r in records], [r["loss"] for r in records]
+    figures.save_figure(figures.curves(series, "epoch", "training loss", beside=True), out / "loss.png", origin)
+    for name, run in runs.items():
+        model = load_model(run.folder)
+        images = to_uint8(model.sample(model.labels(64)))
+        figures.save_grid(out / "samples" / f"{name}.png", images, columns=16, origin=origin | {"run": run.folder})
+
+
+def cell(values: list[float], form: str) -> str:
+    """Return the mean over the seeds, and their spread."""
+    spread = f" ± {statistics.stdev(values):{form}}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):{form}}{spread}"
+
+
+def line(cells: list[str]) -> str:
+    """Return one line of a table."""
+    return "| " + " | ".join(cells) + " |"
+
+
+def table(out: Path, runs: dict[str, Run], definition: str) -> None:
+    """Write report.md: a row a configuration and variant, its seeds together; then figures and samples."""
+    scores, groups = read_scores(out, list(runs)), {}
+    for name in runs:
+        groups.setdefault(name.rpartition("_seed")[0], []).append(name)
+    first = next(iter(scores.values()))
+    measures = [measure for measure in MEASURES if measure in first]
+    head = ["configuration and variant", "seeds", *measures, "minutes", "images/s"]
+    rows = [head, ["---"] * len(head)]
+    for group, members in groups.items():
+        cells = [cell([scores[name][measure]["value"] for name in members], MEASURES[measure]) for measure in measures]
+        last = [read_training(out, name)[-1] for name in members]
+        cells += [cell([r["seconds"] / 60 for r in last], ".1f"), cell([r["images_per_second"] for r in last], ".0f")]
+        rows.append([group, str(len(members)), *cells])
+    floors = [(first[measure]["floor"], MEASURES[measure]) for measure in measures]
+    rows.append(["real images", "", *("-" if floor is None else format(floor, form) for floor, form in floors), "", ""])
+    commit = json.loads((out / "distance.png.json").read_text())["commit"]
+    text = [
+        f"# Sweep {definition}",
+        f"{len(runs)} runs, n = {first['fid']['n']:,} images a score, commit {commit}; mean and standard deviation "
+        "over the seeds. The distances rest on this project's own feature network and compare with nothing outside it.",
+        "\n".join(map(line, rows)),
+        "![distance](distance.png)",
+        "![loss](loss.png)",
+        *(f"`{name}`, in {run.folder}:\n\n![{name}](samples/{name}.png)" for name, run in runs.items()),
+    ]
+    (out / "report.md").write_text("\n\n".join(text) + "\n")
+
+
+def main() -> None:
+    """Do one of the two."""
+    what, definition, folder = sys.argv[1:]
+    out, runs = Path(folder), read_sweep(definition).runs()
+    if what == "figures":
+        draw(out, runs, {"sweep": definition, "script": "workflow/report.py"})
+    else:
+        table(out, runs, definition)
+
+
+if __name__ == "__main__":
+    main()

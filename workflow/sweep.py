@@ -1,0 +1,77 @@
+"""What a sweep is: every configuration x variant x seed is a run.  Read by the Snakefile and by report.py."""
+
+import hashlib
+import itertools
+import json
+import shlex
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+
+class Run(NamedTuple):
+    """One training of a sweep."""
+
+    name: str  # e.g. ddpm_default_adamw_seed0
+    config: str
+    options: str  # of `thaw train`, quoted for a shell
+    folder: str  # run directory: one for all settings together, so that changed ones begin anew
+
+
+class Sweep(BaseModel):
+    """A sweep's file; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    out: str = Field(min_length=1, description="folder of everything the sweep writes")
+    runs_in: str | None = Field(None, description="folder of the run directories; `runs` in `out` where null")
+    configs: list[str] = Field(min_length=1, description="configuration files")
+    variants: dict[str, dict[str, Any]] = Field({"plain": {}}, min_length=1, description="name -> settings to replace")
+    seeds: list[int] = Field([0], min_length=1, description="seeds of every configuration and variant")
+    n: int = Field(2000, ge=256, description="images behind each score")
+    notebooks: bool = Field(True, description="train by the study's notebook; else train only, and score afterwards")
+    smoke: bool = Field(False, description="tiny settings, to see that everything works")
+
+    def runs(self) -> dict[str, Run]:
+        """Return the runs by name.
+
+        Raises:
+            ValueError: if a configuration cannot be read, or two have the same folder and file name.
+        """
+        found: dict[str, Run] = {}
+        for config, (variant, changes), seed in itertools.product(self.configs, self.variants.items(), self.seeds):
+            name = f"{Path(config).parent.name}_{Path(config).stem}_{variant}_seed{seed}"
+            if name in found:
+                raise ValueError(f"two runs of the sweep are called {name}; rename one of the configuration files")
+            found[name] = self._run(name, config, changes | {"seed": seed})
+        return found
+
+    def _run(self, name: str, config: str, changes: dict[str, Any]) -> Run:
+        try:
+            settings = yaml.safe_load(Path(config).read_text())
+        except (OSError, yaml.YAMLError) as error:
+            raise ValueError(f"cannot read the configuration {config}: {str(error).splitlines()[0]}") from None
+        digest = hashlib.sha256(json.dumps([settings | changes, self.smoke], sort_keys=True).encode()).hexdigest()
+        folder = f"{self.runs_in or f'{self.out}/runs'}/{name}-{digest[:8]}"
+        options = [f"--set={key}={json.dumps(value)}" for key, value in changes.items()]  # JSON is YAML
+        options += ["--smoke"] if self.smoke else []
+        options += ["--plots", f"{folder}/Plots"] if self.notebooks else ["--train-only"]
+        return Run(name, config, shlex.join(options), folder)
+
+
+def read_sweep(path: str | Path) -> Sweep:
+    """Read a sweep's file.
+
+    Raises:
+        ValueError: if it is not one; the message names the key.
+    """
+    try:
+        return Sweep.model_validate(yaml.safe_load(Path(path).read_text()))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{path}: {key}: {first['msg']}; a sweep has {', '.join(Sweep.model_fields)}") from None
+    except (OSError, yaml.YAMLError) as error:
+        raise ValueError(f"cannot read the sweep {path}: {str(error).splitlines()[0]}") from None
