@@ -1,5 +1,6 @@
 """Fixtures: one torch thread, a scratch working directory, tiny models, and MNIST where it is installed."""
 
+import multiprocessing
 import os
 from pathlib import Path
 
@@ -27,6 +28,15 @@ def safe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(base, "_REGISTRY", dict(base._REGISTRY))
+
+
+@pytest.fixture(scope="session")
+def processes():
+    """Processes forked off a server that has imported everything: a training starts in no time."""
+    context = multiprocessing.get_context("forkserver")
+    imported = ["thaw.training", "sklearn.mixture", "sklearn.datasets", "timm.optim", "test_survival", "test_parallel"]
+    context.set_forkserver_preload(imported)
+    return context
 
 
 @pytest.fixture(scope="session")

@@ -16,10 +16,11 @@ from thaw.data import ImageSet
 from thaw.errors import ThawError
 from thaw.folder import load_data, load_folder, read_image
 from thaw.networks import count_parameters
+from thaw.parallel import build_accelerator
 from thaw.pixels import to_uint8
 from thaw.resume import Interrupts
 from thaw.seeding import generator
-from thaw.training import Trainer
+from thaw.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = {"data": "folder", "data_path": "flowers", "epochs": 1, "limit": 48, "batch_size": 24, "sample_steps": 2}
@@ -147,7 +148,7 @@ def test_the_large_networks_take_a_step(tmp_path, million, widths):
     config = load_config(path, **small)
     assert len(config.widths) == widths
     images = ImageSet("noise", "train", torch.randint(256, (2, 3, 16, 16)).byte(), torch.zeros(2).long(), 0)
-    trainer = Trainer(config, images, tmp_path / "run")
+    trainer = Trainer(config, images, tmp_path / "run", build_accelerator(config))
     assert count_parameters(trainer.network) / 1e6 == pytest.approx(million, rel=0.01)
     before = trainer.network.stem.weight.detach().clone()
     with Interrupts() as interrupts:

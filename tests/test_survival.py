@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import multiprocessing
 import os
 import random
 import resource
@@ -63,14 +62,6 @@ def work(path: Path, values: dict, seconds: float | None, operations: int | None
         pass
     inside = False
     spent.value = time.process_time() - began
-
-
-@pytest.fixture(scope="session")
-def processes():
-    """Processes forked off a server that has imported everything: a training starts in no time."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["thaw.training", "sklearn.mixture", "sklearn.datasets", "timm.optim", __name__])
-    return context
 
 
 def start(processes, path: Path, seconds: float | None = None, operations: int | None = None, **values):

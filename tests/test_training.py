@@ -6,13 +6,14 @@ import pytest
 import torch
 import yaml
 
-from thaw import training
+from thaw import trainer
 from thaw.checkpoint import list_checkpoints, load_checkpoint, load_model, load_tensors
 from thaw.config import Config, make_config
 from thaw.degradations import Lines
 from thaw.errors import ThawError
+from thaw.optimisers import average, learning_rate
 from thaw.terminal import fit_terminal
-from thaw.training import Epoch, average, learning_rate, train
+from thaw.training import Epoch, train
 
 TINY = {
     "data": "digits", "widths": (8, 16), "steps": 10, "sample_steps": 2, "limit": 64, "batch_size": 32, "epochs": 3,
@@ -266,7 +267,7 @@ class Clock:
 
 
 def test_a_time_limit_ends_the_run_with_the_learning_rate_decayed(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "time", Clock())
+    monkeypatch.setattr(trainer, "time", Clock())
     config = configure(epochs=1000, minutes=0.5, limit=256, batch_size=32)
     epochs = run(config, tmp_path / "run")
     last = epochs[-1].record

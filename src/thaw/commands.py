@@ -71,6 +71,7 @@ def _experiment(args: argparse.Namespace, **more: Any) -> tuple["Config", dict[s
     """Return the configuration of `train` and `init`, the settings that differ from its file, and the run directory."""
     from thaw import data
     from thaw.config import load_config
+    from thaw.parallel import launched
     from thaw.runs import RUNS
 
     settings = settings_of(args.set) | more
@@ -82,8 +83,9 @@ def _experiment(args: argparse.Namespace, **more: Any) -> tuple["Config", dict[s
     config = config.smoke() if args.smoke else config
     if args.device:
         device_of(args.device)
-        os.environ["ACCELERATE_TORCH_DEVICE"] = args.device  # read by Accelerate, here or in the notebook's kernel
-        os.environ["ACCELERATE_USE_CPU"] = str(args.device == "cpu").lower()
+        os.environ["ACCELERATE_USE_CPU"] = str(args.device == "cpu").lower()  # read by Accelerate, here or in a kernel
+        if launched()[1] == 1:  # of several processes each takes a device of its own
+            os.environ["ACCELERATE_TORCH_DEVICE"] = args.device
     return config, settings, Path(args.run) if args.run else RUNS / config.run_name
 
 
@@ -102,17 +104,25 @@ def init(args: argparse.Namespace) -> None:
 
 
 def train(args: argparse.Namespace) -> None:
-    """Train by running the study's notebook through papermill, into the run directory; or train only."""
+    """Train by running the study's notebook through papermill, into the run directory; or train only.
+
+    Of several processes that train one model, the first one runs the notebook, and tells.
+    """
     from thaw.headless import run_notebook
+    from thaw.parallel import launched
 
     only = {"sample_every": 0, "evaluate_every": 0} if args.train_only else {}
     config, settings, run = _experiment(args, **only)
-    if args.train_only:
+    rank = launched()[0]
+    if args.train_only or rank:
         from thaw.config import override
         from thaw.training import train as train_epochs
 
         for epoch in train_epochs(override(config, only), run):
-            print(epoch, flush=True)
+            if not rank:
+                print(epoch, flush=True)
+        if rank:
+            return
         print(f"run directory      {run}")
     else:
         notebook = "01_ddpm" if config.study == "ddpm" else "02_custom_degradation"

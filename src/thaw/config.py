@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -55,6 +55,7 @@ class Config(BaseModel):
     epochs: int = Field(20, ge=0, description="passes over the training set")
     minutes: float | None = Field(None, gt=0, description="end training after so long, whatever epochs says")
     batch_size: int = Field(128, ge=1, description="images a step, over all processes")
+    accumulate: int = Field(1, ge=1, description="parts of a batch whose gradients are added up, to need less memory")
     optimiser: Literal["muon", "adamw"] = Field("muon", description="Muon with AdamW for the rest, or AdamW")
     lr: float = Field(8e-3, gt=0, description="peak learning rate; AdamW beside Muon takes a quarter")
     lr_decay: Literal["cosine", "none"] = Field("cosine", description="decay of the learning rate to zero, or none")
@@ -63,7 +64,9 @@ class Config(BaseModel):
     clip: float = Field(1.0, gt=0, description="gradient norm is clipped to this")
     ema: float = Field(0.999, ge=0, lt=1, description="decay of the weights' moving average a step (0: off)")
     mixed_precision: Literal["no", "bf16", "fp16"] = Field("no", description="Accelerate's mixed precision")
-    threads: int = Field(1, ge=1, description="torch threads; one is fastest on small shared CPUs")
+    threads: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        1, description="torch threads; auto: one or all, whichever is measured to be faster when the run starts"
+    )
     seed: int = Field(0, ge=0, description="seed of everything random in the run")
 
     save_every: int = Field(20, ge=1, description="epochs between kept checkpoints")
@@ -71,6 +74,7 @@ class Config(BaseModel):
     evaluate_every: int = Field(5, ge=0, description="epochs between scores (0: never)")
     evaluate_n: int = Field(2000, ge=256, description="samples a score while training")
     save_minutes: float = Field(10.0, ge=0, description="minutes between checkpoints within an epoch")
+    tracker: Literal["none", "tensorboard", "wandb"] = Field("none", description="where curves and samples are sent")
 
     sampler: Literal["warm", "ddpm", "ddim", "algorithm1", "algorithm2", "direct"] = Field(
         "warm", description="default sampler"
@@ -140,15 +144,23 @@ def with_sampling_of(config: Config, other: Config) -> Config:
 
 
 def _explain(error: ValidationError, where: str) -> ThawError:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
+    errors = error.errors()
+    first = errors[0]
+    key = _key_of(first)
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, Config.model_fields, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "thaw.config.Config lists the known ones."
         return ThawError(f"unknown setting {key!r} in {where}; {hint}")
     if not key:
         return ThawError(f"{first['msg'].removeprefix('Value error, ')} (in {where})")
-    return ThawError(f"setting {key!r} in {where}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}")
+    reasons = [e["msg"][0].lower() + e["msg"][1:] for e in errors if _key_of(e) == key]  # several for `int or "auto"`
+    return ThawError(f"setting {key!r} in {where}: {' or '.join(reasons)}, got {first['input']!r}")
+
+
+def _key_of(error: Any) -> str:
+    """Return the setting that an error is about, with the index of an entry, but without Pydantic's names of types."""
+    name, *rest = error["loc"] or [""]
+    return ".".join([str(name), *(str(part) for part in rest if isinstance(part, int))])
 
 
 def make_config(values: dict[str, Any], where: str = "the configuration") -> Config:

@@ -1,5 +1,6 @@
 """Data sets as uint8 tensors held in memory."""
 
+import contextlib
 import os
 import re
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from thaw.errors import ThawError
+from thaw.files import locked
 from thaw.pixels import to_pixels
 from thaw.seeding import generator
 
@@ -101,8 +103,9 @@ def load(name: str, split: str = "train", *, download: bool = True) -> ImageSet:
         if attempt:
             print(f"{name} is not in {data_root()}: downloading it with torchvision ...", flush=True)
         try:
-            return _torchvision(name, split, attempt)
-        except (RuntimeError, OSError, ValueError) as error:
+            with locked(data_root() / name) if attempt else contextlib.nullcontext():  # one of several that need it
+                return _torchvision(name, split, attempt)
+        except (RuntimeError, OSError, ValueError, ThawError) as error:
             problem = error
     raw = data_root() / FOLDERS[name] / "raw"
     if raw.is_dir() and not any(raw.iterdir()):  # what a failed download leaves behind

@@ -22,6 +22,14 @@ class Draws(NamedTuple):
     noise: Tensor  # (B, C, H, W) standard normal
     z: Tensor | None  # what the degradation keeps fixed along a trajectory
 
+    def part(self, chosen: slice) -> "Draws":
+        """Return the numbers of some of the images."""
+        return Draws(*(None if part is None else part[chosen] for part in self))
+
+    def to(self, device: torch.device | str) -> "Draws":
+        """Return the same numbers on a device."""
+        return Draws(*(None if part is None else part.to(device) for part in self))
+
 
 class Process(nn.Module):
     """A degradation, its noise schedule, and what the network predicts.

@@ -13,28 +13,31 @@ from thaw import runs
 from thaw.config import SAMPLING, Config
 from thaw.errors import ThawError
 from thaw.files import write_text
+from thaw.parallel import check_same
 from thaw.tensors import load_tensors, save_tensors
 from thaw.terminal import Terminal, fit_terminal
 
 if TYPE_CHECKING:
-    from thaw.training import Trainer
+    from thaw.trainer import Trainer
 
 # Settings that may differ when a run goes on: how long, and how often something is written.
-FREE = {"epochs", "minutes", "save_every", "sample_every", "evaluate_every", "evaluate_n", "save_minutes", "threads"}
+# And how the work is done, which changes no more than the rounding of sums.
+FREE = {"epochs", "minutes", "save_every", "sample_every", "evaluate_every", "evaluate_n", "save_minutes", "tracker"}
+FREE |= {"threads", "accumulate"}
 
 
 class Interrupts:
     """Within the block, the first Ctrl-C (or SIGTERM) only sets `asked`; a second one acts at once.
 
-    Only the main thread hears signals; in any other one, or where not `enabled`, nothing changes.
+    Only the main thread hears signals; in any other one nothing changes. The block may be entered again.
     """
 
-    def __init__(self, enabled: bool = True) -> None:
-        self.enabled, self.asked = enabled, None
+    def __init__(self) -> None:
+        self.asked: int | None = None
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interrupts":
-        if self.enabled and threading.current_thread() is threading.main_thread():
+        if self.asked is None and threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._note)
         return self
@@ -68,8 +71,8 @@ def save(trainer: "Trainer", step: int = 0) -> Path:
     rng: dict[str, Any] = {"torch": torch.get_rng_state(), "averaged": trainer.ema.n_averaged}
     if step:
         rng |= {"noise": trainer.noise.get_state(), "loss": trainer.loss}
-        if torch.cuda.is_available():
-            rng["cuda"] = torch.cuda.get_rng_state_all()
+        if trainer.loss.is_cuda:
+            rng["cuda"] = [torch.cuda.get_rng_state(trainer.loss.device)]
     states = {
         "model": trainer.bare.state_dict(),
         "ema": trainer.ema.module.state_dict(),
@@ -77,7 +80,7 @@ def save(trainer: "Trainer", step: int = 0) -> Path:
         "rng": rng,
     }
     context = {"epoch": trainer.epoch, "step": step, "images": trainer.seen, "seconds": trainer.seconds}
-    context |= {"running": trainer.running, "number": trainer.number}
+    context |= {"running": trainer.running, "number": trainer.number, "points": trainer.points}
     context |= {"shape": list(trainer.images.shape), "classes": trainer.images.classes, "records": trainer.records}
     performance = {"images_per_second": trainer.records[-1].get("images_per_second"), "seconds": trainer.seconds}
     performance |= {"device": str(trainer.accelerator.device), "threads": torch.get_num_threads()}
@@ -105,9 +108,12 @@ def resume(trainer: "Trainer") -> bool:
     """Load the newest checkpoint of the run that can be read, if there is any; say so where newer ones cannot.
 
     Raises:
-        ThawError: if the run is another experiment's, or none of its checkpoints can be read.
+        ThawError: if the run is another experiment's, none of its checkpoints can be read, or the
+            processes see different ones.
     """
     found, damaged = runs.load_newest(trainer.run)
+    position = (found.context["epoch"], found.context.get("step", 0)) if found else (-1, 0)
+    check_same(trainer.accelerator, position, trainer.run)  # all have read it: now the first one may tidy up
     if found is None:
         return False
     differing = differences(found.config, trainer.config)
@@ -126,13 +132,15 @@ def resume(trainer: "Trainer") -> bool:
     trainer.ema.n_averaged.copy_(states["rng"]["averaged"])
     torch.set_rng_state(states["rng"]["torch"])
     trainer.epoch, trainer.seconds, trainer.records = context["epoch"], context["seconds"], context["records"]
-    trainer.seen, trainer.index = context["images"], context.get("step", 0)
+    trainer.seen, trainer.index, trainer.points = context["images"], context.get("step", 0), context.get("points", [])
+    if trainer.config.threads == "auto":
+        torch.set_num_threads(runs.read_yaml(found.path / "perf.yaml")["threads"])  # as it was measured
     if trainer.index:
         trainer.running, trainer.number = context["running"], context["number"]
         trainer.noise.set_state(states["rng"]["noise"])
         trainer.loss.copy_(states["rng"]["loss"])
-        if torch.cuda.is_available() and "cuda" in states["rng"]:
-            torch.cuda.set_rng_state_all(states["rng"]["cuda"])
+        if trainer.loss.is_cuda and "cuda" in states["rng"]:
+            torch.cuda.set_rng_state(states["rng"]["cuda"][0], trainer.loss.device)
     done = trainer.done
     if trainer.accelerator.is_main_process:  # the process may have died between the checkpoint and what follows it
         write_metrics(trainer)

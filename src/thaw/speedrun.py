@@ -19,6 +19,7 @@ from thaw.files import write_json
 from thaw.metrics import score_model
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.pixels import to_uint8
+from thaw.threads import use_threads
 from thaw.training import train
 
 CONFIGS = ("configs/ddpm/speedrun.yaml", "configs/custom/row_speedrun.yaml")
@@ -47,7 +48,7 @@ def train_and_score(config: Config, out: Path, n: int = 2000, position: int = 0)
     Returns:
         The record, as written to `<out>/<run name>.json`.
     """
-    torch.set_num_threads(config.threads)
+    use_threads(config.threads)
     peak = matrix_peak()
     run = out / config.run_name
     for _ in train(config, run, position=position):
