@@ -11,7 +11,7 @@ RUN apt-get update \
 USER 1000
 WORKDIR /app
 # The requirements first: they change less often than the code.
-COPY --chown=1000:1000 requirements.txt requirements-trackers.txt pyproject.toml README.md Makefile ./
+COPY --chown=1000:1000 requirements.txt requirements-inception.txt requirements-trackers.txt pyproject.toml README.md Makefile ./
 COPY --chown=1000:1000 src/thaw/__init__.py src/thaw/__init__.py
 RUN make .venv/.installed
 COPY --chown=1000:1000 . .

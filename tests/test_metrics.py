@@ -8,15 +8,11 @@ import torch
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from thaw.checkpoint import load_tensors, read_manifest, save_tensors
+from thaw.damage import noisy
 from thaw.errors import ThawError
 from thaw.features import FLOOR_SIZES, judge_path, load_judge, save_judge, train_features
 from thaw.files import sha256
 from thaw.metrics import entropy, evaluate, floor_at, score_model
-
-
-def noisy(images: torch.Tensor, level: float) -> torch.Tensor:
-    noise = level * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
-    return (images + noise).clamp(0, 255).round().to(torch.uint8)
 
 
 def fid(images: torch.Tensor, judge, **settings) -> float:
@@ -111,6 +107,15 @@ def test_labels_must_be_as_many_as_the_images(judge, digits):
 @pytest.mark.parametrize("classes", [2, 10, 47])
 def test_the_entropy_of_a_uniform_histogram_is_the_logarithm_of_its_size(classes):
     assert entropy(torch.full((classes,), 7)) == pytest.approx(math.log(classes))
+
+
+def test_the_accuracy_is_the_share_that_is_what_was_asked_for(mnist, repository):
+    """Real digits with the shipped judge: their own labels, those of the next class, and half of each."""
+    judge, images, labels = load_judge("mnist", repository / "pretrained"), mnist.images[:1000], mnist.labels[:1000]
+    half = torch.where(torch.arange(1000) < 500, labels, (labels + 1) % 10)
+    found = [evaluate(images, judge, asked)["accuracy"] for asked in (labels, (labels + 1) % 10, half)]
+    assert [score.value for score in found] == pytest.approx([judge.accuracy, 0, judge.accuracy / 2], abs=0.01)
+    assert {score.floor for score in found} == {judge.accuracy}
 
 
 def test_the_entropy_of_one_class_is_nothing_and_of_a_biased_coin_in_between():

@@ -9,6 +9,7 @@ import pytest
 
 from thaw import degradations, headless
 from thaw.errors import ThawError
+from thaw.features import load_judges
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -65,6 +66,26 @@ def test_the_temperature_study_sweeps_what_is_shipped(tmp_path, monkeypatch):
     assert not [output for output in outputs(notebook) if output.output_type == "error"]
     shown = [output for output in outputs(notebook) if "image/png" in output.get("data", {})]
     assert len(shown) == 4  # three curves, one grid
+
+
+@pytest.mark.parametrize("with_data", [False, True])
+def test_the_evaluation_scores_sorts_and_compares_what_is_shipped(with_data, tmp_path, monkeypatch, request):
+    """What needs the data set (damaged digits, nearest training digits) is left out in a sentence without it."""
+    monkeypatch.chdir(ROOT)
+    if with_data:
+        request.getfixturevalue("mnist")
+    else:
+        monkeypatch.setenv("THAW_DATA", str(tmp_path / "nothing here"))
+    notebook = run("04_evaluation", tmp_path, smoke=True)
+    assert not [output for output in outputs(notebook) if output.output_type == "error"]
+    shown = [output for output in outputs(notebook) if "image/png" in output.get("data", {})]
+    said = "".join(output.text for output in outputs(notebook) if output.output_type == "stream")
+    assert len(shown) == 6 + 3 * with_data  # curves and grids of two models; with data also those of real digits
+    assert said.count("not at hand") == 2 * (not with_data)
+    assert ("Only one judge" in said) == (list(load_judges("mnist")) == [0])
+    assert said.count("rises at every step: True") == 3 * with_data
+    numbers = json.loads((ROOT / "contents/smoke/Plots/numbers.json").read_text())
+    assert numbers["evaluation.default.fid"]["origin"]["notebook"] == "04_evaluation"
 
 
 def test_load_and_play_needs_no_data_set(tmp_path, monkeypatch):

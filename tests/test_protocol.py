@@ -5,17 +5,17 @@ from dataclasses import replace
 
 import pytest
 import torch
-import torch.nn.functional as F
 from scipy.stats import chisquare
 from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from thaw import data
 from thaw.checkpoint import load_tensors, save_tensors
+from thaw.damage import damaged, noisy
 from thaw.errors import ThawError
 from thaw.features import load_judge
 from thaw.metrics import Score, chi_squared, evaluate, floor_at, inception_score, kid, restoration
-from thaw.neighbours import manifolds, nearest, radii
+from thaw.neighbours import densities, manifolds, nearest, radii
 from thaw.protocol import protocol
 from thaw.real import choose, collect_real, load_real, save_real
 
@@ -41,18 +41,6 @@ def score(judge, real, tmp_path_factory):
         return protocol(images, saved, labels, **{"real": real, "cache": cache, **settings})
 
     return run
-
-
-def noisy(images: torch.Tensor, level: float) -> torch.Tensor:
-    noise = level * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
-    return (images + noise).clamp(0, 255).round().to(torch.uint8)
-
-
-def blurred(images: torch.Tensor, times: int) -> torch.Tensor:
-    floats = images.float()
-    for _ in range(times):
-        floats = F.avg_pool2d(floats, 3, stride=1, padding=1)
-    return floats.round().to(torch.uint8)
 
 
 def brute_force(real: torch.Tensor, generated: torch.Tensor) -> tuple[float, float, float, float]:
@@ -85,6 +73,17 @@ def test_precision_recall_density_and_coverage_are_their_definitions(n, m, sprea
     draws = torch.Generator().manual_seed(n)
     points, others = torch.randn(n, 4, generator=draws), 0.3 + spread * torch.randn(m, 4, generator=draws)
     assert list(vars(manifolds(points, others, K)).values()) == pytest.approx(brute_force(points, others), rel=1e-12)
+
+
+def test_the_density_of_each_point_is_the_balls_that_hold_it(monkeypatch):
+    monkeypatch.setattr("thaw.neighbours.BLOCK", 16)
+    points, others = torch.randn(50, 4), 0.5 + torch.randn(30, 4)
+    balls = [sorted((points[i] - p).norm().item() for p in points)[K] for i in range(len(points))]
+    held = [sum((point - points[i]).norm().item() <= balls[i] for i in range(len(points))) for point in others]
+    found, whole = densities(points, others, K), manifolds(points, others, K)
+    assert found.tolist() == pytest.approx([count / K for count in held])
+    assert float(found.mean()) == pytest.approx(whole.density)
+    assert float((found > 0).double().mean()) == pytest.approx(whole.precision)
 
 
 def test_a_set_lies_in_its_own_manifold_and_one_far_away_does_not():
@@ -284,27 +283,23 @@ def test_real_features_that_are_nowhere_are_told(judge, tmp_path, monkeypatch):
         load_real(replace(judge, digest="0123456789ab"), tmp_path, tmp_path)
 
 
-def test_every_score_gets_worse_with_noise_blur_and_a_lost_class(mnist, repository, tmp_path, monkeypatch):
+def test_scores_get_worse_with_noise_blur_and_a_lost_class(mnist, repository, tmp_path, monkeypatch):
     """On MNIST, with the judge and the real features that are shipped."""
     monkeypatch.setattr("thaw.metrics.KID_SUBSETS", 3)  # the subsets are the same for all
     judge = load_judge("mnist", repository / "pretrained")
     real = load_real(judge, repository / "pretrained", None)
-    train = data.load("mnist", "train", download=False)
-    chosen = torch.randperm(len(train), generator=torch.Generator().manual_seed(1))
-    images, labels = train.images[chosen[:500]], train.labels[chosen[:500]]
+    worse = damaged(data.load("mnist", "train", download=False), 500)
 
-    def values(changed: list[torch.Tensor], names: str) -> dict[str, list[float]]:
-        found = [protocol(some, judge, real=real, cache=tmp_path) for some in changed]
+    def values(kind: str, names: str) -> dict[str, list[float]]:
+        found = [protocol(images, judge, real=real, cache=tmp_path) for images in worse[kind].values()]
         return {name: [scores[name].value for scores in found] for name in names.split()}
 
-    damaged = "fid kid is precision density coverage"  # but not the confidence: what is sure can be wrong
-    noise = values([noisy(images, level) for level in (0, 25, 50, 100)], damaged)
-    blur = values([blurred(images, times) for times in (0, 1, 2, 3)], damaged)
-    kept = [chosen[train.labels[chosen] >= lost][:500] for lost in (0, 1, 3, 5)]
-    lost = values([train.images[index] for index in kept], "fid kid is recall coverage entropy chi2")
+    seen = "fid kid precision density coverage"  # but not the confidence: what is sure can be wrong
+    noise = values("noise", f"{seen} is")
+    blur = values("blur", seen)  # the inception score does not see half a pixel
+    lost = values("lost classes", "fid kid is recall coverage entropy chi2")
     up = ("fid", "kid", "chi2")
     for kind, found in (("noise", noise), ("blur", blur), ("lost classes", lost)):
         wrong = {name: x for name, x in found.items() if x != sorted(x, reverse=name not in up) or x[0] == x[-1]}
         assert not wrong, f"not worse and worse with {kind}"
-    exact = evaluate(images, judge, labels)["fid"]
-    assert noise["fid"][0] == pytest.approx(exact.value, rel=1e-6)
+    assert noise["fid"][0] == pytest.approx(evaluate(worse["noise"][0], judge)["fid"].value, rel=1e-6)

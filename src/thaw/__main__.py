@@ -60,7 +60,7 @@ def evaluate(args: argparse.Namespace) -> None:
     if args.images and args.n is not None:
         raise ThawError(f"all images in {args.images} are scored; leave --n {args.n} out")
     torch.set_num_threads(args.threads)
-    common = {"seed": args.seed, "progress": sys.stderr.isatty()}
+    common = {"seed": args.seed, "progress": sys.stderr.isatty(), "features": args.features, "weights": args.weights}
     models = {name: open_named(name) for name in args.models}  # a wrong name is told before the first is scored
     if args.images:
         found = [evaluate_images(args.images, name=Path(args.images).name, judge=args.data, **common)]
@@ -78,20 +78,25 @@ def features(args: argparse.Namespace) -> None:
     import torch
 
     from thaw.config import load_config, make_config
-    from thaw.features import load_judge, save_judge, train_features
+    from thaw.features import judge_folder, load_judge, save_judge, train_features
     from thaw.folder import load_data
-    from thaw.real import collect_real, save_real
+    from thaw.real import collect_real, keep_real, save_real
 
     torch.set_num_threads(1)
     config = load_config(args.config) if args.config else make_config({"data": args.data})
     train, test = load_data(config), load_data(config, "test")
+    folder = judge_folder(args.seed)
+    if train.source:
+        print(f"{config.data}: {train.source}")
     if args.real:
-        print(save_real(collect_real(load_judge(config.data), train, test, progress=True)))
+        print(save_real(collect_real(load_judge(train.name, folder), train, test, progress=True), folder))
         return
     if not train.classes:
         raise ThawError(f"{config.data_path} has no subfolders, that is no classes for a feature network to learn")
     judge = train_features(train, test, epochs=args.epochs, seed=args.seed)
-    print(f"accuracy {judge.accuracy:.4f}: {save_judge(judge)}")
+    print(f"accuracy {judge.accuracy:.4f} on {len(test):,} test images: {save_judge(judge, folder)}")
+    if args.seed:  # is not shipped: what its scores need beside it is kept with the scores
+        print(keep_real(collect_real(load_judge(train.name, folder), train, test, progress=True)))
 
 
 def banner(args: argparse.Namespace) -> None:
@@ -150,6 +155,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--images", metavar="PATH", help="folder of PNGs, .npy or .npz of uint8 images, instead of models")
     p.add_argument("-n", "--n", type=int, help="images drawn from each model (2000 by default)")
     p.add_argument("--data", default="mnist", help="data set that --images should look like")
+    p.add_argument("--features", default="own", help="own (default), or inception for FID, KID and IS as others report")
+    p.add_argument("--weights", metavar="PATH", help="Inception's weights; torch's cache, or a download, by default")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--out", metavar="FILE.json", help="write all scores with their origin")
@@ -157,7 +164,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--data", default="mnist", help="data set (mnist by default)")
     p.add_argument("--config", help="take the data set from this file, a folder of images, say")
     p.add_argument("--epochs", type=int, default=8)
-    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--seed", type=int, default=0, help="0 is the shipped network; others go to contents/features/")
     p.add_argument("--real", action="store_true", help="no training: ship single real features with the judge (2.6 MB)")
     verb(banner).add_argument("--out", default="Plots/readme.png")
     verb(numbers).add_argument("--out", default="Report/numbers.tex")

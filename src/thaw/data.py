@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -31,6 +31,7 @@ class ImageSet:
         images: (N, C, H, W) uint8.
         labels: (N,) int64 in 0..K-1.
         classes: the number of classes K.
+        source: what to say beside every number on it, where the splits are not the official ones; else empty.
     """
 
     name: str
@@ -38,6 +39,7 @@ class ImageSet:
     images: Tensor
     labels: Tensor
     classes: int
+    source: str = ""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -52,7 +54,7 @@ class ImageSet:
         if n > len(self):
             raise ThawError(f"asked for {n} images of {self.name}/{self.split}, which has {len(self)}")
         index = torch.randperm(len(self), generator=generator(seed, "subset", self.name, self.split))[:n]
-        return ImageSet(self.name, self.split, self.images[index], self.labels[index], self.classes)
+        return replace(self, images=self.images[index], labels=self.labels[index])
 
     def pixels(self, index: Tensor | slice = slice(None)) -> Tensor:
         """Return images as float32 in [-1, 1].  (n,) indices -> (n, C, H, W)"""
@@ -152,16 +154,20 @@ def _torchvision(name: str, split: str, download: bool) -> ImageSet:
 def _emnist(root: str, split: str, download: bool) -> ImageSet:
     from torchvision import datasets
 
-    folder = Path(root) / "EMNIST" / "raw"
+    folder, source = Path(root) / "EMNIST" / "raw", ""
     if (folder / "emnist-bymerge-test-images-idx3-ubyte").exists() and not any(folder.glob("emnist-balanced-*")):
         files = datasets.EMNIST(root, split="bymerge", train=False)
         order = torch.randperm(len(files.data), generator=generator(0, "emnist split"))
         index = order[:EMNIST_TRAIN] if split == "train" else order[EMNIST_TRAIN:]
+        source = (
+            f"EMNIST's bymerge test file, split by a seed into {EMNIST_TRAIN:,} training and "
+            f"{len(order) - EMNIST_TRAIN:,} test images"
+        )
     else:
         files = datasets.EMNIST(root, split="balanced", train=split == "train", download=download)
         index = slice(None)
     images = files.data.transpose(1, 2)[index]  # EMNIST stores its images transposed
-    return ImageSet("emnist", split, images[:, None].contiguous(), files.targets[index].long(), 47)
+    return ImageSet("emnist", split, images[:, None].contiguous(), files.targets[index].long(), 47, source)
 
 
 def _digits(split: str) -> ImageSet:

@@ -1,19 +1,26 @@
 """Models and anybody's images through the full protocol; what did not change is not measured again."""
 
+import contextlib
 import hashlib
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from thaw import data
 from thaw.config import SAMPLING
+from thaw.data import ImageSet
 from thaw.errors import ThawError
 from thaw.features import Judge, load_judge
-from thaw.files import remember, sha256
+from thaw.files import digest_of, remember, replacing, sha256
 from thaw.images import read_images
+from thaw.inception import NUM, find_weights, inception_scores, load_inception
 from thaw.metrics import Score, check_scored
 from thaw.model import Model
 from thaw.pixels import to_uint8
@@ -24,8 +31,9 @@ from thaw.real import CACHE
 ROWS = {
     "fid": ".2f", "kid": ".4f", "is": ".2f", "precision": ".3f", "recall": ".3f", "density": ".3f",
     "coverage": ".3f", "entropy": ".3f", "chi2": ".1f", "chi2_p": ".3f", "confidence": ".3f", "accuracy": ".3f",
-    "novelty": ".2f", "copies": ".3f",
+    "novelty": ".2f", "copies": ".3f", "inception_fid": ".2f", "inception_kid": ".4f", "inception_is": ".2f",
 }  # fmt: skip
+FEATURES = ("own", "inception")
 
 
 @dataclass(frozen=True)
@@ -47,12 +55,49 @@ class Evaluation:
         return asdict(self)
 
 
+def draw_samples(
+    model: Model, n: int = 2000, *, seed: int = 0, cache: Path | None = CACHE, progress: bool = False, **settings: Any
+) -> Tensor:
+    """Draw the images that `evaluate_model` scores, the classes in turn, or read them if they were drawn before.
+
+    Args:
+        model: from `thaw.load_model`, so that its weights have a checksum.
+        n: images.
+        seed: seed of the sampler.
+        cache: folder of earlier samples, found by the checksum of the weights and all settings; None for none.
+        progress: show a progress bar.
+        settings: as for `Model.sample`; the configuration's by default.
+
+    Returns:
+        (n, C, H, W) uint8. The file holds `images` and `labels` as `evaluate_images` takes them.
+    """
+    path = cache / f"samples_{digest_of(_sampled(model, n, seed, settings))}.npz" if cache else None
+    with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # absent or damaged
+        if path:
+            return torch.from_numpy(np.load(path, allow_pickle=False)["images"])
+    labels = model.labels(n)
+    images = to_uint8(model.sample(labels, seed=seed, progress=progress, **settings))
+    if path:
+        with replacing(path) as temporary:
+            np.savez_compressed(temporary, images=images.numpy(), labels=labels.numpy())
+    return images
+
+
+def _sampled(model: Model, n: int, seed: int, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return all that samples depend on."""
+    chosen = {field: getattr(model.config, field) for field in SAMPLING} | settings
+    return {"weights": weights_digest(model), "n": n, "seed": seed, "labels": "in turn", **chosen}
+
+
 def evaluate_model(
     model: Model,
     n: int = 2000,
     *,
     seed: int = 0,
     name: str | None = None,
+    judge: Judge | None = None,
+    features: str = "own",
+    weights: str | Path | None = None,
     reference: str = "test",
     cache: Path | None = CACHE,
     progress: bool = False,
@@ -62,9 +107,12 @@ def evaluate_model(
 
     Args:
         model: from `thaw.load_model`, so that its weights have a checksum.
-        n: images, at least 256.
+        n: images, at least 256; at least 4,096 for Inception's features.
         seed: seed of the sampler.
         name: of the evaluation; the file's by default.
+        judge: feature network; the shipped one of the model's data set by default.
+        features: `own`, or `inception` for `thaw.inception.inception_scores` in place of the protocol.
+        weights: file of Inception's weights; torch's cache by default, downloaded if it is not there.
         reference: split to compare with; tune settings against `train`.
         cache: folder of earlier results, found by the checksum of the weights and all settings; None for none.
         progress: show progress bars.
@@ -73,18 +121,15 @@ def evaluate_model(
     Raises:
         ThawError: for too few images, wrong settings, or a data set without a judge.
     """
-    judge = load_judge(model.config.data_name)
-    check_scored(n, None, judge)  # before any is drawn
-    chosen = {field: getattr(model.config, field) for field in SAMPLING} | settings
-    key = {"weights": weights_digest(model), "n": n, "seed": seed, "labels": "in turn", **chosen}
+    scorer = _Scorer(judge or load_judge(model.config.data_name), _inception(features, weights), reference, cache)
+    check_scored(n, None, scorer.num)  # before any is drawn
 
     def draw() -> tuple[Tensor, Tensor | None]:
-        labels = model.labels(n)
-        images = to_uint8(model.sample(labels, seed=seed, progress=progress, **settings))
-        return images, labels if model.conditional else None
+        images = draw_samples(model, n, seed=seed, cache=cache, progress=progress, **settings)
+        return images, model.labels(n) if model.conditional else None
 
-    name = name or Path(model.info["file"]).stem
-    return _evaluate(name, draw, key, judge, seed=seed, reference=reference, cache=cache, progress=progress)
+    key = _sampled(model, n, seed, settings)
+    return scorer.evaluate(name or Path(model.info["file"]).stem, draw, key, seed, progress)
 
 
 def evaluate_images(
@@ -92,7 +137,9 @@ def evaluate_images(
     labels: Tensor | None = None,
     *,
     name: str = "images",
-    judge: str = "mnist",
+    judge: str | Judge = "mnist",
+    features: str = "own",
+    weights: str | Path | None = None,
     seed: int = 0,
     reference: str = "test",
     cache: Path | None = CACHE,
@@ -104,9 +151,9 @@ def evaluate_images(
         images: (N, 1, H, W) uint8, or a folder of PNGs, a `.npy` or a `.npz` file: see `thaw.images.read_images`.
         labels: (N,) the classes that were asked for; those that the files tell by default.
         name: of the evaluation.
-        judge: data set whose images they should look like.
+        judge: data set whose images they should look like, or a feature network.
         seed: the seed they were drawn with, for the record.
-        reference, cache, progress: as for `evaluate_model`.
+        features, weights, reference, cache, progress: as for `evaluate_model`.
 
     Raises:
         ThawError: for images that cannot be read or scored.
@@ -114,45 +161,83 @@ def evaluate_images(
     if not isinstance(images, Tensor):
         images, told = read_images(images)
         labels = told if labels is None else labels
-    loaded = load_judge(judge)
-    check_scored(len(images), labels, loaded)
+    loaded = load_judge(judge) if isinstance(judge, str) else judge
+    scorer = _Scorer(loaded, _inception(features, weights), reference, cache)
+    check_scored(len(images), labels, scorer.num)
     # The same images in another order or kind of file are the same images.
     told = [-1] * len(images) if labels is None else labels.tolist()
     rows = sorted(zip((image.numpy().tobytes() for image in images), told, strict=True))
     digest = hashlib.sha256(b"".join(row + f"{label};".encode() for row, label in rows)).hexdigest()
     key = {"images": digest, "shape": list(images.shape), "type": str(images.dtype), "seed": seed}
     key["labels"] = labels is not None
-    settings = {"seed": seed, "reference": reference, "cache": cache, "progress": progress}
-    return _evaluate(name, lambda: (images, labels), key, loaded, **settings)
+    return scorer.evaluate(name, lambda: (images, labels), key, seed, progress)
 
 
-def _evaluate(
-    name: str,
-    draw: Callable[[], tuple[Tensor, Tensor | None]],
-    key: dict[str, Any],
-    judge: Judge,
-    *,
-    seed: int,
-    reference: str,
-    cache: Path | None,
-    progress: bool,
-) -> Evaluation:
-    splits = _splits(judge.data)
-    key = {"protocol": VERSION, "judge": judge.digest, "reference": reference, **key, "novelty": splits is not None}
-
-    def measure() -> dict[str, Any]:
-        images, labels = draw()
-        settings = {"splits": splits, "reference": reference, "seed": seed, "cache": cache, "progress": progress}
-        return {score.name: score.record() for score in protocol(images, judge, labels, **settings).values()}
-
-    records = remember(cache, key, measure)
-    return Evaluation(name, key, {measure: Score(**record) for measure, record in records.items()})
+def _inception(features: str, weights: str | Path | None) -> Path | None:
+    """Return the file of Inception's weights if its features are wanted, None for our own."""
+    if features not in FEATURES:
+        raise ThawError(f"no features {features!r}; choose one of {', '.join(FEATURES)}")
+    if features == "own" and weights:
+        raise ThawError(f"the weights {weights} belong to features inception; choose these or leave the weights out")
+    return find_weights(weights) if features == "inception" else None
 
 
-def _splits(name: str) -> dict[str, Tensor] | None:
-    """Return the real images for novelty, or None, saying so, where the data set is not at hand."""
+@dataclass(frozen=True)
+class _Scorer:
+    """What is measured, against what."""
+
+    judge: Judge
+    inception: Path | None
+    reference: str
+    cache: Path | None
+
+    @property
+    def num(self) -> int:
+        """The number of features."""
+        return NUM if self.inception else self.judge.num
+
+    def evaluate(
+        self,
+        name: str,
+        draw: Callable[[], tuple[Tensor, Tensor | None]],
+        key: dict[str, Any],
+        seed: int,
+        progress: bool,
+    ) -> Evaluation:
+        """Score what is drawn, unless it was scored before."""
+        common = {"reference": self.reference, "seed": seed, "cache": self.cache, "progress": progress}
+        real = None if self.inception else real_splits(self.judge.data)
+        splits = real and {split: found.images for split, found in real.items()}
+        if self.inception:
+            scored = {"inception": sha256(self.inception)[:12], "data": self.judge.data}
+        else:
+            scored = {"judge": self.judge.digest, "novelty": splits is not None}
+        key = {"protocol": VERSION, "reference": self.reference, **key, **scored}
+
+        def measure() -> dict[str, Any]:
+            if self.inception:
+                network = load_inception(self.inception)
+                found = inception_scores(draw()[0], network, self.judge.data, **common)
+            else:
+                images, labels = draw()
+                found = protocol(images, self.judge, labels, splits=splits, **common)
+            return {score.name: score.record() for score in found.values()}
+
+        unsaved = not self.inception and not self.judge.digest  # nothing that its scores could be found by again
+        records = remember(None if unsaved else self.cache, key, measure)
+        told = key | ({"source": self.judge.source} if self.judge.source else {})
+        return Evaluation(name, told, {measure: Score(**record) for measure, record in records.items()})
+
+
+def real_splits(name: str) -> dict[str, ImageSet] | None:
+    """Return the real images, `train` and `test`, or None, saying so once, where the data set is not at hand."""
+    return _load_splits(name, data.data_root())
+
+
+@lru_cache(maxsize=2)
+def _load_splits(name: str, root: Path) -> dict[str, ImageSet] | None:
     try:
-        return {split: data.load(name, split, download=False).images for split in ("train", "test")}
+        return {split: data.load(name, split, download=False) for split in ("train", "test")}
     except ThawError as error:
         print(f"novelty is left out: {error}")
         return None
@@ -175,14 +260,17 @@ def weights_digest(model: Model) -> str:
 
 def table(evaluations: list[Evaluation]) -> str:
     """Return an aligned table: a row a measure, a column an evaluation, what real images get in brackets."""
-    columns = [["", *ROWS]]
+    rows = {measure: form for measure, form in ROWS.items() if any(measure in e.scores for e in evaluations)}
+    columns = [["", *rows]]
     for evaluation in evaluations:
-        cells = [_cell(evaluation.scores.get(measure), form) for measure, form in ROWS.items()]
+        cells = [_cell(evaluation.scores.get(measure), form) for measure, form in rows.items()]
         columns.append([evaluation.name, *cells])
     widths = [max(map(len, column)) for column in columns]
     lines = zip(*columns, strict=True)
     aligned = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
-    return "\n".join(["In brackets: as many real images.", *(line.rstrip() for line in aligned)])
+    sources = {e.settings["source"] for e in evaluations if "source" in e.settings}
+    head = [*(f"Real images: {source}." for source in sorted(sources)), "In brackets: as many real images."]
+    return "\n".join([*head, *(line.rstrip() for line in aligned)])
 
 
 def _cell(score: Score | None, form: str) -> str:

@@ -19,6 +19,7 @@ from thaw.seeding import derive, generator
 FORMAT = "thaw-features/1"
 FLOOR_SIZES = (500, 1000, 2000, 5000, 10_000)  # sample sizes at which the real-against-real floor is stored
 FLOOR_SEEDS = 3
+FURTHER = Path("contents/features")  # judges of other seeds: a check on the shipped one, not shipped themselves
 
 
 class FeatureNetwork(nn.Module):
@@ -96,6 +97,7 @@ class Judge:
         references: split name -> statistics of all its images.
         floors: sample size -> Frechet distances of that many training images to the test split, one a seed.
         digest: first 12 digits of the file's SHA-256; part of every score's record.
+        source: what to say beside every score, where the splits are not the official ones; else empty.
     """
 
     network: FeatureNetwork
@@ -105,6 +107,7 @@ class Judge:
     references: dict[str, Statistics]
     floors: dict[int, list[float]]
     digest: str = ""
+    source: str = ""
 
     @torch.no_grad()
     def features(self, images: Tensor, batch: int = 500, progress: bool = False) -> Tensor:
@@ -120,17 +123,21 @@ class Judge:
         """Return torchmetrics' FID between features (N, 128) and a reference split."""
         if reference not in self.references:
             raise ThawError(f"no reference split {reference!r}; choose one of {', '.join(self.references)}")
-        real = self.references[reference]
-        metric = FrechetInceptionDistance(feature=AsIs(self.num))
-        metric.real_features_sum, metric.real_features_cov_sum = real.total.clone(), real.outer.clone()
-        metric.real_features_num_samples = torch.tensor(real.count)
-        metric.update(features.double(), real=False)
-        return float(metric.compute())
+        return frechet(features, self.references[reference])
 
     @property
     def num(self) -> int:
         """The number of features."""
         return self.network.num_features
+
+
+def frechet(features: Tensor, real: Statistics) -> float:
+    """Return torchmetrics' Frechet distance (Heusel et al. 2017) between features (N, D) and those of real images."""
+    metric = FrechetInceptionDistance(feature=AsIs(features.shape[1]))
+    metric.real_features_sum, metric.real_features_cov_sum = real.total.clone(), real.outer.clone()
+    metric.real_features_num_samples = torch.tensor(real.count)
+    metric.update(features.double(), real=False)
+    return float(metric.compute())
 
 
 def statistics(features: Tensor, labels: Tensor, classes: int) -> Statistics:
@@ -190,7 +197,7 @@ def make_judge(network: FeatureNetwork, train: ImageSet, test: ImageSet) -> Judg
     }
     with torch.no_grad():
         accuracy = float((network.classify(of_test).argmax(dim=1) == test.labels).float().mean())
-    judge = Judge(network, train.name, train.shape, accuracy, references, {})
+    judge = Judge(network, train.name, train.shape, accuracy, references, {}, source=train.source)
     for n in FLOOR_SIZES:
         if n <= len(train):
             draws = [generator(seed, "floor", n) for seed in range(FLOOR_SEEDS)]
@@ -203,15 +210,31 @@ def judge_path(data: str, folder: str | Path = PRETRAINED) -> Path:
     return Path(folder) / f"features_{data}.pth"
 
 
+def judge_folder(seed: int) -> Path:
+    """Return where the judges of a seed lie: seed 0 is the shipped one, others have a folder of their own."""
+    return Path(PRETRAINED) if seed == 0 else FURTHER / f"seed{seed}"
+
+
+def load_judges(data: str) -> dict[int, Judge]:
+    """Return the judges of a data set that are at hand, by their seeds, the shipped one (seed 0) first.
+
+    Others are trained by `thaw features --seed 1`: what a score says of models should not depend on the judge's seed.
+    """
+    found = [path.parent.name.removeprefix("seed") for path in FURTHER.glob(f"seed[0-9]*/{judge_path(data).name}")]
+    return {seed: load_judge(data, judge_folder(seed)) for seed in [0, *sorted(map(int, found))]}
+
+
 def save_judge(judge: Judge, folder: str | Path = PRETRAINED) -> Path:
     """Write a judge (fp16 weights, float64 statistics) and list it in MANIFEST.json."""
     path = judge_path(judge.data, folder)
     state = {k: v.half() if v.is_floating_point() else v for k, v in judge.network.state_dict().items()}
     content = {"format": FORMAT, "data": judge.data, "shape": list(judge.shape), "accuracy": judge.accuracy}
     content |= {"classes": judge.network.head.out_features, "network": state, "floors": judge.floors}
+    content |= {"source": judge.source} if judge.source else {}
     content["references"] = {name: vars(reference) for name, reference in judge.references.items()}
     save_tensors(path, content)
     entry = {"sha256": sha256(path), "bytes": path.stat().st_size, "accuracy": judge.accuracy, "floors": judge.floors}
+    entry |= {"source": judge.source} if judge.source else {}
     add_to_manifest(folder, path.name, entry | {"parameters": sum(p.numel() for p in judge.network.parameters())})
     return path
 
@@ -238,7 +261,8 @@ def load_judge(data: str, folder: str | Path = PRETRAINED) -> Judge:
         network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in content["network"].items()})
         references = {name: Statistics(**parts) for name, parts in content["references"].items()}
         network = network.to(memory_format=torch.channels_last).eval()
-        return Judge(network, content["data"], shape, content["accuracy"], references, content["floors"], digest[:12])
+        known = (content["data"], shape, content["accuracy"], references, content["floors"])
+        return Judge(network, *known, digest[:12], content.get("source", ""))
     except (KeyError, TypeError, RuntimeError, AttributeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ThawError(f"{path} lacks a part of a feature network file ({reason}); restore it with git") from None

@@ -115,22 +115,22 @@ def curves(series: dict[str, tuple[Sequence[float], Sequence[float]]], x_label: 
             value, label = options["floor"]
             axes.axhline(value, linestyle="--", color="0.4", label=label)
         if options.get("log"):
-            _plain_logarithm(axes)
+            axes.set_yscale("log")
+            _plain_ticks(axes.yaxis)
         axes.set(xlabel=x_label, ylabel=y_label)
         axes.legend(**({"loc": "center left", "bbox_to_anchor": (1.02, 0.5)} if options.get("beside") else {}))
         plt.close(figure)
     return figure
 
 
-def _plain_logarithm(axes: Any) -> None:
-    """Make the y axis logarithmic, with 0.5 and 2 beside it, not powers of ten."""
+def _plain_ticks(axis: Any) -> None:
+    """Label a logarithmic axis with 0.5 and 2, not with powers of ten; more densely where it is short."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    axes.set_yscale("log")
-    low, high = axes.get_ylim()
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 8 * low else range(1, 10)))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 8 * low else range(1, 10)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def dots(values: dict[str, float], x_label: str, floor: tuple[float, str] | None = None) -> Any:
@@ -155,7 +155,7 @@ def dots(values: dict[str, float], x_label: str, floor: tuple[float, str] | None
             axes.axvline(floor[0], linestyle="--", color="0.4", label=floor[1])
             axes.legend(loc="lower right")
         axes.set(xscale="log", xlabel=x_label, ylim=(-0.7, len(names) - 0.3))
-        axes.xaxis.set_major_formatter("{x:g}")
+        _plain_ticks(axes.xaxis)
         plt.close(figure)
     return figure
 
@@ -178,6 +178,7 @@ def points(places: dict[str, tuple[float, float]], x_label: str, y_label: str) -
             axes.annotate(name, (x, y), xytext=(0, 4), textcoords="offset points", fontsize=6.5, ha="center")
         axes.margins(x=0.15, y=0.12)
         axes.set(xlabel=x_label, ylabel=y_label)
-        _plain_logarithm(axes)
+        axes.set_yscale("log")
+        _plain_ticks(axes.yaxis)
         plt.close(figure)
     return figure

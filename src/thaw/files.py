@@ -99,6 +99,11 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def digest_of(key: dict[str, Any]) -> str:
+    """Return the first 16 digits of the SHA-256 of plain values: a file name for what depends on nothing else."""
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def remember(folder: Path | None, key: dict[str, Any], compute: Callable[[], Any]) -> Any:
     """Return `compute()`, or what it gave before for the same key.
 
@@ -110,8 +115,7 @@ def remember(folder: Path | None, key: dict[str, Any], compute: Callable[[], Any
     if folder is None:
         return compute()
     key = json.loads(json.dumps(key))  # as it is read back: tuples are lists
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    path = folder / f"{digest[:16]}.json"
+    path = folder / f"{digest_of(key)}.json"
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # absent or damaged: computed again
         known = json.loads(path.read_text())
         if known["key"] == key:

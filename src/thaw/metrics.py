@@ -158,10 +158,10 @@ def restoration(restored: Tensor, originals: Tensor, *, seed: int = 0) -> dict[s
     return scores
 
 
-def check_scored(n: int, labels: Tensor | None, judge: Judge) -> None:
-    """Raise a `ThawError` unless n images are enough for a covariance of full rank, and have a label each."""
-    if n < 2 * judge.num:
-        raise ThawError(f"a score needs at least {2 * judge.num} images, got {n}; draw more")
+def check_scored(n: int, labels: Tensor | None, num: int) -> None:
+    """Raise a `ThawError` unless n images are enough for a covariance of `num` features, and have a label each."""
+    if n < 2 * num:
+        raise ThawError(f"a score needs at least {2 * num} images, got {n}; draw more")
     if labels is not None and labels.shape != (n,):
         raise ThawError(f"expected one label for each of the {n} images, got {tuple(labels.shape)}")
 
@@ -192,7 +192,7 @@ def evaluate(
     Raises:
         ThawError: for floats, a wrong shape, or too few images for a covariance of full rank.
     """
-    check_scored(len(images), labels, judge)
+    check_scored(len(images), labels, judge.num)
     features = judge.features(images, progress=progress)
     with torch.no_grad():
         probabilities = judge.network.classify(features)

@@ -3,6 +3,7 @@
 Distances of 10,000 to 10,000 points are never held at once.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -53,17 +54,39 @@ def manifolds(real: Tensor, generated: Tensor, k: int = NEIGHBOURS) -> Manifolds
     In float64, because a distance by matrix product cancels: in float32 a copy would seem 0.01 away.
     """
     real, generated = real.double(), generated.double()
-    real_radii, generated_radii = radii(real, k), radii(generated, k)
+    generated_radii = radii(generated, k)
     balls = torch.zeros(len(generated), dtype=torch.int64)  # real balls that hold each generated point
     recalled, covered = 0, 0
-    for rows, row_radii in zip(real.split(BLOCK), real_radii.split(BLOCK), strict=True):
-        distances = torch.cdist(rows, generated)  # (block, M)
-        inside = distances <= row_radii[:, None]
+    for distances, inside in _blocks(real, generated, k):
         balls += inside.sum(dim=0)
         covered += int(inside.any(dim=1).sum())
         recalled += int((distances <= generated_radii).any(dim=1).sum())
     n, m = len(real), len(generated)
     return Manifolds(int((balls > 0).sum()) / m, recalled / n, int(balls.sum()) / (k * m), covered / n)
+
+
+def densities(real: Tensor, generated: Tensor, k: int = NEIGHBOURS) -> Tensor:
+    """Return each generated point's share of the density: real balls that hold it, over k.
+
+    0 where it lies outside of all, as no real point does. Their mean is the density of `manifolds`,
+    and the share above 0 is its precision.
+
+    Args:
+        real: features (N, D).
+        generated: features (M, D).
+
+    Returns:
+        (M,) float64.
+    """
+    counts = [inside.sum(dim=0) for _, inside in _blocks(real.double(), generated.double(), k)]
+    return torch.stack(counts).sum(dim=0).double() / k
+
+
+def _blocks(real: Tensor, generated: Tensor, k: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield, for a block of real points at a time, the distances (block, M) and which lie within the real balls."""
+    for rows, row_radii in zip(real.split(BLOCK), radii(real, k).split(BLOCK), strict=True):
+        distances = torch.cdist(rows, generated)
+        yield distances, distances <= row_radii[:, None]
 
 
 def nearest(images: Tensor, others: Tensor, progress: bool = False) -> tuple[Tensor, Tensor]:

@@ -66,13 +66,8 @@ def protocol(
         ThawError: for floats, values that are 0 and 1 only, a wrong shape, too few images, or a judge
             whose real features can be neither found nor computed.
     """
-    check_scored(len(images), labels, judge)
-    if reference not in OTHER:
-        raise ThawError(f"no reference split {reference!r}; choose one of {', '.join(OTHER)}")
-    if images.dtype == torch.uint8 and images.max() == 1:
-        raise ThawError("the largest pixel is 1: scores take greys 0..255, not 0..1; multiply by 255 before the cast")
-    order = sorted(range(len(images)), key=lambda i: images[i].numpy().tobytes())
-    images, labels = images[order], None if labels is None else labels[order]
+    check_scored(len(images), labels, judge.num)
+    images, labels = prepare(images, labels, reference)
     features = judge.features(images, progress=progress)
     real = real or load_real(judge, progress=progress)
     n = len(images)
@@ -96,6 +91,20 @@ def protocol(
         name: Score(name, value, n, seed, "train" if name in compared else reference, judge.digest, floors.get(name))
         for name, value in values.items()
     }
+
+
+def prepare(images: Tensor, labels: Tensor | None, reference: str) -> tuple[Tensor, Tensor | None]:
+    """Return images and labels in an order that depends on the images alone.
+
+    Raises:
+        ThawError: for an unknown reference split, or pixels that were scaled to 0..1 before they were cast.
+    """
+    if reference not in OTHER:
+        raise ThawError(f"no reference split {reference!r}; choose one of {', '.join(OTHER)}")
+    if images.dtype == torch.uint8 and images.max() == 1:
+        raise ThawError("the largest pixel is 1: scores take greys 0..255, not 0..1; multiply by 255 before the cast")
+    order = sorted(range(len(images)), key=lambda i: images[i].numpy().tobytes())
+    return images[order], None if labels is None else labels[order]
 
 
 @torch.no_grad()

@@ -94,7 +94,7 @@ def load_real(
     """
     listed = read_manifest(folder).get(real_path(judge.data, folder).name, {})
     # An unsaved judge has no digest, and so no file of its own.
-    kept = cache / f"real_{judge.data}_{judge.digest}.pth" if cache and judge.digest else None
+    kept = _kept(judge.data, judge.digest, cache) if cache and judge.digest else None
     if judge.digest and listed.get("judge") == judge.digest:
         return _read(real_path(judge.data, folder), judge, listed["sha256"])
     if kept and kept.is_file():
@@ -107,8 +107,19 @@ def load_real(
         ) from None
     real = collect_real(judge, *splits, progress=progress)
     if kept:
-        save_tensors(kept, {"format": FORMAT} | vars(real))
+        keep_real(real, cache)
     return real
+
+
+def keep_real(real: RealFeatures, cache: Path = CACHE) -> Path:
+    """Write real features where `load_real` finds them by their judge's digest, which must not be empty."""
+    path = _kept(real.data, real.judge, cache)
+    save_tensors(path, {"format": FORMAT} | vars(real))
+    return path
+
+
+def _kept(name: str, digest: str, cache: Path) -> Path:
+    return cache / f"real_{name}_{digest}.pth"
 
 
 def _read(path: Path, judge: Judge, digest: str | None = None) -> RealFeatures:

@@ -75,7 +75,7 @@ class Study:
         if self.judge:
             size = count_parameters(self.judge.network)
             facts = {"accuracy": (100 * self.judge.accuracy, ".1f"), "digest": (self.judge.digest, "")}
-            facts |= {"parameters": (size, ",d")}
+            facts |= {"parameters": (size, ",d")} | ({"source": (self.judge.source, "")} if self.judge.source else {})
             of = f"judge.{self.judge.data}"
             results.record({f"{of}.{k}": v for k, v in facts.items()}, self.origin(), self.plots)
 
@@ -133,7 +133,7 @@ class Study:
             "train_minutes": (model.info["seconds"] / 60, ".0f"),
             "guidance": (config.guidance, "g"),
             "sample_steps": (steps, "d"),
-            "evaluations": (steps * (1 if config.guidance == 1 else 2), "d"),
+            "evaluations": (count_evaluations(model), "d"),
             "seconds_64": (seconds_64, ".1f"),
         }
         self.record(values)
@@ -165,6 +165,12 @@ def open_study(
         judge = None
     default = folder / "Plots" if smoke else results.PLOTS
     return Study(experiment, folder, Path(plots) if plots else default, judge, notebook)
+
+
+def count_evaluations(model: Model) -> int:
+    """Return how many network evaluations an image takes under the model's default settings."""
+    steps = min(model.config.sample_steps or model.process.steps, model.process.steps)
+    return steps * (1 if model.config.guidance == 1 else 2)
 
 
 def time_samples(model: Model, n: int = 64, **settings: Any) -> tuple[Tensor, float]:
