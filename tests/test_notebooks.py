@@ -65,7 +65,7 @@ def test_the_temperature_study_sweeps_what_is_shipped(tmp_path, monkeypatch):
     notebook = run("05_temperature", tmp_path, smoke=True)
     assert not [output for output in outputs(notebook) if output.output_type == "error"]
     shown = [output for output in outputs(notebook) if "image/png" in output.get("data", {})]
-    assert len(shown) == 4  # three curves, one grid
+    assert len(shown) == 6  # three curves, two for the controls and the reason, one grid
 
 
 @pytest.mark.parametrize("with_data", [False, True])
