@@ -71,7 +71,7 @@ def test_a_run_directory_belongs_to_its_settings_not_to_their_comments(project, 
 
 def test_mistakes_in_a_sweep_are_told(project, monkeypatch):
     monkeypatch.chdir(project)
-    with pytest.raises(ValueError, match=r"sweep.yaml: seed: .*a sweep has out, configs, variants, seeds"):
+    with pytest.raises(ValueError, match=r"sweep.yaml: seed: .*a sweep has out, runs_in, configs, variants, seeds"):
         read_sweep(write(project, seed=[1]))
     with pytest.raises(ValueError, match="cannot read the sweep nothing.yaml"):
         read_sweep("nothing.yaml")
