@@ -56,11 +56,13 @@ def blend(
 
     share = torch.linspace(0, 1, columns, device=model.device).repeat(rows)[:, None, None, None]
     ends = [model.labels(rows, digit) for digit in digits]
-    (x_a, z), (x_b, _) = (model.start(y, tau, generator(seed, "sample")) for y in ends)  # the same noise twice
+    starts = [model.start(y, generator(seed, "sample")) for y in ends]  # the same noise twice
+    (x_a, x_b), z = (model.begin(start, tau) for start in starts), starts[0].z
     f_a, f_b = (model.restorer(spread(y), tau, guidance) for y in ends)
 
     def restore(x_t: Tensor, t: Tensor) -> Tensor:
         return torch.lerp(f_a(x_t, t), f_b(x_t, t), share)
 
     start, z = torch.lerp(spread(x_a), spread(x_b), share), None if z is None else spread(z)
-    return reverse(model.process, restore, start, sampler="warm", tau=tau, eta=0.0, steps=steps, z=z)
+    walk = reverse(model.process, restore, start, sampler="warm", tau=tau, eta=0.0, steps=steps, z=z)
+    return (Step(step.t, model.decode(step.x_t), model.decode(step.x0_hat)) for step in walk)
