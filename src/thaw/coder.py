@@ -99,7 +99,8 @@ class Coder:
             network = networks.build(config.network, shape, 0, **config.network_options())
             network.load_state_dict({key: value.float() for key, value in state["network"].items()})
             mean, std = (state[key].float().reshape(network.latent) for key in ("mean", "std"))
-            return cls(config, shape, network.eval(), mean, std, str(state["digest"]))
+            network = network.eval().to(memory_format=torch.channels_last)  # as models are, so that results are equal
+            return cls(config, shape, network, mean, std, str(state["digest"]))
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[-1].strip()
             raise ThawError(
