@@ -130,10 +130,9 @@ def test_mnist_has_its_known_size(mnist):
 
 
 def test_emnist_is_the_split_that_was_asked_for_or_the_seeded_half_of_what_is_there():
-    try:
-        test = data.load("emnist", "test", download=False)
-    except ThawError as error:
-        pytest.skip(f"needs the EMNIST files: {error}")
+    if not any((data.data_root() / "EMNIST/raw").glob("emnist-*-test-images*")):
+        pytest.skip("needs the EMNIST files")
+    test = data.load("emnist", "test", download=False)
     merged = data.load("emnist", "test", download=False, emnist="bymerge")
     if len(test) == 16_323:  # only the test file of bymerge is there
         assert torch.equal(test.images, merged.images) and torch.equal(test.labels, merged.labels)

@@ -164,7 +164,7 @@ def _emnist(root: str, split: str, download: bool, which: str) -> ImageSet:
         files = datasets.EMNIST(root, split=which, train=split == "train", download=download)
         index = slice(None)
     images = files.data.transpose(1, 2)[index]  # EMNIST stores its images transposed
-    labels = files.targets[index].long() - (which == "letters")  # whose labels begin at 1
+    labels = files.targets[index].long() - int(which == "letters")  # whose labels begin at 1
     name = "emnist" if which == "balanced" else f"emnist{which}"
     return ImageSet(name, split, images[:, None].contiguous(), labels, EMNIST_SPLITS[which])
 

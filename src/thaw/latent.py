@@ -44,14 +44,14 @@ def encode_dataset(
     """Encode a data set by the mean of the latent, or read what was encoded before.
 
     Args:
-        network: the autoencoder, on the CPU.
+        network: the autoencoder, on any device.
         images: any split.
         folder: of the cache; a file's name tells data set, split, and the hashes of weights and images.
         batch: images at once.
         progress: show a progress bar.
 
     Returns:
-        (N, c, h, w) float32, not standardised.
+        (N, c, h, w) float32 on the CPU, not standardised.
     """
     path = latents_path(network, images, folder)
     try:
@@ -62,7 +62,9 @@ def encode_dataset(
         return latents
     network.eval()
     starts = tqdm(range(0, len(images), batch), disable=not progress, desc="encoding", unit="batch")
-    latents = torch.cat([network.encode(images.pixels(slice(start, start + batch)))[0] for start in starts])
+    device = next(network.parameters()).device
+    parts = [network.encode(images.pixels(slice(start, start + batch)).to(device))[0].cpu() for start in starts]
+    latents = torch.cat(parts)
     save_tensors(path, {"latents": latents})
     return latents
 
@@ -120,5 +122,5 @@ def load_latents(config: Config, split: str = "train", coder: Coder | None = Non
     """
     coder = open_coder(config, folder) if coder is None else coder
     images = images_of(config, split)
-    latents = (encode_dataset(coder.network, images, folder) - coder.mean) / coder.std
+    latents = (encode_dataset(coder.network, images, folder) - coder.mean.cpu()) / coder.std.cpu()
     return Latents(images.name, split, latents, images.labels, images.classes, coder)
