@@ -9,6 +9,7 @@ from typing import Any
 
 from thaw.commands import export, info, init, open_named, restore, sample, sample_blend, settings_of, train
 from thaw.errors import ThawError
+from thaw.latent_commands import encode_dataset, test, test_reconstruction
 
 
 def speedrun(args: argparse.Namespace) -> None:
@@ -164,7 +165,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_models(verb: Any) -> None:
-    """Add the verbs that take a model: info, sample, sample-blend, restore, export."""
+    """Add the verbs that take a model: info, sample, sample-blend, restore, export, and those of latents."""
 
     def model_argument(p: argparse.ArgumentParser, flag: str = "model") -> None:
         text = "name of shipped weights (default, row_default_28, ...), a .pth file, a run or one of its checkpoints; "
@@ -181,6 +182,12 @@ def _add_models(verb: Any) -> None:
         p.add_argument("--device", default="cpu", help="cpu (default), cuda, ...")
         text = "a grid (.png), an animation (.gif), an array (.npz with uint8 `images`), or a new folder of PNGs"
         p.add_argument("--out", default=out, help=f"{text}; {out} by default")
+
+    def measuring(p: argparse.ArgumentParser) -> None:
+        p.add_argument("--split", default="test", choices=("train", "test"), help="test by default")
+        p.add_argument("--seed", type=int, default=0)
+        p.add_argument("--threads", type=int, default=1)
+        p.add_argument("--device", default="cpu", help="cpu (default), cuda, ...")
 
     model_argument(verb(info))
     p = verb(sample)
@@ -213,6 +220,26 @@ def _add_models(verb: Any) -> None:
     p.add_argument("--device", default="cpu", help="cpu (default), cuda, ...")
     p.add_argument("--epochs", type=int, nargs="*", help="only these epochs")
     p.add_argument("--sampling", metavar="CONFIG", help="take the default sampling settings from this file")
+    p = verb(encode_dataset)
+    model_argument(p)
+    p.add_argument("--threads", type=int, default=1)
+    p = verb(test)
+    model_argument(p)
+    p.add_argument("-n", type=int, help="how many images; all of the split by default")
+    p.add_argument("--route", help="ode (likelihood; default in a latent) or elbo (bound; default on pixels)")
+    p.add_argument("--steps", type=int, default=10, help="steps of the differential equation (10 by default)")
+    p.add_argument("--probes", type=int, help="random directions of its divergence; exact up to 49 dimensions")
+    p.add_argument("--draws", type=int, default=50, help="draws of noise behind a bound (50 by default)")
+    p.add_argument("--first", type=int, help="finest step of noise that is asked of the network")
+    p.add_argument("--out", metavar="FILE.json", help="write the numbers and the confusion matrix")
+    measuring(p)
+    p = verb(test_reconstruction)
+    model_argument(p)
+    p.add_argument("--height", type=int, default=8, help="rows of originals (8 by default)")
+    p.add_argument("--width", type=int, default=8, help="columns (8 by default)")
+    p.add_argument("--scale", type=int, default=3, help="screen pixels a pixel (3 by default)")
+    p.add_argument("--out", default="contents/reconstruction.png", help="a .png file")
+    measuring(p)
 
 
 def main(arguments: list[str] | None = None) -> int:

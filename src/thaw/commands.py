@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from thaw.model import Model
 
 
+NOTEBOOKS = {"ddpm": "01_ddpm", "custom": "02_custom_degradation", "latent": "03_latent_flow"}
+
+
 def settings_of(pairs: list[str]) -> dict[str, Any]:
     """Parse `key=value` arguments; values are YAML."""
     settings = {}
@@ -107,7 +110,7 @@ def train(args: argparse.Namespace) -> None:
 
     only = {"sample_every": 0, "evaluate_every": 0} if args.train_only else {}
     config, settings, run = _experiment(args, **only)
-    if args.train_only:
+    if args.train_only or config.study not in NOTEBOOKS:
         from thaw.config import override
         from thaw.training import train as train_epochs
 
@@ -115,7 +118,7 @@ def train(args: argparse.Namespace) -> None:
             print(epoch, flush=True)
         print(f"run directory      {run}")
     else:
-        notebook = "01_ddpm" if config.study == "ddpm" else "02_custom_degradation"
+        notebook = NOTEBOOKS[config.study]
         parameters = {"config": str(args.config), "overrides": settings, "run": str(run), "smoke": args.smoke}
         output = run_notebook(f"notebooks/{notebook}.ipynb", run / f"{notebook}.ipynb", parameters)
         print(f"run directory      {run}\nexecuted notebook  {output} (and .html)")
@@ -132,6 +135,8 @@ def info(args: argparse.Namespace) -> None:
         model = open_named(args.model, args.epoch)
         facts: dict[str, Any] = {"epoch": model.epoch, "classes": model.classes, "shape": list(model.process.shape)}
         facts |= {"parameters": count_parameters(model.network), "terminal_rank": model.terminal.rank}
+        if model.coder is not None:
+            facts |= {"autoencoder_parameters": count_parameters(model.coder.network), "images": list(model.shape)}
         facts["multiply_adds"] = count_multiply_adds(model.network, model.process.shape)
         facts |= {k: v for k, v in model.info.items() if isinstance(v, str | int | float)}
         print(yaml.safe_dump(facts | {"config": model.config.model_dump(mode="json")}, sort_keys=False), end="")
@@ -206,7 +211,7 @@ def restore(args: argparse.Namespace) -> None:
     t = process.steps if args.t is None else args.t
     if not 1 <= t <= process.steps:
         raise ThawError(f"-t must be between 1 and T={process.steps}, got {t}")
-    given, names = open_images(args.images, process.shape, n)
+    given, names = open_images(args.images, model.shape, n)
     given, n = to_pixels(given).to(model.device), len(given)
     z = process.degradation.draw_z(n, generator(args.seed, "degrade"))
     z = None if z is None else z.to(model.device)

@@ -11,6 +11,11 @@ from thaw import degradations
 from thaw.data import folder_name
 from thaw.errors import ThawError
 
+AUTOENCODERS = ("autoencoder", "vae")
+# Fields that are options of a network's constructor, beside widths and activation.
+OPTIONS = {"unet": ("blocks", "patch", "dropout"), "cnn": (), "latent": ("blocks", "expansion")}
+OPTIONS |= dict.fromkeys(AUTOENCODERS, ("blocks", "patch", "expansion", "latent_channels", "latent_size"))
+
 
 class Config(BaseModel):
     """Everything that defines one experiment.
@@ -21,9 +26,14 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
-    study: Literal["ddpm", "custom"] = Field("ddpm", description="hot (ddpm) or any other degradation (custom)")
+    study: Literal["ddpm", "custom", "latent", "autoencoder"] = Field(
+        "ddpm", description="hot (ddpm), any other degradation (custom), a flow in a latent, or its autoencoder"
+    )
     set: str = Field("default", pattern=r"^[a-z0-9_]+$", description="name of the hyperparameter set")
     data: Literal["mnist", "fashion", "emnist", "digits", "folder"] = Field("mnist", description="data set")
+    emnist_split: Literal["balanced", "byclass", "bymerge", "letters"] = Field(
+        "balanced", description="which of EMNIST's official splits, where it can be had"
+    )
     limit: int | None = Field(None, ge=1, description="train on this many images only")
     data_path: str | None = Field(None, description="the folder of images of `data: folder`")
     data_size: int = Field(32, ge=4, description="images of a folder are cropped and resized to this square")
@@ -32,22 +42,37 @@ class Config(BaseModel):
         ("png", "jpg", "jpeg", "webp", "bmp", "gif"), min_length=1, description="file names that count as images"
     )
 
+    autoencoder: str | None = Field(
+        None, description="train in the latent of this autoencoder: a run directory or a .pth file"
+    )
+
     degradation: str = Field("scale", description="name of a registered degradation")
     options: dict[str, Any] = Field(default_factory=dict, description="options of the degradation")
     steps: int | None = Field(None, ge=1, description="T; the degradation's own number where null")
     schedule: Literal["linear", "cosine", "flow"] = Field("flow", description="noise schedule sigma_t (and alpha_t)")
     prediction: Literal["x0", "eps", "v"] = Field("x0", description="what the network's output means")
-    loss_weight: Literal["uniform", "min_snr"] = Field("uniform", description="weight of the loss over t")
+    loss_weight: Literal["uniform", "min_snr", "velocity"] = Field("uniform", description="weight of the loss over t")
+    t_normal: tuple[float, float] | None = Field(
+        None, description="draw t/T as sigmoid(N(mean, std)), not evenly; [0.5, 0.8] as the latent flow study does"
+    )
     tau: tuple[float, float] = Field((1.0, 1.0), description="range of temperatures trained on, within [0, 1]")
     noise_in: Literal["everywhere", "destroyed"] = Field(
         "everywhere", description="noise on every pixel, or only where the degradation destroys"
     )
     terminal_components: int = Field(10, ge=1, description="Gaussians a class in the terminal distribution")
 
-    network: Literal["unet", "cnn"] = Field("unet", description="network architecture")
-    widths: tuple[int, ...] = Field((24, 64), description="channels: per resolution (unet), per layer (cnn)")
-    blocks: int = Field(1, ge=1, description="residual blocks per level (unet)")
-    patch: int = Field(2, ge=1, description="pixel-unshuffle factor before the first convolution (unet)")
+    network: Literal["unet", "cnn", "latent", "autoencoder", "vae"] = Field("unet", description="network architecture")
+    widths: tuple[int, ...] = Field(
+        (24, 64), description="channels: per resolution (unet, autoencoder, vae), per layer (cnn), per stage (latent)"
+    )
+    blocks: int = Field(1, ge=1, description="residual blocks per level or stage (all but cnn)")
+    patch: int = Field(2, ge=1, description="pixel-unshuffle factor before the first convolution (unet, autoencoders)")
+    expansion: int = Field(2, ge=1, description="expansion of the inverted bottlenecks (latent, autoencoders)")
+    latent_channels: int = Field(1, ge=1, description="channels of the latent (autoencoders)")
+    latent_size: int | None = Field(
+        None, ge=1, description="height and width of the latent; null for the lowest resolution (autoencoders)"
+    )
+    alpha: float = Field(0.2, ge=0, description="weight of the divergence beside the squared error (vae)")
     activation: Literal["silu", "gelu", "selu"] = Field("silu", description="activation function")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout in the residual blocks (unet)")
     label_dropout: float = Field(0.1, ge=0, le=1, description="share of labels replaced by the null class")
@@ -57,7 +82,11 @@ class Config(BaseModel):
     batch_size: int = Field(128, ge=1, description="images a step, over all processes")
     optimiser: Literal["muon", "adamw"] = Field("muon", description="Muon with AdamW for the rest, or AdamW")
     lr: float = Field(8e-3, gt=0, description="peak learning rate; AdamW beside Muon takes a quarter")
-    lr_decay: Literal["cosine", "none"] = Field("cosine", description="decay of the learning rate to zero, or none")
+    lr_decay: Literal["cosine", "none", "milestones"] = Field(
+        "cosine", description="decay of the learning rate to zero, none, or by gamma at each milestone"
+    )
+    milestones: tuple[int, ...] = Field((), description="epochs after which the learning rate falls")
+    gamma: float = Field(0.2, gt=0, le=1, description="factor of the learning rate at a milestone")
     warmup: float = Field(0.02, ge=0, lt=1, description="share of the steps in which the learning rate rises")
     weight_decay: float = Field(0.01, ge=0, description="weight decay")
     clip: float = Field(1.0, gt=0, description="gradient norm is clipped to this")
@@ -93,12 +122,18 @@ class Config(BaseModel):
             )
         if (self.data == "folder") != (self.data_path is not None):
             raise ValueError("data: folder and data_path belong together; set both or neither")
+        if (self.study == "autoencoder") != (self.network in AUTOENCODERS):
+            raise ValueError(f"study: autoencoder and network: {' or '.join(AUTOENCODERS)} belong together")
+        if (self.study == "latent") != (self.autoencoder is not None):
+            raise ValueError("study: latent and autoencoder (a run directory or .pth file) belong together")
+        if self.study in ("latent", "autoencoder") and self.degradation != "scale":
+            raise ValueError(f"a latent is degraded by scale alone, got degradation={self.degradation!r}")
         return self
 
     @property
     def label(self) -> str:
         """The set's name in file names: `default`, or `row_default_28`."""
-        return self.set if self.study == "ddpm" else f"{self.degradation}_{self.set}"
+        return f"{self.degradation}_{self.set}" if self.study == "custom" else self.set
 
     @property
     def run_name(self) -> str:
@@ -107,7 +142,9 @@ class Config(BaseModel):
 
     @property
     def data_name(self) -> str:
-        """The data set's name in file names; for a folder of images the folder's."""
+        """The data set's name in file names; for a folder of images the folder's, for EMNIST's other splits theirs."""
+        if self.data == "emnist" and self.emnist_split != "balanced":
+            return f"emnist{self.emnist_split}"
         return self.data if self.data_path is None else folder_name(self.data_path)
 
     def release_name(self, epoch: int) -> str:
@@ -116,10 +153,8 @@ class Config(BaseModel):
 
     def network_options(self) -> dict[str, Any]:
         """Return the constructor options of the chosen network."""
-        options = {"widths": self.widths, "activation": self.activation}
-        if self.network == "unet":
-            options |= {"blocks": self.blocks, "patch": self.patch, "dropout": self.dropout}
-        return options
+        names = ("widths", "activation", *OPTIONS[self.network])
+        return {name: getattr(self, name) for name in names}
 
     def smoke(self) -> "Config":
         """Return the same experiment at a size that runs in seconds; its numbers mean nothing."""
