@@ -159,8 +159,10 @@ def test_a_flow_is_scored_and_classifies_as_any_other_model(work, judge):
 
 def test_what_a_latent_cannot_do_is_refused(work, tmp_path):
     model = load_model(work / "flow")
-    with pytest.raises(ThawError, match="restores no degraded pictures"):
-        model.restore(torch.zeros(1, 1, 28, 28), 3)
+    picture = torch.zeros(1, 1, 28, 28)
+    for use in (lambda: model.restore(picture, 3), lambda: model.inpaint(picture, picture > 0, torch.tensor([1]))):
+        with pytest.raises(ThawError, match="only models of pixels restore or fill in"):
+            use()
     with pytest.raises(ThawError, match="no autoencoder nowhere; train it first"):
         load_data(flow(work, autoencoder="nowhere"))
     with pytest.raises(ThawError, match="is no autoencoder"):
@@ -179,21 +181,6 @@ def test_milestones_lower_the_learning_rate():
     config = make_config({"lr": 1.0, "lr_decay": "milestones", "milestones": (2, 3), "gamma": 0.1, "epochs": 4})
     rates = [learning_rate(config, step, 400) for step in (50, 199, 200, 299, 300, 399)]
     assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
-
-
-def test_steps_drawn_from_a_logit_normal_have_its_moments(tiny):
-    process = tiny(t_normal=(0.5, 0.8), steps=1000).process
-    share = process.draw(20_000, torch.Generator().manual_seed(0)).t / 1000
-    logits = torch.logit(share.clamp(1e-6, 1 - 1e-3))
-    assert float(logits.mean()) == pytest.approx(0.5, abs=0.03) and float(logits.std()) == pytest.approx(0.8, abs=0.03)
-
-
-def test_the_velocity_weight_is_the_loss_of_the_velocity(tiny):
-    """The velocity of x0_hat is (x0_hat - x_t) / sigma_t; its error is that of x0_hat over sigma_t."""
-    process = tiny(loss_weight="velocity", steps=100).process
-    t, tau = torch.tensor([10, 50, 100]), torch.ones(3)
-    assert process.weight(t, tau).tolist() == pytest.approx([100, 4, 1])
-    assert process.weight(torch.tensor([1]), torch.ones(1)).tolist() == pytest.approx([400])  # no more than that
 
 
 def test_the_verbs_of_a_latent(work, tmp_path, capsys):

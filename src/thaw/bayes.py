@@ -51,10 +51,8 @@ class Classification:
 
     @property
     def calibration_error(self) -> float:
-        """The expected calibration error of the posterior, 15 bins (Guo et al. 2017, equation 3)."""
-        from torchmetrics.functional.classification import multiclass_calibration_error
-
-        return float(multiclass_calibration_error(self.posterior.float(), self.labels, self.posterior.shape[1], 15))
+        """The expected calibration error of the posterior."""
+        return calibration_error(self.posterior, self.labels)
 
     @property
     def confusion(self) -> Tensor:
@@ -69,6 +67,13 @@ class Classification:
         numbers = {"accuracy": self.accuracy, "accuracy_error": self.accuracy_error, "bits_per_dimension": self.bits}
         numbers |= {"calibration_error": self.calibration_error, "n": len(self.labels)}
         return {"route": self.route, "dimensions": self.dimensions, **numbers}
+
+
+def calibration_error(posterior: Tensor, labels: Tensor) -> float:
+    """Return the expected calibration error of p(y given x) (N, K), 15 bins (Guo et al. 2017, equation 3)."""
+    from torchmetrics.functional.classification import multiclass_calibration_error
+
+    return float(multiclass_calibration_error(posterior.float(), labels, posterior.shape[1], 15))
 
 
 def classify(
@@ -93,7 +98,7 @@ def classify(
         prior: p(y), (K,); None for equal classes.
         route: "ode", the likelihood of a flow (see `log_likelihood`), or "elbo", the bound (see `elbo`);
             by default the likelihood in a latent and the bound on pixels.
-        steps, probes: of the differential equation; the random directions are the same for all classes.
+        steps, probes: of the differential equation, see `log_likelihood`; all classes share the random directions.
         draws: of the bound, the same for all classes.
         first: see `log_likelihood` (T / 100 by default: networks know little of finer noise) and `elbo`.
         seed: of all random numbers.
@@ -113,30 +118,38 @@ def classify(
             f"the model knows {model.process.shape}, got images {images.shape}; see thaw.latent.load_latents"
         )
     model.network.eval()
-    process, K = model.process, model.classes
-
-    def likelihoods(x: Tensor, number: int) -> Tensor:
-        """Return log p(x given y), (B, K); all classes see the same random numbers."""
-        if route == "elbo":
-            settings = {"draws": draws, "first": first, "levels": 256 if model.coder is None else None}
-            draw = generator(seed, "elbo", number)
-            return elbo(process, clipped, x, list(range(K)), generator=draw, **settings)
-        known = max(1, process.steps // 100) if first is None else first
-        settings = {"steps": steps, "probes": probes, "first": known}
-        columns = []
-        for label in range(K):
-            restore = partial(model.denoise, y=torch.full((len(x),), label, device=x.device))
-            columns.append(log_likelihood(process, restore, x, generator=generator(seed, "probes", number), **settings))
-        return torch.stack(columns, dim=1)
-
-    @torch.no_grad()
-    def clipped(x_t: Tensor, t: Tensor, y: Tensor) -> Tensor:
-        return process.clip(model.denoise(x_t, t, y))
-
+    settings = {"steps": steps, "probes": probes} if route == "ode" else {"draws": draws}
+    likelihoods = _by_equation if route == "ode" else _by_bound
     rows = []
     starts = tqdm(range(0, len(images), batch), disable=not progress, desc="classifying", unit="batch")
     for number, start in enumerate(starts):
         x = images.pixels(slice(start, start + batch)).to(model.device)
-        rows.append(likelihoods(x, number).double().cpu())
+        rows.append(likelihoods(model, x, first, generator(seed, route, number), **settings).double().cpu())
     log_p = torch.cat(rows)
     return Classification(route, log_p, class_posterior(log_p, prior), images.labels, x[0].numel())
+
+
+def _by_equation(
+    model: Model, x: Tensor, first: int | None, draws: torch.Generator, steps: int, probes: int | None
+) -> Tensor:
+    """Return log p(x given y) of a flow, (B, K); all classes see the same random directions."""
+    first = max(1, model.process.steps // 100) if first is None else first
+    columns, state = [], draws.get_state()
+    for label in range(model.classes):
+        draws.set_state(state)
+        restore = partial(model.denoise, y=torch.full((len(x),), label, device=x.device))
+        settings = {"steps": steps, "probes": probes, "first": first, "generator": draws}
+        columns.append(log_likelihood(model.process, restore, x, **settings))
+    return torch.stack(columns, dim=1)
+
+
+@torch.no_grad()
+def _by_bound(model: Model, x: Tensor, first: int | None, noise: torch.Generator, draws: int) -> Tensor:
+    """Return the bound of log p(x given y), (B, K)."""
+
+    def denoise(x_t: Tensor, t: Tensor, y: Tensor) -> Tensor:
+        return model.process.clip(model.denoise(x_t, t, y))
+
+    levels = 256 if model.coder is None else None
+    settings = {"draws": draws, "first": first, "levels": levels, "generator": noise}
+    return elbo(model.process, denoise, x, list(range(model.classes)), **settings)

@@ -64,5 +64,4 @@ def blend(
         return torch.lerp(f_a(x_t, t), f_b(x_t, t), share)
 
     start, z = torch.lerp(spread(x_a), spread(x_b), share), None if z is None else spread(z)
-    walk = reverse(model.process, restore, start, sampler="warm", tau=tau, eta=0.0, steps=steps, z=z)
-    return (Step(step.t, model.decode(step.x_t), model.decode(step.x0_hat)) for step in walk)
+    return model.shown(reverse(model.process, restore, start, sampler="warm", tau=tau, eta=0.0, steps=steps, z=z))

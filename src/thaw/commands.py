@@ -70,16 +70,55 @@ def open_named(name: str | None, epoch: int | None = None) -> "Model":
     return load_model(path)
 
 
+def open_chosen(args: argparse.Namespace, study: str = "latent") -> "Model":
+    """Load the model of a verb's arguments: by name, or by data set, kind and version.
+
+    Args:
+        args: with `model`, `epoch`, and where the verb has them `dataset`, `kind`, `version` and `split`.
+        study: "latent" for a verb that takes a flow, "autoencoder" for one that takes an autoencoder.
+    """
+    from thaw.checkpoint import load_model
+    from thaw.naming import find
+
+    data = vars(args).get("dataset")
+    if data is None:
+        if any(vars(args).get(name) for name in ("kind", "version", "split")):
+            raise ThawError("--model, --model-version and --split say which model of a --dataset; name that too")
+        return open_named(args.model, args.epoch)
+    if args.model is not None:
+        raise ThawError(f"name the model by {args.model!r} or by --dataset {data}, not by both")
+    kind = "flow" if study == "latent" else args.kind
+    model = load_model(find(data, kind, args.version or "main", args.split, args.epoch))
+    if model.coder is not None and args.kind not in (None, "flow", model.coder.config.network):
+        raise ThawError(f"the flow for {data} lives in the latent of its {model.coder.config.network}, not {args.kind}")
+    return model
+
+
+def _settings(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """Return the configuration file that `train` and `init` are asked for, and the settings that replace its own."""
+    from thaw.naming import as_settings, configuration
+
+    named = [part is not None for part in (args.dataset, args.model)]
+    if any(named) if args.config else not all(named):
+        raise ThawError("name the experiment by --config FILE, or else by --dataset and --model")
+    path, settings = (args.config, {}) if args.config else configuration(args.dataset, args.model)
+    settings |= settings_of([*args.set, *as_settings(args.more)])
+    settings |= {k: v for k, v in (("epochs", args.epochs), ("emnist_split", args.split)) if v is not None}
+    if settings.get("milestones"):
+        settings = {"lr_decay": "milestones"} | settings
+    return str(path), settings
+
+
 def _experiment(args: argparse.Namespace, **more: Any) -> tuple["Config", dict[str, Any], Path]:
     """Return the configuration of `train` and `init`, the settings that differ from its file, and the run directory."""
     from thaw import data
     from thaw.config import load_config
     from thaw.runs import RUNS
 
-    settings = settings_of(args.set) | more
-    if args.epochs is not None:
-        settings["epochs"] = args.epochs
+    args.config, settings = _settings(args)
+    settings |= more
     config = load_config(args.config, **settings)
+    config.check_options(settings)
     settings["data"] = data.resolve(config.data)
     config = load_config(args.config, **settings)
     config = config.smoke() if args.smoke else config
@@ -156,7 +195,7 @@ def _opened(args: argparse.Namespace) -> "Model":
     if args.n < 1:
         raise ThawError(f"-n must be at least 1, got {args.n}")
     torch.set_num_threads(args.threads)
-    return open_named(args.model, args.epoch).to(device_of(args.device))
+    return open_chosen(args).to(device_of(args.device))
 
 
 def sample(args: argparse.Namespace) -> None:
@@ -164,18 +203,21 @@ def sample(args: argparse.Namespace) -> None:
     from thaw.output import save_images
     from thaw.pixels import to_uint8
 
+    columns = args.width or min(args.n, 10 if args.digit is None else 8)
+    if args.height:
+        args.n = args.height * columns
     model = _opened(args)
     y = model.labels(args.n, args.digit)
     started = time.perf_counter()
     settings = {name: getattr(args, name) for name in ("sampler", "tau", "eta", "steps", "guidance")}
-    columns, frames = min(args.n, 10 if args.digit is None else 8), []
+    frames = []
     if Path(args.out).suffix == ".gif":
         frames = [step.x_t.cpu() for step in model.trajectory(y, seed=args.seed, **settings)]
         images = to_uint8(frames[-1])
     else:
         images = to_uint8(model.sample(y, seed=args.seed, **settings))
     seconds = time.perf_counter() - started
-    save_images(args.out, images, columns=columns, frames=frames, labels=y)
+    save_images(args.out, images, columns=columns, frames=frames, labels=y, scale=args.scale)
     print(f"{args.n} images in {seconds:.1f} s: {args.out}")
 
 

@@ -1,11 +1,12 @@
 """One typed, documented configuration; YAML files and papermill parameters are its fields by name."""
 
 import difflib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from thaw import degradations
 from thaw.data import folder_name
@@ -51,10 +52,7 @@ class Config(BaseModel):
     steps: int | None = Field(None, ge=1, description="T; the degradation's own number where null")
     schedule: Literal["linear", "cosine", "flow"] = Field("flow", description="noise schedule sigma_t (and alpha_t)")
     prediction: Literal["x0", "eps", "v"] = Field("x0", description="what the network's output means")
-    loss_weight: Literal["uniform", "min_snr", "velocity"] = Field("uniform", description="weight of the loss over t")
-    t_normal: tuple[float, float] | None = Field(
-        None, description="draw t/T as sigmoid(N(mean, std)), not evenly; [0.5, 0.8] as the latent flow study does"
-    )
+    loss_weight: Literal["uniform", "min_snr"] = Field("uniform", description="weight of the loss over t")
     tau: tuple[float, float] = Field((1.0, 1.0), description="range of temperatures trained on, within [0, 1]")
     noise_in: Literal["everywhere", "destroyed"] = Field(
         "everywhere", description="noise on every pixel, or only where the degradation destroys"
@@ -128,7 +126,15 @@ class Config(BaseModel):
             raise ValueError("study: latent and autoencoder (a run directory or .pth file) belong together")
         if self.study in ("latent", "autoencoder") and self.degradation != "scale":
             raise ValueError(f"a latent is degraded by scale alone, got degradation={self.degradation!r}")
+        if bool(self.milestones) != (self.lr_decay == "milestones"):
+            raise ValueError("milestones and lr_decay: milestones belong together; set both or neither")
         return self
+
+    @field_validator("widths", "milestones", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        """Take one number for a list of it, as a command line writes it."""
+        return (value,) if isinstance(value, int) else value
 
     @property
     def label(self) -> str:
@@ -156,9 +162,17 @@ class Config(BaseModel):
         names = ("widths", "activation", *OPTIONS[self.network])
         return {name: getattr(self, name) for name in names}
 
+    def check_options(self, names: Iterable[str]) -> None:
+        """Raise a `ThawError` if one of the settings is an option of other networks only, and would do nothing."""
+        known = OPTIONS[self.network]
+        foreign = sorted({name for options in OPTIONS.values() for name in options} & set(names) - set(known))
+        if foreign:
+            takes = ", ".join(("widths", "activation", *known))
+            raise ThawError(f"network {self.network} has no option {foreign[0]!r}; it takes {takes}")
+
     def smoke(self) -> "Config":
         """Return the same experiment at a size that runs in seconds; its numbers mean nothing."""
-        steps = None if self.steps is None else min(self.steps, 50)
+        steps = None if self.steps is None else min(self.steps, 40)
         small = {"limit": 256, "widths": (8, 16), "epochs": 2, "batch_size": 64, "save_every": 1, "sample_every": 1}
         small |= {"evaluate_every": 1, "evaluate_n": 256, "sample_steps": 3, "steps": steps, "set": f"{self.set}_smoke"}
         return override(self, small | {"terminal_components": 2})

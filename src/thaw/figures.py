@@ -95,8 +95,8 @@ def curves(series: dict[str, tuple[Sequence[float], Sequence[float]]], x_label: 
 
     Args:
         series: label -> (x values, y values).
-        options: `log` for a logarithmic y axis; `markers` False for plain lines; `floor` for a dashed
-            line with its label, (value, label); `beside` for a legend on the right of the axes.
+        options: `log` and `log_x` for a logarithmic y or x axis; `markers` False for plain lines; `floor` for a
+            dashed line with its label, (value, label); `beside` for a legend on the right of the axes.
 
     Returns:
         The matplotlib figure.
@@ -117,6 +117,8 @@ def curves(series: dict[str, tuple[Sequence[float], Sequence[float]]], x_label: 
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 8 * low else range(1, 10)))
             axes.yaxis.set_major_formatter("{x:g}")  # 0.5 and 2, not powers of ten
             axes.yaxis.set_minor_formatter(NullFormatter())
+        if options.get("log_x"):
+            axes.set_xscale("log")
         axes.set(xlabel=x_label, ylabel=y_label)
         axes.legend(**({"loc": "center left", "bbox_to_anchor": (1.02, 0.5)} if options.get("beside") else {}))
         plt.close(figure)

@@ -4,7 +4,7 @@ import argparse
 import time
 from typing import TYPE_CHECKING
 
-from thaw.commands import device_of, open_named
+from thaw.commands import device_of, open_chosen
 from thaw.errors import ThawError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def encode_dataset(args: argparse.Namespace) -> None:
     from thaw.reconstruction import check_autoencoder
 
     torch.set_num_threads(args.threads)
-    model = open_named(args.model, args.epoch)
+    model = open_chosen(args, "autoencoder")
     check_autoencoder(model)
     for split in ("train", "test"):
         images = load_data(model.config, split)
@@ -42,17 +42,17 @@ def test(args: argparse.Namespace) -> None:
     from thaw.likelihood import class_shares
 
     torch.set_num_threads(args.threads)
-    model = open_named(args.model, args.epoch).to(device_of(args.device))
-    images = knowing(model, args.split)
+    model = open_chosen(args).to(device_of(args.device))
+    images = knowing(model, args.on)
     n = len(images) if args.n is None else args.n
     if not 1 <= n <= len(images):
-        raise ThawError(f"-n must be between 1 and the {len(images)} images of {args.split}, got {n}")
+        raise ThawError(f"-n must be between 1 and the {len(images)} images of {args.on}, got {n}")
     prior = class_shares(knowing(model, "train").labels, model.classes)
     started = time.perf_counter()
     names = ("route", "steps", "probes", "draws", "first", "seed")
     settings = {name: getattr(args, name) for name in names}
     found = classify(model, images.subset(n, args.seed), prior, progress=True, **settings)
-    numbers = found.record() | {"split": args.split, "data": images.name, "seconds": time.perf_counter() - started}
+    numbers = found.record() | {"split": args.on, "data": images.name, "seconds": time.perf_counter() - started}
     of = "dimension of the latent" if model.coder is not None else "pixel"
     print(f"accuracy           {100 * found.accuracy:.2f} % (+- {100 * found.accuracy_error:.2f}), n = {n}")
     print(f"calibration error  {100 * found.calibration_error:.2f} %")
@@ -83,9 +83,9 @@ def test_reconstruction(args: argparse.Namespace) -> None:
     if min(args.height, args.width) < 1:
         raise ThawError(f"the grid needs at least one row and one column, got {args.height} x {args.width}")
     torch.set_num_threads(args.threads)
-    model = open_named(args.model, args.epoch).to(device_of(args.device))
+    model = open_chosen(args, "autoencoder").to(device_of(args.device))
     check_autoencoder(model)
-    images = load_data(model.config, args.split)
+    images = load_data(model.config, args.on)
     shown = images.subset(min(args.height * args.width, len(images) // args.width * args.width), args.seed)
     save_grid(args.out, side_by_side(model, shown.pixels(), args.width), args.width, scale=args.scale)
     found = score_reconstruction(model, images)

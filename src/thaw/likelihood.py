@@ -9,6 +9,7 @@ A flow's walk x_t = (1 - s) x_0 + s eps, s = t/T, is also that of an ordinary di
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -41,6 +42,9 @@ def draw_probes(shape: tuple[int, int, int], count: int | None, generator: torch
 def divergence(field: Callable[[Tensor], Tensor], x: Tensor, probes: Tensor) -> tuple[Tensor, Tensor]:
     """Return a vector field and the trace of its Jacobian, image by image.
 
+    One evaluation forwards and one backwards a probe. (All probes in one batch took as long, by
+    `is_grads_batched` as by `torch.func`: a batch of images fills the processor already.)
+
     Args:
         field: (B, C, H, W) -> (B, C, H, W), each image for itself.
         x: where, (B, C, H, W).
@@ -49,10 +53,13 @@ def divergence(field: Callable[[Tensor], Tensor], x: Tensor, probes: Tensor) -> 
     Returns:
         (B, C, H, W) and (B,): the sum over probes v of v^T J v.
     """
-    value, pull = torch.func.vjp(field, x)
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        value = field(x)
     trace = x.new_zeros(len(x))
-    for probe in probes.to(x):  # memory for one of them at a time
-        trace = trace + (pull(probe.expand_as(x))[0] * probe).flatten(1).sum(dim=1)
+    for probe in probes.to(x):
+        (along,) = torch.autograd.grad(value, x, probe.expand_as(x), retain_graph=True)
+        trace += (along * probe).flatten(1).sum(dim=1)
     return value.detach(), trace.detach()
 
 
@@ -61,18 +68,21 @@ def log_likelihood(
     restore: Restore,
     x: Tensor,
     *,
-    steps: int = 25,
+    steps: int = 10,
     probes: int | None = None,
     first: int = 1,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Return log p(x) of a flow by its probability-flow equation, by the classical Runge-Kutta method.
+    """Return log p(x) of a flow by its probability-flow equation.
+
+    x moves by the classical Runge-Kutta method. The divergence, which costs by far the most, is taken
+    once a step and integrated by Simpson's rule: of the same fourth order, for a quarter of the cost.
 
     Args:
         process: hot, with the flow schedule.
         restore: differentiable, (x_t, t) -> x0_hat, each image for itself; on latents not clipped.
         x: (B, C, H, W).
-        steps: of the integration, four evaluations each; 2 * steps divides T.
+        steps: of the integration, an even number; 2 * steps divides T.
         probes: random directions of the trace; None for the exact trace up to 49 dimensions and 8 beyond.
         first: step that the velocity is taken from where t is smaller, down to 0, where it would divide by 0.
         generator: CPU generator of the directions, the same for all images.
@@ -81,31 +91,34 @@ def log_likelihood(
         Nats, (B,).
 
     Raises:
-        ThawError: for another process, or steps that do not divide T.
+        ThawError: for another process, or a number of steps that does not fit.
     """
     _check_flow(process)
     T, D = process.steps, math.prod(process.shape)
-    if steps < 1 or T % (2 * steps):
-        raise ThawError(f"2 * steps must divide T={T}, got steps={steps}")
+    if steps < 2 or steps % 2 or T % (2 * steps):
+        raise ThawError(f"steps must be even and 2 * steps divide T={T}, got steps={steps}")
     if not 1 <= first <= T:
         raise ThawError(f"first must be between 1 and T={T}, got {first}")
     directions = draw_probes(process.shape, 8 if probes is None and D > EXACT else probes, generator)
-
-    def slope(x: Tensor, t: int) -> tuple[Tensor, Tensor]:
-        here = torch.full((len(x),), max(t, first), device=x.device)
-        level = max(t, first) / T
-        return divergence(lambda x: (x - restore(x, here)) / level, x, directions)
-
     h, half = 1.0 / steps, T // (2 * steps)
+
+    def velocity(x: Tensor, t: int) -> Tensor:
+        t = max(t, first)
+        return (x - restore(x, torch.full((len(x),), t, device=x.device))) * (T / t)
+
     total = x.new_zeros(len(x))
-    for step in range(steps):
+    for step in range(steps + 1):
         t = 2 * half * step
-        u1, d1 = slope(x, t)
-        u2, d2 = slope(x + h / 2 * u1, t + half)
-        u3, d3 = slope(x + h / 2 * u2, t + half)
-        u4, d4 = slope(x + h * u3, t + 2 * half)
-        x = x + h / 6 * (u1 + 2 * u2 + 2 * u3 + u4)
-        total = total + h / 6 * (d1 + 2 * d2 + 2 * d3 + d4)
+        u1, trace = divergence(partial(velocity, t=t), x, directions)
+        simpson = 1 if step in (0, steps) else 4 if step % 2 else 2
+        total += simpson * h / 3 * trace
+        if step == steps:
+            break
+        with torch.no_grad():
+            u2 = velocity(x + h / 2 * u1, t + half)
+            u3 = velocity(x + h / 2 * u2, t + half)
+            u4 = velocity(x + h * u3, t + 2 * half)
+            x = x + h / 6 * (u1 + 2 * u2 + 2 * u3 + u4)
     return total - 0.5 * (x.square().flatten(1).sum(dim=1) + D * math.log(2 * math.pi))
 
 

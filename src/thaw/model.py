@@ -30,7 +30,7 @@ def build_process(config: Config, shape: tuple[int, int, int]) -> Process:
         options["schedule"] = config.schedule
     degradation = degradations.build(config.degradation, shape, config.steps, **options)
     sigma = noise_schedule(config.schedule, degradation.steps)[1]
-    settings = (config.prediction, config.tau, config.loss_weight, config.noise_in, config.t_normal)
+    settings = (config.prediction, config.tau, config.loss_weight, config.noise_in)
     return Process(degradation, sigma, *settings, bounded=config.study != "latent")
 
 
@@ -82,6 +82,10 @@ class Model:
     def decode(self, x: Tensor) -> Tensor:
         """Return the images of what the process ends with: the same, or those of latents.  (B, C, H, W)"""
         return x if self.coder is None else self.coder.decode(x)
+
+    def shown(self, walk: Iterator[Step]) -> Iterator[Step]:
+        """Return a trajectory with every state decoded, see `decode`."""
+        return (Step(step.t, self.decode(step.x_t), self.decode(step.x0_hat)) for step in walk)
 
     def to(self, device: torch.device | str) -> "Model":
         """Move process and network to a device; returns self."""
@@ -159,7 +163,7 @@ class Model:
         """Return the generator of `Step`s that draws one image for each label; see `thaw.sampling.reverse`.
 
         It begins at `start`, drawn from `seed` by default. `known` = (pixels, mask) fixes a region, see `inpaint`.
-        States of a flow in a latent are shown as the images they decode to, or, not `decoded`, as they are.
+        The states of a flow in a latent are images once `decoded`.
         Settings left out come from the configuration; `algorithm1` and `algorithm2` are cold (tau = 0)
         unless told otherwise.
         """
@@ -179,9 +183,7 @@ class Model:
             restore = with_known(restore, *(part.to(self.device) for part in known))
         settings = {"sampler": sampler, "tau": tau, "eta": config.eta if eta is None else eta, "steps": steps}
         walk = reverse(self.process, restore, x_T, order=order, z=z, generator=draws, **settings)
-        if self.coder is None or not decoded:
-            return walk
-        return (Step(step.t, self.decode(step.x_t), self.decode(step.x0_hat)) for step in walk)
+        return self.shown(walk) if decoded else walk
 
     def restore(
         self,
@@ -210,9 +212,11 @@ class Model:
 
         Returns:
             (B, C, H, W) in [-1, 1].
+
+        Raises:
+            ThawError: for a flow in a latent, which knows no degraded pictures.
         """
-        if self.coder is not None:
-            raise ThawError(f"{self.config.label} is a flow in a latent, and restores no degraded pictures")
+        self._check_pixels()
         draws = generator(seed, "restore")
         y = torch.full((len(x_t),), self.classes) if y is None else y
         noise = torch.randn(x_t.shape, generator=draws).to(self.device)
@@ -221,6 +225,10 @@ class Model:
         settings = {"sampler": sampler, "tau": tau, "eta": eta, "steps": steps, "start": t, "order": order, "z": z}
         self.network.eval()
         return final(reverse(self.process, self.restorer(y, tau, guidance), noisy, generator=draws, **settings)).cpu()
+
+    def _check_pixels(self) -> None:
+        if self.coder is not None:
+            raise ThawError(f"{self.config.label} draws in a latent; only models of pixels restore or fill in pictures")
 
     def interpolate(self, y: Tensor, weights: Tensor, *, seeds: tuple[int, int] = (0, 1), **settings: Any) -> Tensor:
         """Draw images from starts on the way from one to another.
@@ -260,12 +268,13 @@ class Model:
             (B, C, H, W) in [-1, 1], equal to `pixels` where they are known.
 
         Raises:
-            ThawError: if the mask does not fit.
+            ThawError: if the mask does not fit, or for a flow in a latent.
         """
         try:
             mask = mask.bool().expand(pixels.shape)
         except RuntimeError:
             raise ThawError(f"a mask of shape {tuple(mask.shape)} does not fit pixels {tuple(pixels.shape)}") from None
+        self._check_pixels()
         check_images(pixels, self.process.shape)
         filled = final(self.trajectory(y, known=(pixels, mask), **settings)).cpu()
         return torch.where(mask, pixels, filled)  # Algorithm 2 carries its start's difference from them to the end

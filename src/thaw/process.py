@@ -10,9 +10,8 @@ from thaw.errors import ThawError
 from thaw.pixels import check_images
 
 PREDICTIONS = ("x0", "eps", "v")
-LOSS_WEIGHTS = ("uniform", "min_snr", "velocity")
+LOSS_WEIGHTS = ("uniform", "min_snr")
 NOISE_IN = ("everywhere", "destroyed")
-SMALLEST = 0.05  # noise level below which the weight of the velocity grows no further
 
 
 class Draws(NamedTuple):
@@ -33,11 +32,9 @@ class Process(nn.Module):
         prediction: "x0"; or, for the hot process only, "eps" or "v" = alpha eps - sigma x0
             (Salimans & Ho 2022).
         tau: the range (low, high) of temperatures trained on, within [0, 1].
-        loss_weight: "uniform" in the predicted quantity, "min_snr" (Hang et al. 2023, gamma 5), or
-            "velocity": the error of (x0_hat - x_t) / sigma_t, a flow's direction.
+        loss_weight: "uniform" in the predicted quantity, or "min_snr" (Hang et al. 2023, gamma 5).
         noise_in: "everywhere", or "destroyed" for noise that lies only where D_t destroys:
             x_t = D_t(x0; z) + tau sigma_t R_t eps, with `Degradation.destroyed` as R_t.
-        t_normal: (mean, std) of a normal whose sigmoid is t / T in training; None for t uniform on 1..T.
         bounded: whether x0 lies in [-1, 1], as pixels do and latents do not.
     """
 
@@ -49,7 +46,6 @@ class Process(nn.Module):
         tau: tuple[float, float] = (0.0, 1.0),
         loss_weight: str = "uniform",
         noise_in: str = "everywhere",
-        t_normal: tuple[float, float] | None = None,
         bounded: bool = True,
     ) -> None:
         super().__init__()
@@ -67,16 +63,14 @@ class Process(nn.Module):
             raise ThawError(f"prediction {prediction!r} needs the hot process; use x0 with other degradations")
         if prediction == "eps" and float(scales[-1]) == 0.0:
             raise ThawError("prediction 'eps' cannot recover x0 where alpha_T is 0; use v or x0 with this schedule")
-        if (prediction != "x0" or loss_weight != "uniform") and tau[0] <= 0:
+        if (prediction != "x0" or loss_weight == "min_snr") and tau[0] <= 0:
             raise ThawError(f"prediction {prediction!r} with {loss_weight} weights needs noise; set tau above 0")
         if noise_in not in NOISE_IN:
             raise ThawError(f"unknown noise_in {noise_in!r}; choose one of {', '.join(NOISE_IN)}")
         if noise_in == "destroyed" and type(degradation).destroyed is Degradation.destroyed:
             raise ThawError(f"{type(degradation).__name__} has no destroyed subspace; use noise_in: everywhere")
         self.degradation, self.prediction, self.loss_weight = degradation, prediction, loss_weight
-        if t_normal is not None and t_normal[1] <= 0:
-            raise ThawError(f"t_normal is (mean, std) with a std above 0, got {tuple(t_normal)}")
-        self.noise_in, self.t_normal, self.bounded = noise_in, t_normal, bounded
+        self.noise_in, self.bounded = noise_in, bounded
         self.tau = (float(tau[0]), float(tau[1]))
         self.register_buffer("sigma", sigma.double(), persistent=False)
 
@@ -125,16 +119,10 @@ class Process(nn.Module):
     def draw(self, n: int, generator: torch.Generator) -> Draws:
         """Draw steps, temperatures, noise and z for `n` training images, on the CPU.
 
-        t is uniform on 1..T, the last step included, or as `t_normal` says. tau is uniform on the range,
-        with a sixth of the draws at either end exactly, because the ends (cold, and fully warm) are
-        what is used most.
+        t is uniform on 1..T, the last step included. tau is uniform on the range, with a sixth of
+        the draws at either end exactly, because the ends (cold, and fully warm) are what is used most.
         """
-        if self.t_normal is None:
-            t = torch.randint(1, self.steps + 1, (n,), generator=generator)
-        else:
-            mean, std = self.t_normal
-            share = torch.sigmoid(mean + std * torch.randn(n, generator=generator))
-            t = (share * self.steps).ceil().long().clamp(1, self.steps)
+        t = torch.randint(1, self.steps + 1, (n,), generator=generator)
         low, high = self.tau
         tau = low + (high - low) * (1.5 * torch.rand(n, generator=generator) - 0.25).clamp(0, 1)
         noise = torch.randn(n, *self.shape, generator=generator)
@@ -181,15 +169,13 @@ class Process(nn.Module):
     def weight(self, t: Tensor, tau: Tensor) -> Tensor:
         """Return the loss weight of each draw.  (B,) -> (B,)
 
-        `min_snr` weights the error of x0_hat by min(snr, 5), `velocity` by 1 / level^2, where levels below
-        `SMALLEST` count as that much (one draw there would outweigh its batch); both are expressed for
-        the predicted quantity.
+        `min_snr` weights the error of x0_hat by min(snr, 5), expressed for the predicted quantity.
         """
         if self.loss_weight == "uniform":
             return torch.ones_like(tau)
         alpha, level = self.degradation.alpha(t), tau * self.sigma[t]
         snr = (alpha / level).square()
-        of_x0 = snr.clamp(max=5.0) if self.loss_weight == "min_snr" else 1 / level.clamp(min=SMALLEST).square()
+        of_x0 = snr.clamp(max=5.0)
         if self.prediction == "x0":
             return of_x0
         if self.prediction == "eps":
