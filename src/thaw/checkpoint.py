@@ -27,6 +27,7 @@ __all__ += ["save_tensors"]
 
 PRETRAINED = Path("pretrained")
 FORMAT = "thaw-weights/1"
+STUDIES = "(ddpm|custom|latent|autoencoder)"  # what the names of released weights begin with
 
 
 def save_release(
@@ -108,12 +109,12 @@ def release_path(label: str, epoch: int | None = None, data: str = "mnist", fold
     """
     shipped = {}
     for path in Path(folder).glob(f"*_{data}_*_{label}.pth"):
-        match = re.fullmatch(rf"(ddpm|custom|latent)_{re.escape(data)}_(\d+)_{re.escape(label)}", path.stem)
+        match = re.fullmatch(rf"{STUDIES}_{re.escape(data)}_(\d+)_{re.escape(label)}", path.stem)
         if match:
             shipped[int(match[2])] = path
     if not shipped:
         stems = [path.stem for path in Path(folder).glob("*_*_[0-9]*_*.pth")]
-        labels = {re.sub(r"^(ddpm|custom|latent)_([a-z]+)_\d+_", r"\2 ", stem) for stem in stems}
+        labels = {re.sub(rf"^{STUDIES}_([a-z]+)_\d+_", r"\2 ", stem) for stem in stems}
         raise ThawError(f"no weights {data} {label} in {folder}; there are: {', '.join(sorted(labels)) or 'none'}")
     if epoch is None:
         epoch = max(shipped)

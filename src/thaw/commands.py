@@ -182,6 +182,7 @@ def info(args: argparse.Namespace) -> None:
     if args.model is None:
         for name, entry in read_manifest().items():
             score = f"FID {entry['fid']['value']:.2f}" if "fid" in entry else ""
+            score = f"squared error {entry['mse']:.2f}" if "mse" in entry else score
             print(f"{name:52s} {entry['bytes'] / 1e6:5.1f} MB  {score}")
 
 

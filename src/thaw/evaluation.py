@@ -73,7 +73,7 @@ def evaluate_model(
     Raises:
         ThawError: for too few images, wrong settings, or a data set without a judge.
     """
-    judge = load_judge(model.config.data)
+    judge = load_judge(model.config.data_name)
     check_scored(n, None, judge)  # before any is drawn
     chosen = {field: getattr(model.config, field) for field in SAMPLING} | settings
     key = {"weights": weights_digest(model), "n": n, "seed": seed, "labels": "in turn", **chosen}
@@ -169,8 +169,9 @@ def weights_digest(model: Model) -> str:
     if "file" not in model.info:
         raise ThawError("a model that was not loaded from a file has no checksum; score it by thaw.metrics.score_model")
     path = Path(model.info["file"])
-    files = (path / "ema.pt", path / "cfg.yaml", path.parent / "terminal.pt", path.parent / "coder.pt")
-    parts = "".join(sha256(part) for part in files if part.is_file())
+    files = [path / "ema.pt", path / "cfg.yaml", path.parent / "terminal.pt"]
+    files += [path.parent / "coder.pt"] if model.coder is not None else []
+    parts = "".join(sha256(part) for part in files)
     return hashlib.sha256(parts.encode()).hexdigest()
 
 

@@ -1,5 +1,7 @@
 """What a training run shows and measures after an epoch: samples and their scores, or reconstructions and theirs."""
 
+from typing import Any
+
 from torch import Tensor
 
 from thaw.data import ImageSet
@@ -36,6 +38,18 @@ def scores(model: Model, judge: Judge | None) -> dict[str, float]:
     found = score_model(model, judge, config.evaluate_n, seed=config.seed)
     record = {name: round(score.value, 6) for name, score in found.items()}
     return record | {"n": config.evaluate_n, "fid_floor": round(found["fid"].floor, 6)}
+
+
+def describe(record: dict[str, Any]) -> str:
+    """Return what a line of metrics.jsonl tells, in words: the loss and the scores, where there are any."""
+    line = ""
+    if "loss" in record:
+        line += f"   loss {record['loss']:.4f}   {record['images_per_second']:.0f} images/s"
+    if "mse" in record:
+        line += f"   squared error {record['mse']:.2f}, divergence {record['kl']:.1f} an image"
+    if "fid" in record:
+        line += f"   FID {record['fid']:.2f} (real images {record['fid_floor']:.2f}, n = {record['n']})"
+    return line
 
 
 def _held_out(model: Model, n: int) -> ImageSet:

@@ -46,15 +46,7 @@ class Epoch:
     path: Path | None
 
     def __str__(self) -> str:
-        line = f"epoch {self.epoch:4d}"
-        if "loss" in self.record:
-            line += f"   loss {self.record['loss']:.4f}   {self.record['images_per_second']:.0f} images/s"
-        if "mse" in self.record:
-            line += f"   squared error {self.record['mse']:.2f}, divergence {self.record['kl']:.1f} an image"
-        if "fid" in self.record:
-            floor, n = self.record["fid_floor"], self.record["n"]
-            line += f"   FID {self.record['fid']:.2f} (real images {floor:.2f}, n = {n})"
-        return line
+        return f"epoch {self.epoch:4d}{reporting.describe(self.record)}"
 
 
 class Trainer:
