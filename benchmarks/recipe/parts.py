@@ -200,19 +200,12 @@ def make_network(settings: dict[str, Any], shape: tuple[int, int, int], classes:
     network = build(kind, shape, classes, **options, activation=activation)
     if attention is False:
         _replace(network, SelfAttention, lambda child: nn.Identity())
-    if attention in ("more", "everywhere"):  # after every block at the lowest resolution, or after every block
+    elif attention == "more":  # after every block at the lowest resolution
         width = options["widths"]
         network.middle = nn.ModuleList(Attentive(block, width[-1]) for block in network.middle)
         network.attention = nn.Identity()
-    if attention == "everywhere":
-        for level in (*network.down, *network.up):
-            level[-1] = Attentive(level[-1], width[0])
-    if norm == "none":
-        _replace(network, nn.GroupNorm, lambda child: nn.Identity())
-    elif norm == "channel":
+    if norm == "channel":
         _replace(network, nn.GroupNorm, lambda child: ChannelNorm(child.num_channels))
-    elif norm == "one_group":
-        _replace(network, nn.GroupNorm, lambda child: nn.GroupNorm(1, child.num_channels))
     if separable:
 
         def make(child: nn.Conv2d) -> nn.Module | None:

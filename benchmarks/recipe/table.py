@@ -125,7 +125,7 @@ def sampling() -> str:
     for found in measured("sampling_*.json"):
         entries, samplers = found["entries"], list(dict.fromkeys(e["sampler"] for e in found["entries"]))
         counts = sorted({e["evaluations"] for e in entries})
-        swept = Counter(e["evaluations"] for e in entries).most_common(1)[0][0]
+        swept = guidance_swept_at(found)
         weights = sorted({e["guidance"] for e in entries})
         by = {(e["sampler"], e["evaluations"], e["guidance"]): f"{e['fid']:.2f}, {e['accuracy']:.1%}" for e in entries}
         note = (
@@ -148,9 +148,14 @@ def sampling() -> str:
     return text
 
 
+def guidance_swept_at(found: dict[str, Any]) -> int:
+    """Return the number of evaluations at which the guidance weight was swept: that of most entries."""
+    return Counter(e["evaluations"] for e in found["entries"]).most_common(1)[0][0]
+
+
 def best_weights(found: dict[str, Any]) -> dict[str, float]:
     """Return each sampler's best guidance weight of the sweep."""
-    swept = Counter(e["evaluations"] for e in found["entries"]).most_common(1)[0][0]
+    swept = guidance_swept_at(found)
     entries = [e for e in found["entries"] if e["evaluations"] == swept]
     names = dict.fromkeys(e["sampler"] for e in entries)
     return {name: min((e for e in entries if e["sampler"] == name), key=lambda e: e["fid"])["guidance"]
@@ -213,7 +218,7 @@ def record(by_name: dict[str, list[dict[str, Any]]]) -> None:
             values |= {"also_floor": (floor_at(load_judge("mnist"), n), ".1f")}
         results.record({f"recipe.{name}.{what}": value for what, value in values.items()}, origin)
     for found in measured("sampling_default.json"):
-        swept = Counter(e["evaluations"] for e in found["entries"]).most_common(1)[0][0]
+        swept = guidance_swept_at(found)
         values = {"recipe.sampling.n": (found["n"], ",d"), "recipe.sampling.swept": (swept, "d")}
         results.record(values, origin)
     for found in measured("profile.json"):

@@ -65,8 +65,6 @@ def rate_at(progress: float, shape: str, warmup: float) -> float:
         return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, rest)))
     if shape == "linear":
         return rise * max(0.0, 1 - rest)
-    if shape == "trapezoid":  # constant, then linear to zero in the last 40 %
-        return rise * min(1.0, (1 - progress) / 0.4)
     if shape == "one_cycle":  # a quarter of the budget up, then a half cosine down
         up = min(1.0, progress / 0.25)
         return up if progress < 0.25 else 0.5 * (1 + math.cos(math.pi * (progress - 0.25) / 0.75))

@@ -96,7 +96,8 @@ def curves(series: dict[str, tuple[Sequence[float], Sequence[float]]], x_label: 
     Args:
         series: label -> (x values, y values).
         options: `log` and `log_x` for a logarithmic y or x axis; `markers` False for plain lines; `floor` for a
-            dashed line with its label, (value, label); `beside` for a legend on the right of the axes.
+            dashed line with its label, (value, label); `beside` for a legend on the right of the axes; `pairs`
+            for every second curve dashed, in the colour of the one before.
 
     Returns:
         The matplotlib figure.
@@ -106,8 +107,11 @@ def curves(series: dict[str, tuple[Sequence[float], Sequence[float]]], x_label: 
 
     with plt.style.context(STYLE):
         figure, axes = plt.subplots()
-        for marker, (label, (x, y)) in zip("os^Dv*" * 5, series.items(), strict=False):
-            axes.plot(x, y, marker=marker if options.get("markers", True) else None, label=label)
+        group = 2 if options.get("pairs") else 1
+        for index, (label, (x, y)) in enumerate(series.items()):
+            marker = "os^Dv*"[index // group % 6] if options.get("markers", True) else None
+            style = {"color": f"C{index // group % 10}", "linestyle": "--" if index % group else "-"}
+            axes.plot(x, y, marker=marker, label=label, **style)
         if options.get("floor"):
             value, label = options["floor"]
             axes.axhline(value, linestyle="--", color="0.4", label=label)
@@ -152,11 +156,34 @@ def dots(values: dict[str, float], x_label: str, floor: tuple[float, str] | None
     return figure
 
 
-def scatter(points: Tensor, labels: Tensor, classes: int) -> Any:
+def points(places: dict[str, tuple[float, float]], x_label: str, y_label: str) -> Any:
+    """Draw one named point each, on a logarithmic y axis.
+
+    Args:
+        places: name -> (x, y), y above 0.
+
+    Returns:
+        The matplotlib figure.
+    """
+    from matplotlib import pyplot as plt
+
+    with plt.style.context(STYLE):
+        figure, axes = plt.subplots()
+        for name, (x, y) in places.items():
+            axes.plot(x, y, "o", color="C0", markersize=4)
+            axes.annotate(name, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=7)
+        axes.margins(x=0.15)
+        axes.set(yscale="log", xlabel=x_label, ylabel=y_label)
+        axes.yaxis.set_major_formatter("{x:g}")
+        plt.close(figure)
+    return figure
+
+
+def scatter(positions: Tensor, labels: Tensor, classes: int) -> Any:
     """Draw a map of points, coloured by class, each class named at the median of its points.
 
     Args:
-        points: (N, 2).
+        positions: (N, 2).
         labels: (N,) int64 in 0..K-1.
         classes: the number of classes K.
 
@@ -169,9 +196,9 @@ def scatter(points: Tensor, labels: Tensor, classes: int) -> Any:
         figure, axes = plt.subplots()
         figure.set_size_inches(3.4, 3.2)
         colours = "tab10" if classes <= 10 else "nipy_spectral"
-        axes.scatter(*points.T, c=labels, cmap=colours, vmin=0, vmax=max(1, classes - 1), s=2, linewidths=0)
+        axes.scatter(*positions.T, c=labels, cmap=colours, vmin=0, vmax=max(1, classes - 1), s=2, linewidths=0)
         for label in labels.unique().tolist():
-            middle = points[labels == label].median(dim=0).values
+            middle = positions[labels == label].median(dim=0).values
             axes.text(*middle.tolist(), str(label), ha="center", va="center", weight="bold")
         axes.set(xticks=[], yticks=[])
         plt.close(figure)

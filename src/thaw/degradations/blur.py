@@ -11,6 +11,7 @@ from thaw.degradations.separable import Separable
 from thaw.errors import ThawError
 
 SMALLEST = 0.3  # standard deviation of the first step, in pixels of a 28-pixel image
+LEAST = 1e-9  # a mode that has lost less than this share has lost nothing
 PAINT = 2.0**-11  # the grid of the cosines at T; coarser than that of the numbers, as these add up to more than 1
 
 
@@ -71,3 +72,24 @@ class Blur(Separable):
         reach = reach + len(numbers) * QUANTUM / 2 + numbers.sum() * PAINT / 2  # |x_T| at most, with both roundings
         axes[0][-1] = (low_rows / reach.clamp(min=1), rows)
         self.use_factors(*axes, paint)
+        spectra = []  # what each axis leaves of its modes, (T+1, size)
+        for name, size, axis in zip(("rows", "columns"), shape[1:], axes, strict=True):
+            modes = torch.nn.functional.normalize(cosines(size, size), dim=0)
+            self.register_buffer(name, modes, persistent=False)
+            spectra.append(torch.stack([(modes * (wide @ kept @ modes)).sum(dim=0) for kept, wide in axis]))
+        lost = 1 - spectra[0][:, :, None] * spectra[1][:, None]
+        self.register_buffer("lost", torch.where(lost < LEAST, 0, lost), persistent=False)  # (T+1, H, W)
+
+    def _in_modes(self, noise: Tensor, factor: Tensor) -> Tensor:
+        """Multiply each cosine mode by a factor.  (B, C, H, W), (B, H, W) -> (B, C, H, W)"""
+        rows, columns = self.rows.to(noise.dtype), self.columns.to(noise.dtype)
+        return rows @ (factor[:, None].to(noise.dtype) * (rows.mT @ noise @ columns)) @ columns.mT
+
+    def destroyed(self, noise: Tensor, t: Tensor, z: Tensor | None = None) -> Tensor:
+        """Return the noise less its blur: each cosine mode gets as much of it as it has lost."""
+        return self._in_modes(noise, self.lost[t])
+
+    def carried(self, noise: Tensor, t: Tensor, s: Tensor, z: Tensor | None = None) -> Tensor:
+        """Return the noise with each mode scaled from what it has lost at t to what it has lost at s."""
+        lost, left = self.lost[t], self.lost[s]
+        return self._in_modes(noise, torch.where(lost > 0, left / lost.clamp(min=LEAST), 0))
