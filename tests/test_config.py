@@ -25,7 +25,7 @@ def test_configurations_are_shipped():
 def test_every_shipped_configuration_is_named_after_its_study_and_set(path):
     config = load_config(path)
     assert config.study == path.parent.name
-    assert config.label == path.stem
+    assert path.stem == (config.data if config.study in ("latent", "autoencoder") else config.label)
 
 
 @shipped

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from thaw import data
+from thaw.config import make_config
 from thaw.errors import ThawError
 
 
@@ -126,3 +127,22 @@ def test_mnist_has_its_known_size(mnist):
         assert images.shape == (1, 28, 28) and images.classes == 10 and images.images.dtype == torch.uint8
     assert mnist.labels[:5].tolist() == [7, 2, 1, 0, 4]
     assert torch.bincount(train.labels)[:3].tolist() == [5923, 6742, 5958]
+
+
+def test_emnist_is_the_split_that_was_asked_for_or_the_seeded_half_of_what_is_there():
+    if not any((data.data_root() / "EMNIST/raw").glob("emnist-*-test-images*")):
+        pytest.skip("needs the EMNIST files")
+    test = data.load("emnist", "test", download=False)
+    merged = data.load("emnist", "test", download=False, emnist="bymerge")
+    if len(test) == 16_323:  # only the test file of bymerge is there
+        assert torch.equal(test.images, merged.images) and torch.equal(test.labels, merged.labels)
+        with pytest.raises(ThawError, match="no emnist in"):
+            data.load("emnist", "train", download=False, emnist="letters")
+    assert (test.name, merged.name, test.classes) == ("emnist", "emnistbymerge", 47)
+
+
+def test_an_unknown_emnist_split_is_refused_and_others_have_names_of_their_own():
+    with pytest.raises(ThawError, match="'digits'.*balanced, byclass, bymerge, letters"):
+        data.load("emnist", emnist="digits")
+    assert make_config({"data": "emnist", "emnist_split": "letters"}).data_name == "emnistletters"
+    assert make_config({"data": "emnist"}).data_name == "emnist"

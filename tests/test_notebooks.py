@@ -48,6 +48,19 @@ def test_training_notebooks_train_draw_and_score(name, config, tmp_path, monkeyp
     assert all(path.with_name(path.name + ".json").is_file() for path in figures)
 
 
+def test_the_latent_notebook_trains_both_networks_and_shows_every_figure(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    runs = {"run": str(tmp_path / "flow"), "coder_run": str(tmp_path / "coder")}
+    notebook = run("03_latent_flow", tmp_path, config="configs/latent/mnist.yaml", smoke=True, **runs)
+    assert not [output for output in outputs(notebook) if output.output_type == "error"]
+    figures = [p for part in ("flow", "coder") for p in (tmp_path / part / "Plots").iterdir() if p.suffix != ".json"]
+    shown = [output for output in outputs(notebook) if "image/png" in output.get("data", {})]
+    assert len(shown) == len(figures) >= 11
+    assert all(path.with_name(path.name + ".json").is_file() for path in figures)
+    numbers = json.loads((tmp_path / "flow/Plots/numbers.json").read_text())
+    assert any(key.endswith("bayes.accuracy") for key in numbers)
+
+
 def test_the_tour_shows_every_degradation(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     plots = tmp_path / "Plots"

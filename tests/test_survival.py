@@ -92,34 +92,63 @@ def assert_same_end(path: Path, other: Path) -> None:
     assert (path / ".latest").resolve() == list_checkpoints(path)[-1].resolve()
 
 
-@pytest.mark.parametrize("how", ["moments", "file operations"])
-def test_killed_at_random_a_run_ends_with_the_same_weights(tmp_path, processes, straight, how):
-    """Twelve kills: at random moments, or before any open, rename, unlink, link or lock, most of them while writing.
+def kill_until_done(processes, path: Path, draws: random.Random, how: str, spent: float, **values) -> int:
+    """Train, killed again and again, until the run is complete; returns how many kills that took.
 
     After each kill the newest checkpoint can be read, and is not older than the one before the kill.
     """
+    reached = (0, 0)
+    for kills in itertools.count():
+        if how == "moments":
+            process = start(processes, path, seconds=draws.uniform(0, 0.9 * spent), **values)
+        else:
+            process = start(processes, path, operations=draws.randrange(300), **values)
+        process.join()
+        if process.exitcode == 0:
+            return kills
+        assert process.exitcode == -signal.SIGKILL
+        newest, damaged = load_newest(path) if path.exists() else (None, [])
+        assert not damaged
+        if newest:
+            here = (newest.context["epoch"], newest.context["step"])
+            assert here >= reached
+            reached = here
+            load_model(path)
+
+
+@pytest.mark.parametrize("how", ["moments", "file operations"])
+def test_killed_at_random_a_run_ends_with_the_same_weights(tmp_path, processes, straight, how):
+    """Twelve kills: at random moments, or before any open, rename, unlink, link or lock, most of them while writing."""
     draws, kills, rounds = random.Random(0), 0, 0
     while kills < 12:
-        path, reached, rounds = tmp_path / f"run{rounds}", (0, 0), rounds + 1
-        while True:
-            if how == "moments":
-                process = start(processes, path, seconds=draws.uniform(0, 0.9 * straight[1]))
-            else:
-                process = start(processes, path, operations=draws.randrange(300))
-            process.join()
-            if process.exitcode == 0:
-                break
-            assert process.exitcode == -signal.SIGKILL
-            kills += 1
-            newest, damaged = load_newest(path) if path.exists() else (None, [])
-            assert not damaged
-            if newest:
-                here = (newest.context["epoch"], newest.context["step"])
-                assert here >= reached
-                reached = here
-                load_model(path)
+        path, rounds = tmp_path / f"run{rounds}", rounds + 1
+        kills += kill_until_done(processes, path, draws, how, straight[1])
         assert_same_end(path, straight[0])
     print(f"{kills} kills in {rounds} runs of {straight[1]:.1f} s")
+
+
+@pytest.fixture(scope="module")
+def latent(tmp_path_factory, processes):
+    """Settings of a flow in the latent of a tiny autoencoder, an uninterrupted run of it, and its CPU time."""
+    folder = tmp_path_factory.mktemp("latent")
+    coder = {"study": "autoencoder", "network": "vae", "epochs": 1, "evaluate_every": 0, "dropout": 0.0}
+    run(configure(**SMALL | coder), folder / "coder")
+    values = {"study": "latent", "network": "latent", "prediction": "v", "autoencoder": str(folder / "coder")}
+    process = start(processes, folder / "run", **values)
+    process.join()
+    assert process.exitcode == 0
+    return values, folder / "run", process.spent.value
+
+
+@pytest.mark.parametrize("how", ["moments", "file operations"])
+def test_killed_at_random_a_flow_in_a_latent_ends_with_the_same_weights(tmp_path, processes, latent, how):
+    """Six kills; each run starts where nothing has been encoded yet."""
+    (values, straight, spent), draws, kills, rounds = latent, random.Random(1), 0, 0
+    while kills < 6:
+        path, rounds = tmp_path / f"run{rounds}", rounds + 1
+        shutil.rmtree("contents/latents", ignore_errors=True)
+        kills += kill_until_done(processes, path, draws, how, spent, **values)
+        assert_same_end(path, straight)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])

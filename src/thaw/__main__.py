@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from thaw.commands import export, info, init, open_named, restore, sample, sample_blend, settings_of, train
+from thaw.data import EMNIST_SPLITS
 from thaw.errors import ThawError
+from thaw.latent_commands import encode_dataset, test, test_reconstruction
+from thaw.naming import KINDS, VERSIONS, data_set
 
 
 def speedrun(args: argparse.Namespace) -> None:
@@ -120,18 +123,24 @@ def parser() -> argparse.ArgumentParser:
 
     def verb(function: Any) -> argparse.ArgumentParser:
         summary = function.__doc__.splitlines()[0]
-        added = verbs.add_parser(function.__name__.replace("_", "-"), help=summary, description=summary)
+        name = function.__name__.replace("_", "-")
+        added = verbs.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         added.set_defaults(function=function)
         return added
 
     for function in (init, train):
         p = verb(function)
-        p.add_argument("--config", required=True, help="YAML file, e.g. configs/ddpm/default.yaml")
-        p.add_argument("--epochs", type=int, help="passes over the training set")
+        p.add_argument("--config", help="YAML file, e.g. configs/ddpm/default.yaml")
+        p.add_argument("--dataset", type=data_set, help="MNIST, EMNIST or FashionMNIST; with --model, for --config")
+        p.add_argument("--model", choices=KINDS, help="an autoencoder, or the flow in the latent of the one shipped")
+        p.add_argument("--split", choices=tuple(EMNIST_SPLITS), help="of EMNIST")
+        p.add_argument("--epochs", "--total-epochs", type=int, help="passes over the training set")
         p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="replace any setting")
         p.add_argument("--run", help="run directory (contents/runs/<name> by default)")
         p.add_argument("--smoke", action="store_true", help="tiny settings, to see that everything works")
         p.add_argument("--device", help="cpu, cuda, cuda:1, ...; the best there is by default")
+        p.epilog = "Every setting of thaw.config.Config is an option too, those of the network's constructor included: "
+        p.epilog += "--lr 5e-3 --milestones 5 8 --gamma 0.2 --alpha 0.15 --widths 24 52 --patch 4."
     p.add_argument("--train-only", action="store_true", help="no notebook, no samples, no scores")
     p.add_argument("--plots", metavar="FOLDER", help="of the notebook's figures and numbers (Plots/ by default)")
     _add_models(verb)
@@ -172,7 +181,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_models(verb: Any) -> None:
-    """Add the verbs that take a model: info, sample, sample-blend, restore, export."""
+    """Add the verbs that take a model: info, sample, sample-blend, restore, export, and those of latents."""
 
     def model_argument(p: argparse.ArgumentParser, flag: str = "model") -> None:
         text = "name of shipped weights (default, row_default_28, ...), a .pth file, a run or one of its checkpoints; "
@@ -190,14 +199,31 @@ def _add_models(verb: Any) -> None:
         text = "a grid (.png), an animation (.gif), an array (.npz with uint8 `images`), or a new folder of PNGs"
         p.add_argument("--out", default=out, help=f"{text}; {out} by default")
 
+    def named(p: argparse.ArgumentParser) -> None:
+        p.add_argument("--dataset", type=data_set, help="MNIST, EMNIST or FashionMNIST, instead of a name")
+        p.add_argument("--model", dest="kind", choices=KINDS, help="which autoencoder of the data set")
+        p.add_argument("--split", choices=tuple(EMNIST_SPLITS), help="of EMNIST")
+        text = "main: what was exported (default); dev: the run in contents/runs, overwritten each epoch"
+        p.add_argument("--model-version", dest="version", choices=VERSIONS, help=text)
+
+    def measuring(p: argparse.ArgumentParser) -> None:
+        p.add_argument("--on", default="test", choices=("train", "test"), help="which images; test by default")
+        p.add_argument("--seed", type=int, default=0)
+        p.add_argument("--threads", type=int, default=1)
+        p.add_argument("--device", default="cpu", help="cpu (default), cuda, ...")
+
     model_argument(verb(info))
     p = verb(sample)
     model_argument(p)
+    named(p)
     drawing(p, 64, "images", "contents/sample.png")
     p.add_argument("--digit", type=int, help="only this class")
     p.add_argument("--sampler", help="warm, ddpm, ddim, algorithm1, algorithm2 or direct")
-    p.add_argument("--eta", type=float, help="fresh noise of warm sampling, 0 deterministic to 1")
-    p.add_argument("--guidance", type=float, help="weight of classifier-free guidance, 1 is off")
+    p.add_argument("--eta", "--diffusion", type=float, help="fresh noise of warm sampling, 0 deterministic to 1")
+    p.add_argument("--guidance", "--weight", type=float, help="weight of classifier-free guidance, 1 is off")
+    p.add_argument("--height", type=int, help="rows of the grid; with --width, instead of -n")
+    p.add_argument("--width", type=int, help="images a row (10 by default, 8 of one class)")
+    p.add_argument("--scale", type=int, default=3, help="screen pixels a pixel (3 by default)")
     p = verb(sample_blend)
     model_argument(p)
     drawing(p, 4, "rows", "contents/blend.png")
@@ -222,11 +248,38 @@ def _add_models(verb: Any) -> None:
     p.add_argument("--epochs", type=int, nargs="*", help="only these epochs")
     p.add_argument("--onnx", metavar="FILE", help="write the network of a run, file or shipped name as ONNX instead")
     p.add_argument("--sampling", metavar="CONFIG", help="take the default sampling settings from this file")
+    p = verb(encode_dataset)
+    model_argument(p)
+    named(p)
+    p.add_argument("--threads", type=int, default=1)
+    p = verb(test)
+    model_argument(p)
+    named(p)
+    p.add_argument("-n", type=int, help="how many images; all of the split by default")
+    p.add_argument("--route", help="ode (likelihood; default in a latent) or elbo (bound; default on pixels)")
+    p.add_argument("--steps", type=int, default=10, help="steps of the differential equation (10 by default)")
+    p.add_argument("--probes", type=int, help="random directions of its divergence; exact up to 49 dimensions")
+    p.add_argument("--draws", type=int, default=50, help="draws of noise behind a bound (50 by default)")
+    p.add_argument("--first", type=int, help="finest step of noise that is asked of the network")
+    p.add_argument("--out", metavar="FILE.json", help="write the numbers and the confusion matrix")
+    measuring(p)
+    p = verb(test_reconstruction)
+    model_argument(p)
+    named(p)
+    p.add_argument("--height", type=int, default=8, help="rows of originals (8 by default)")
+    p.add_argument("--width", type=int, default=8, help="columns (8 by default)")
+    p.add_argument("--scale", type=int, default=3, help="screen pixels a pixel (3 by default)")
+    p.add_argument("--out", default="contents/reconstruction.png", help="a .png file")
+    measuring(p)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code (a `ThawError` is printed as one sentence)."""
-    args = parser().parse_args(arguments)
+    main = parser()
+    args, more = main.parse_known_args(arguments)
+    if more and args.verb not in ("init", "train"):
+        main.error(f"unrecognized arguments: {' '.join(more)}")
+    args.more = more
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
         args.function(args)

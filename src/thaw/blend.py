@@ -64,4 +64,4 @@ def blend(
         return torch.lerp(f_a(x_t, t), f_b(x_t, t), share)
 
     start, z = torch.lerp(spread(x_a), spread(x_b), share), None if z is None else spread(z)
-    return reverse(model.process, restore, start, sampler="warm", tau=tau, eta=0.0, steps=steps, z=z)
+    return model.shown(reverse(model.process, restore, start, sampler="warm", tau=tau, eta=0.0, steps=steps, z=z))

@@ -11,10 +11,12 @@ from typing import Any
 
 from torch import Tensor
 
+from thaw.coder import Coder
 from thaw.config import Config, make_config
 from thaw.errors import ThawError
 from thaw.files import locked, sha256, write_json
 from thaw.model import Model, build_network, build_process
+from thaw.networks import count_parameters
 from thaw.runs import RUNS, epoch_of, list_checkpoints, load_checkpoint, load_newest, read_yaml
 from thaw.tensors import load_tensors, save_tensors
 from thaw.terminal import Terminal
@@ -25,6 +27,7 @@ __all__ += ["save_tensors"]
 
 PRETRAINED = Path("pretrained")
 FORMAT = "thaw-weights/1"
+STUDIES = "(ddpm|custom|latent|autoencoder)"  # what the names of released weights begin with
 
 
 def save_release(
@@ -56,6 +59,8 @@ def save_release(
         "terminal": model.terminal.state(),
         "degradation": model.process.degradation.state(),
     }
+    if model.coder is not None:
+        content["coder"] = model.coder.state(half=True)
     save_tensors(path, content)
     entry = {
         "sha256": sha256(path),
@@ -65,6 +70,9 @@ def save_release(
         "terminal_rank": model.terminal.rank,
         "config": model.config.model_dump(mode="json"),
     }
+    if model.coder is not None:
+        entry |= {"autoencoder_parameters": count_parameters(model.coder.network)}
+        entry |= {"autoencoder_sha256": model.coder.digest}
     add_to_manifest(folder, path.name, entry | (manifest or {}))
     return path
 
@@ -101,13 +109,12 @@ def release_path(label: str, epoch: int | None = None, data: str = "mnist", fold
     """
     shipped = {}
     for path in Path(folder).glob(f"*_{data}_*_{label}.pth"):
-        match = re.fullmatch(rf"(ddpm|custom)_{re.escape(data)}_(\d+)_{re.escape(label)}", path.stem)
+        match = re.fullmatch(rf"{STUDIES}_{re.escape(data)}_(\d+)_{re.escape(label)}", path.stem)
         if match:
             shipped[int(match[2])] = path
     if not shipped:
-        labels = {
-            re.sub(r"^(ddpm|custom)_([a-z]+)_\d+_", r"\2 ", p.stem) for p in Path(folder).glob("*_*_[0-9]*_*.pth")
-        }
+        stems = [path.stem for path in Path(folder).glob("*_*_[0-9]*_*.pth")]
+        labels = {re.sub(rf"^{STUDIES}_([a-z]+)_\d+_", r"\2 ", stem) for stem in stems}
         raise ThawError(f"no weights {data} {label} in {folder}; there are: {', '.join(sorted(labels)) or 'none'}")
     if epoch is None:
         epoch = max(shipped)
@@ -147,6 +154,17 @@ def load_model(path: str | Path) -> Model:
     info = {"file": path.name, "sha256": digest} | {k: v for k, v in (listed or {}).items() if k != "config"}
     model = assemble(config, shape, classes, state, terminal, epoch, info, str(path))
     model.process.degradation.load_state(content.get("degradation") or {})
+    return _with_coder(model, content.get("coder"), str(path))
+
+
+def _with_coder(model: Model, state: Any, where: str) -> Model:
+    """Return a model with the stored autoencoder that its latents need, if they need one."""
+    if model.config.study == "latent":
+        model.coder = Coder.from_state(state, where)
+        if model.coder.latent != model.process.shape:
+            raise ThawError(
+                f"{where}: the flow's latents are {model.process.shape}, the decoder's {model.coder.latent}"
+            )
     return model
 
 
@@ -182,4 +200,6 @@ def _load_checkpoint_model(path: Path) -> Model:
     shape, classes, epoch = (found.context.get(key) for key in ("shape", "classes", "epoch"))
     if None in (shape, classes, epoch):
         raise ThawError(f"{found.path / 'ctx.yaml'} lacks shape, classes or epoch; take another checkpoint")
-    return assemble(found.config, tuple(shape), classes, found.states["ema"], terminal, epoch, info, str(found.path))
+    path, state = found.path.parent / "coder.pt", found.states["ema"]
+    model = assemble(found.config, tuple(shape), classes, state, terminal, epoch, info, str(found.path))
+    return _with_coder(model, load_tensors(path) if found.config.study == "latent" else None, str(path))

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from thaw.model import Model
 
 
+NOTEBOOKS = {"ddpm": "01_ddpm", "custom": "02_custom_degradation", "latent": "03_latent_flow"}
+
+
 def settings_of(pairs: list[str]) -> dict[str, Any]:
     """Parse `key=value` arguments; values are YAML."""
     settings = {}
@@ -67,6 +70,45 @@ def open_named(name: str | None, epoch: int | None = None) -> "Model":
     return load_model(path)
 
 
+def open_chosen(args: argparse.Namespace, study: str = "latent") -> "Model":
+    """Load the model of a verb's arguments: by name, or by data set, kind and version.
+
+    Args:
+        args: with `model`, `epoch`, and where the verb has them `dataset`, `kind`, `version` and `split`.
+        study: "latent" for a verb that takes a flow, "autoencoder" for one that takes an autoencoder.
+    """
+    from thaw.checkpoint import load_model
+    from thaw.naming import find
+
+    data = vars(args).get("dataset")
+    if data is None:
+        if any(vars(args).get(name) for name in ("kind", "version", "split")):
+            raise ThawError("--model, --model-version and --split say which model of a --dataset; name that too")
+        return open_named(args.model, args.epoch)
+    if args.model is not None:
+        raise ThawError(f"name the model by {args.model!r} or by --dataset {data}, not by both")
+    kind = "flow" if study == "latent" else args.kind
+    model = load_model(find(data, kind, args.version or "main", args.split, args.epoch))
+    if model.coder is not None and args.kind not in (None, "flow", model.coder.config.network):
+        raise ThawError(f"the flow for {data} lives in the latent of its {model.coder.config.network}, not {args.kind}")
+    return model
+
+
+def _settings(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """Return the configuration file that `train` and `init` are asked for, and the settings that replace its own."""
+    from thaw.naming import as_settings, configuration
+
+    named = [part is not None for part in (args.dataset, args.model)]
+    if any(named) if args.config else not all(named):
+        raise ThawError("name the experiment by --config FILE, or else by --dataset and --model")
+    path, settings = (args.config, {}) if args.config else configuration(args.dataset, args.model)
+    settings |= settings_of([*args.set, *as_settings(args.more)])
+    settings |= {k: v for k, v in (("epochs", args.epochs), ("emnist_split", args.split)) if v is not None}
+    if settings.get("milestones"):
+        settings = {"lr_decay": "milestones"} | settings
+    return str(path), settings
+
+
 def _experiment(args: argparse.Namespace, **more: Any) -> tuple["Config", dict[str, Any], Path]:
     """Return the configuration of `train` and `init`, the settings that differ from its file, and the run directory."""
     from thaw import data
@@ -74,10 +116,10 @@ def _experiment(args: argparse.Namespace, **more: Any) -> tuple["Config", dict[s
     from thaw.parallel import launched
     from thaw.runs import RUNS
 
-    settings = settings_of(args.set) | more
-    if args.epochs is not None:
-        settings["epochs"] = args.epochs
+    args.config, settings = _settings(args)
+    settings |= more
     config = load_config(args.config, **settings)
+    config.check_options(settings)
     settings["data"] = data.resolve(config.data)
     config = load_config(args.config, **settings)
     config = config.smoke() if args.smoke else config
@@ -114,7 +156,7 @@ def train(args: argparse.Namespace) -> None:
     only = {"sample_every": 0, "evaluate_every": 0} if args.train_only else {}
     config, settings, run = _experiment(args, **only)
     rank = launched()[0]
-    if args.train_only or rank:
+    if args.train_only or rank or config.study not in NOTEBOOKS:
         from thaw.config import override
         from thaw.training import train as train_epochs
 
@@ -125,7 +167,7 @@ def train(args: argparse.Namespace) -> None:
             return
         print(f"run directory      {run}")
     else:
-        notebook = "01_ddpm" if config.study == "ddpm" else "02_custom_degradation"
+        notebook = NOTEBOOKS[config.study]
         parameters = {"config": str(args.config), "overrides": settings, "run": str(run), "smoke": args.smoke}
         parameters |= {"plots": args.plots} if args.plots else {}
         output = run_notebook(f"notebooks/{notebook}.ipynb", run / f"{notebook}.ipynb", parameters)
@@ -143,12 +185,15 @@ def info(args: argparse.Namespace) -> None:
         model = open_named(args.model, args.epoch)
         facts: dict[str, Any] = {"epoch": model.epoch, "classes": model.classes, "shape": list(model.process.shape)}
         facts |= {"parameters": count_parameters(model.network), "terminal_rank": model.terminal.rank}
+        if model.coder is not None:
+            facts |= {"autoencoder_parameters": count_parameters(model.coder.network), "images": list(model.shape)}
         facts["multiply_adds"] = count_multiply_adds(model.network, model.process.shape)
         facts |= {k: v for k, v in model.info.items() if isinstance(v, str | int | float)}
         print(yaml.safe_dump(facts | {"config": model.config.model_dump(mode="json")}, sort_keys=False), end="")
     if args.model is None:
         for name, entry in read_manifest().items():
             score = f"FID {entry['fid']['value']:.2f}" if "fid" in entry else ""
+            score = f"squared error {entry['mse']:.2f}" if "mse" in entry else score
             print(f"{name:52s} {entry['bytes'] / 1e6:5.1f} MB  {score}")
 
 
@@ -162,7 +207,7 @@ def _opened(args: argparse.Namespace) -> "Model":
     if args.n < 1:
         raise ThawError(f"-n must be at least 1, got {args.n}")
     torch.set_num_threads(args.threads)
-    return open_named(args.model, args.epoch).to(device_of(args.device))
+    return open_chosen(args).to(device_of(args.device))
 
 
 def sample(args: argparse.Namespace) -> None:
@@ -170,18 +215,21 @@ def sample(args: argparse.Namespace) -> None:
     from thaw.output import save_images
     from thaw.pixels import to_uint8
 
+    columns = args.width or min(args.n, 10 if args.digit is None else 8)
+    if args.height:
+        args.n = args.height * columns
     model = _opened(args)
     y = model.labels(args.n, args.digit)
     started = time.perf_counter()
     settings = {name: getattr(args, name) for name in ("sampler", "tau", "eta", "steps", "guidance")}
-    columns, frames = min(args.n, 10 if args.digit is None else 8), []
+    frames = []
     if Path(args.out).suffix == ".gif":
         frames = [step.x_t.cpu() for step in model.trajectory(y, seed=args.seed, **settings)]
         images = to_uint8(frames[-1])
     else:
         images = to_uint8(model.sample(y, seed=args.seed, **settings))
     seconds = time.perf_counter() - started
-    save_images(args.out, images, columns=columns, frames=frames, labels=y)
+    save_images(args.out, images, columns=columns, frames=frames, labels=y, scale=args.scale)
     print(f"{args.n} images in {seconds:.1f} s: {args.out}")
 
 
@@ -217,7 +265,7 @@ def restore(args: argparse.Namespace) -> None:
     t = process.steps if args.t is None else args.t
     if not 1 <= t <= process.steps:
         raise ThawError(f"-t must be between 1 and T={process.steps}, got {t}")
-    given, names = open_images(args.images, process.shape, n)
+    given, names = open_images(args.images, model.shape, n)
     given, n = to_pixels(given).to(model.device), len(given)
     z = process.degradation.draw_z(n, generator(args.seed, "degrade"))
     z = None if z is None else z.to(model.device)

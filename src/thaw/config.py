@@ -1,15 +1,21 @@
 """One typed, documented configuration; YAML files and papermill parameters are its fields by name."""
 
 import difflib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from thaw import degradations
 from thaw.data import folder_name
 from thaw.errors import ThawError
+
+AUTOENCODERS = ("autoencoder", "vae")
+# Fields that are options of a network's constructor, beside widths and activation.
+OPTIONS = {"unet": ("blocks", "patch", "dropout"), "cnn": (), "latent": ("blocks", "expansion")}
+OPTIONS |= dict.fromkeys(AUTOENCODERS, ("blocks", "patch", "expansion", "latent_channels", "latent_size"))
 
 
 class Config(BaseModel):
@@ -21,15 +27,24 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
-    study: Literal["ddpm", "custom"] = Field("ddpm", description="hot (ddpm) or any other degradation (custom)")
+    study: Literal["ddpm", "custom", "latent", "autoencoder"] = Field(
+        "ddpm", description="hot (ddpm), any other degradation (custom), a flow in a latent, or its autoencoder"
+    )
     set: str = Field("default", pattern=r"^[a-z0-9_]+$", description="name of the hyperparameter set")
     data: Literal["mnist", "fashion", "emnist", "digits", "folder"] = Field("mnist", description="data set")
+    emnist_split: Literal["balanced", "byclass", "bymerge", "letters"] = Field(
+        "balanced", description="which of EMNIST's official splits, where it can be had"
+    )
     limit: int | None = Field(None, ge=1, description="train on this many images only")
     data_path: str | None = Field(None, description="the folder of images of `data: folder`")
     data_size: int = Field(32, ge=4, description="images of a folder are cropped and resized to this square")
     data_channels: Literal[1, 3] = Field(3, description="read the images of a folder as grey (1) or colour (3)")
     data_extensions: tuple[str, ...] = Field(
         ("png", "jpg", "jpeg", "webp", "bmp", "gif"), min_length=1, description="file names that count as images"
+    )
+
+    autoencoder: str | None = Field(
+        None, description="train in the latent of this autoencoder: a run directory or a .pth file"
     )
 
     degradation: str = Field("scale", description="name of a registered degradation")
@@ -44,10 +59,18 @@ class Config(BaseModel):
     )
     terminal_components: int = Field(10, ge=1, description="Gaussians a class in the terminal distribution")
 
-    network: Literal["unet", "cnn"] = Field("unet", description="network architecture")
-    widths: tuple[int, ...] = Field((24, 64), description="channels: per resolution (unet), per layer (cnn)")
-    blocks: int = Field(1, ge=1, description="residual blocks per level (unet)")
-    patch: int = Field(2, ge=1, description="pixel-unshuffle factor before the first convolution (unet)")
+    network: Literal["unet", "cnn", "latent", "autoencoder", "vae"] = Field("unet", description="network architecture")
+    widths: tuple[int, ...] = Field(
+        (24, 64), description="channels: per resolution (unet, autoencoder, vae), per layer (cnn), per stage (latent)"
+    )
+    blocks: int = Field(1, ge=1, description="residual blocks per level or stage (all but cnn)")
+    patch: int = Field(2, ge=1, description="pixel-unshuffle factor before the first convolution (unet, autoencoders)")
+    expansion: int = Field(2, ge=1, description="expansion of the inverted bottlenecks (latent, autoencoders)")
+    latent_channels: int = Field(1, ge=1, description="channels of the latent (autoencoders)")
+    latent_size: int | None = Field(
+        None, ge=1, description="height and width of the latent; null for the lowest resolution (autoencoders)"
+    )
+    alpha: float = Field(0.2, ge=0, description="weight of the divergence beside the squared error (vae)")
     activation: Literal["silu", "gelu", "selu"] = Field("silu", description="activation function")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout in the residual blocks (unet)")
     label_dropout: float = Field(0.1, ge=0, le=1, description="share of labels replaced by the null class")
@@ -58,7 +81,11 @@ class Config(BaseModel):
     accumulate: int = Field(1, ge=1, description="parts of a batch whose gradients are added up, to need less memory")
     optimiser: Literal["muon", "adamw"] = Field("muon", description="Muon with AdamW for the rest, or AdamW")
     lr: float = Field(8e-3, gt=0, description="peak learning rate; AdamW beside Muon takes a quarter")
-    lr_decay: Literal["cosine", "none"] = Field("cosine", description="decay of the learning rate to zero, or none")
+    lr_decay: Literal["cosine", "none", "milestones"] = Field(
+        "cosine", description="decay of the learning rate to zero, none, or by gamma at each milestone"
+    )
+    milestones: tuple[int, ...] = Field((), description="epochs after which the learning rate falls")
+    gamma: float = Field(0.2, gt=0, le=1, description="factor of the learning rate at a milestone")
     warmup: float = Field(0.02, ge=0, lt=1, description="share of the steps in which the learning rate rises")
     weight_decay: float = Field(0.01, ge=0, description="weight decay")
     clip: float = Field(1.0, gt=0, description="gradient norm is clipped to this")
@@ -97,12 +124,26 @@ class Config(BaseModel):
             )
         if (self.data == "folder") != (self.data_path is not None):
             raise ValueError("data: folder and data_path belong together; set both or neither")
+        if (self.study == "autoencoder") != (self.network in AUTOENCODERS):
+            raise ValueError(f"study: autoencoder and network: {' or '.join(AUTOENCODERS)} belong together")
+        if (self.study == "latent") != (self.autoencoder is not None):
+            raise ValueError("study: latent and autoencoder (a run directory or .pth file) belong together")
+        if self.study in ("latent", "autoencoder") and self.degradation != "scale":
+            raise ValueError(f"a latent is degraded by scale alone, got degradation={self.degradation!r}")
+        if bool(self.milestones) != (self.lr_decay == "milestones"):
+            raise ValueError("milestones and lr_decay: milestones belong together; set both or neither")
         return self
+
+    @field_validator("widths", "milestones", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        """Take one number for a list of it, as a command line writes it."""
+        return (value,) if isinstance(value, int) else value
 
     @property
     def label(self) -> str:
         """The set's name in file names: `default`, or `row_default_28`."""
-        return self.set if self.study == "ddpm" else f"{self.degradation}_{self.set}"
+        return f"{self.degradation}_{self.set}" if self.study == "custom" else self.set
 
     @property
     def run_name(self) -> str:
@@ -111,7 +152,9 @@ class Config(BaseModel):
 
     @property
     def data_name(self) -> str:
-        """The data set's name in file names; for a folder of images the folder's."""
+        """The data set's name in file names; for a folder of images the folder's, for EMNIST's other splits theirs."""
+        if self.data == "emnist" and self.emnist_split != "balanced":
+            return f"emnist{self.emnist_split}"
         return self.data if self.data_path is None else folder_name(self.data_path)
 
     def release_name(self, epoch: int) -> str:
@@ -120,14 +163,20 @@ class Config(BaseModel):
 
     def network_options(self) -> dict[str, Any]:
         """Return the constructor options of the chosen network."""
-        options = {"widths": self.widths, "activation": self.activation}
-        if self.network == "unet":
-            options |= {"blocks": self.blocks, "patch": self.patch, "dropout": self.dropout}
-        return options
+        names = ("widths", "activation", *OPTIONS[self.network])
+        return {name: getattr(self, name) for name in names}
+
+    def check_options(self, names: Iterable[str]) -> None:
+        """Raise a `ThawError` if one of the settings is an option of other networks only, and would do nothing."""
+        known = OPTIONS[self.network]
+        foreign = sorted({name for options in OPTIONS.values() for name in options} & set(names) - set(known))
+        if foreign:
+            takes = ", ".join(("widths", "activation", *known))
+            raise ThawError(f"network {self.network} has no option {foreign[0]!r}; it takes {takes}")
 
     def smoke(self) -> "Config":
         """Return the same experiment at a size that runs in seconds; its numbers mean nothing."""
-        steps = None if self.steps is None else min(self.steps, 50)
+        steps = None if self.steps is None else min(self.steps, 40)
         small = {"limit": 256, "widths": (8, 16), "epochs": 2, "batch_size": 64, "save_every": 1, "sample_every": 1}
         small |= {"evaluate_every": 1, "evaluate_n": 256, "sample_steps": 3, "steps": steps, "set": f"{self.set}_smoke"}
         return override(self, small | {"terminal_components": 2})

@@ -19,6 +19,7 @@ from thaw.seeding import generator
 DATA_SETS = ("mnist", "fashion", "emnist", "digits")
 FOLDERS = {"mnist": "MNIST", "fashion": "FashionMNIST", "emnist": "EMNIST"}  # torchvision's names
 EMNIST_TRAIN = 100_000  # images of the bymerge test file used for training; the rest is our test split
+EMNIST_SPLITS = {"balanced": 47, "byclass": 62, "bymerge": 47, "letters": 26}  # name -> classes
 
 
 @dataclass(frozen=True)
@@ -80,12 +81,14 @@ def available(name: str) -> bool:
     return True
 
 
-def load(name: str, split: str = "train", *, download: bool = True) -> ImageSet:
+def load(name: str, split: str = "train", *, download: bool = True, emnist: str = "balanced") -> ImageSet:
     """Load a data set into memory.
 
     MNIST, FashionMNIST and EMNIST come from torchvision, out of `data_root()` or its download.
-    EMNIST is the official `balanced` split where it can be had; where only the `bymerge` test file
-    exists, that file is split once, by a fixed seed, into 100,000 training and 16,323 test images.
+    EMNIST is the official split named by `emnist` (balanced, byclass, bymerge or letters) where it
+    can be had. Where only the `bymerge` test file exists, `balanced` and `bymerge` both stand for that
+    file: 116,323 images of 47 classes, split once, by a fixed seed, into 100,000 training and 16,323
+    test images; numbers on it cannot be compared with those on the official splits.
     `digits` is scikit-learn's built-in 8 x 8 set, enlarged to MNIST's layout (a 20 x 20 digit in
     28 x 28 pixels), 1,500 training and 297 test images; it needs no files.
 
@@ -96,6 +99,8 @@ def load(name: str, split: str = "train", *, download: bool = True) -> ImageSet:
         raise ThawError(f"unknown data set {name!r}; choose one of {', '.join(DATA_SETS)}")
     if split not in ("train", "test"):
         raise ThawError(f"unknown split {split!r}; choose train or test")
+    if emnist not in EMNIST_SPLITS:
+        raise ThawError(f"unknown EMNIST split {emnist!r}; choose one of {', '.join(EMNIST_SPLITS)}")
     if name == "digits":
         return _digits(split)
     problem = None
@@ -104,7 +109,7 @@ def load(name: str, split: str = "train", *, download: bool = True) -> ImageSet:
             print(f"{name} is not in {data_root()}: downloading it with torchvision ...", flush=True)
         try:
             with locked(data_root() / name) if attempt else contextlib.nullcontext():  # one of several that need it
-                return _torchvision(name, split, attempt)
+                return _torchvision(name, split, attempt, emnist)
         except (RuntimeError, OSError, ValueError, ThawError) as error:
             problem = error
     raw = data_root() / FOLDERS[name] / "raw"
@@ -138,7 +143,7 @@ def resolve(name: str, say: Callable[[str], None] = print) -> str:
     return name
 
 
-def _torchvision(name: str, split: str, download: bool) -> ImageSet:
+def _torchvision(name: str, split: str, download: bool, emnist: str) -> ImageSet:
     from torchvision import datasets  # torchvision takes a second to import: only where it is used
 
     root, train = str(data_root()), split == "train"
@@ -147,15 +152,16 @@ def _torchvision(name: str, split: str, download: bool) -> ImageSet:
     elif name == "fashion":
         files = datasets.FashionMNIST(root, train=train, download=download)
     else:
-        return _emnist(root, split, download)
+        return _emnist(root, split, download, emnist)
     return ImageSet(name, split, files.data[:, None], files.targets.long(), 10)
 
 
-def _emnist(root: str, split: str, download: bool) -> ImageSet:
+def _emnist(root: str, split: str, download: bool, which: str) -> ImageSet:
     from torchvision import datasets
 
     folder, source = Path(root) / "EMNIST" / "raw", ""
-    if (folder / "emnist-bymerge-test-images-idx3-ubyte").exists() and not any(folder.glob("emnist-balanced-*")):
+    only = (folder / "emnist-bymerge-test-images-idx3-ubyte").exists() and which in ("balanced", "bymerge")
+    if only and not any(folder.glob(f"emnist-{which}-train-*")):
         files = datasets.EMNIST(root, split="bymerge", train=False)
         order = torch.randperm(len(files.data), generator=generator(0, "emnist split"))
         index = order[:EMNIST_TRAIN] if split == "train" else order[EMNIST_TRAIN:]
@@ -164,10 +170,12 @@ def _emnist(root: str, split: str, download: bool) -> ImageSet:
             f"{len(order) - EMNIST_TRAIN:,} test images"
         )
     else:
-        files = datasets.EMNIST(root, split="balanced", train=split == "train", download=download)
+        files = datasets.EMNIST(root, split=which, train=split == "train", download=download)
         index = slice(None)
     images = files.data.transpose(1, 2)[index]  # EMNIST stores its images transposed
-    return ImageSet("emnist", split, images[:, None].contiguous(), files.targets[index].long(), 47, source)
+    labels = files.targets[index].long() - int(which == "letters")  # whose labels begin at 1
+    name = "emnist" if which == "balanced" else f"emnist{which}"
+    return ImageSet(name, split, images[:, None].contiguous(), labels, EMNIST_SPLITS[which], source)
 
 
 def _digits(split: str) -> ImageSet:

@@ -254,7 +254,9 @@ def weights_digest(model: Model) -> str:
     if "file" not in model.info:
         raise ThawError("a model that was not loaded from a file has no checksum; score it by thaw.metrics.score_model")
     path = Path(model.info["file"])
-    parts = "".join(sha256(part) for part in (path / "ema.pt", path / "cfg.yaml", path.parent / "terminal.pt"))
+    files = [path / "ema.pt", path / "cfg.yaml", path.parent / "terminal.pt"]
+    files += [path.parent / "coder.pt"] if model.coder is not None else []
+    parts = "".join(sha256(part) for part in files)
     return hashlib.sha256(parts.encode()).hexdigest()
 
 

@@ -95,8 +95,8 @@ def curves(series: dict[str, tuple[Sequence[float], Sequence[float]]], x_label: 
 
     Args:
         series: label -> (x values, y values).
-        options: `log` for a logarithmic y axis; `markers` False for plain lines; `floor` for a dashed
-            line with its label, (value, label); `beside` for a legend on the right of the axes; `pairs`
+        options: `log` and `log_x` for a logarithmic y or x axis; `markers` False for plain lines; `floor` for a
+            dashed line with its label, (value, label); `beside` for a legend on the right of the axes; `pairs`
             for every second curve dashed, in the colour of the one before.
 
     Returns:
@@ -117,6 +117,8 @@ def curves(series: dict[str, tuple[Sequence[float], Sequence[float]]], x_label: 
         if options.get("log"):
             axes.set_yscale("log")
             _plain_ticks(axes.yaxis)
+        if options.get("log_x"):
+            axes.set_xscale("log")
         axes.set(xlabel=x_label, ylabel=y_label)
         axes.legend(**({"loc": "center left", "bbox_to_anchor": (1.02, 0.5)} if options.get("beside") else {}))
         plt.close(figure)
@@ -180,5 +182,55 @@ def points(places: dict[str, tuple[float, float]], x_label: str, y_label: str) -
         axes.set(xlabel=x_label, ylabel=y_label)
         axes.set_yscale("log")
         _plain_ticks(axes.yaxis)
+        plt.close(figure)
+    return figure
+
+
+def scatter(positions: Tensor, labels: Tensor, classes: int) -> Any:
+    """Draw a map of points, coloured by class, each class named at the median of its points.
+
+    Args:
+        positions: (N, 2).
+        labels: (N,) int64 in 0..K-1.
+        classes: the number of classes K.
+
+    Returns:
+        The matplotlib figure.
+    """
+    from matplotlib import pyplot as plt
+
+    with plt.style.context(STYLE):
+        figure, axes = plt.subplots()
+        figure.set_size_inches(3.4, 3.2)
+        colours = "tab10" if classes <= 10 else "nipy_spectral"
+        axes.scatter(*positions.T, c=labels, cmap=colours, vmin=0, vmax=max(1, classes - 1), s=2, linewidths=0)
+        for label in labels.unique().tolist():
+            middle = positions[labels == label].median(dim=0).values
+            axes.text(*middle.tolist(), str(label), ha="center", va="center", weight="bold")
+        axes.set(xticks=[], yticks=[])
+        plt.close(figure)
+    return figure
+
+
+def matrix(values: Tensor, x_label: str, y_label: str) -> Any:
+    """Draw shares in [0, 1] (K, K) as greys, each written in its cell where there is room.
+
+    Returns:
+        The matplotlib figure.
+    """
+    from matplotlib import pyplot as plt
+
+    with plt.style.context(STYLE):
+        figure, axes = plt.subplots()
+        figure.set_size_inches(3.4, 3.2)
+        axes.grid(False)
+        axes.imshow(values, cmap="Greys", vmin=0, vmax=1, interpolation="nearest")
+        K = len(values)
+        for row, column in [(i, j) for i in range(K) for j in range(K) if K <= 10 and values[i, j] >= 0.005]:
+            share = float(values[row, column])
+            colour = "white" if share > 0.5 else "black"
+            axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=6)
+        ticks = range(0, K, 1 if K <= 10 else 5)
+        axes.set(xlabel=x_label, ylabel=y_label, xticks=ticks, yticks=ticks)
         plt.close(figure)
     return figure

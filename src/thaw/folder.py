@@ -20,9 +20,13 @@ MODES = {1: "L", 3: "RGB"}
 
 
 def load_data(config: Config, split: str = "train") -> ImageSet:
-    """Load the data set of a configuration, a folder of images included; a `ThawError` if it is not there."""
+    """Load the data set of a configuration, a folder of images or latents included; a `ThawError` if it is missing."""
+    if config.autoencoder is not None:
+        from thaw.latent import load_latents  # needs models, which need this file
+
+        return load_latents(config, split)
     if config.data != "folder":
-        return data.load(config.data, split)
+        return data.load(config.data, split, emnist=config.emnist_split)
     extensions = tuple(config.data_extensions)
     return load_folder(Path(config.data_path), split, config.data_size, config.data_channels, extensions)
 

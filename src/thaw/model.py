@@ -2,53 +2,42 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from thaw import degradations, networks
+from thaw.coder import Coder
 from thaw.config import Config
 from thaw.errors import ThawError
 from thaw.pixels import check_images
 from thaw.process import Process
-from thaw.sampling import Restore, Step, final, reverse, slerp, with_known
+from thaw.reconstruction import Reconstruction
+from thaw.sampling import Restore, Start, Step, final, reverse, with_known
 from thaw.schedules import noise_schedule
 from thaw.seeding import derive, generator
 from thaw.terminal import Terminal
 
 
 def build_process(config: Config, shape: tuple[int, int, int]) -> Process:
-    """Build the forward process of a configuration for images of a shape."""
+    """Build the forward process of a configuration for images (or latents) of a shape."""
+    if config.study == "autoencoder":
+        return Reconstruction(shape, config.network_options(), config.alpha)
     options = dict(config.options)
     if config.degradation == "scale":
         options["schedule"] = config.schedule
     degradation = degradations.build(config.degradation, shape, config.steps, **options)
     sigma = noise_schedule(config.schedule, degradation.steps)[1]
-    return Process(degradation, sigma, config.prediction, config.tau, config.loss_weight, config.noise_in)
+    settings = (config.prediction, config.tau, config.loss_weight, config.noise_in)
+    return Process(degradation, sigma, *settings, bounded=config.study != "latent")
 
 
 def build_network(config: Config, shape: tuple[int, int, int], classes: int) -> nn.Module:
     """Build the network of a configuration (weights drawn from torch's global generator)."""
     network = networks.build(config.network, shape, classes, **config.network_options())
     return network.to(memory_format=torch.channels_last)
-
-
-class Start(NamedTuple):
-    """What a trajectory begins with; x_T = D_T's image of the coordinates and z, plus tau sigma_T noise."""
-
-    coordinates: Tensor  # (B, D), drawn from the terminal
-    noise: Tensor  # (B, C, H, W) standard normal
-    z: Tensor | None  # what the degradation keeps fixed
-
-    def towards(self, other: "Start", weight: Tensor) -> "Start":
-        """Return the start a share `weight` (B,) of the way to another one, with this one's z.
-
-        Coordinates go straight; noise goes along the sphere, so that it stays as strong.
-        """
-        coordinates = torch.lerp(self.coordinates, other.coordinates, weight[:, None].to(self.coordinates))
-        return Start(coordinates, slerp(self.noise, other.noise, weight), self.z)
 
 
 @dataclass
@@ -63,6 +52,7 @@ class Model:
         classes: number of classes K; label K is the null class.
         epoch: training epochs behind the weights.
         info: provenance: file, sha256, training seconds and the like.
+        coder: what turns latents into images, for a flow in a latent; its process and network know only latents.
     """
 
     config: Config
@@ -72,6 +62,7 @@ class Model:
     classes: int
     epoch: int = 0
     info: dict[str, Any] = field(default_factory=dict)
+    coder: Coder | None = None
 
     @property
     def device(self) -> torch.device:
@@ -81,12 +72,27 @@ class Model:
     @property
     def conditional(self) -> bool:
         """Whether the network was trained to draw the class it is asked for."""
-        return self.classes > 0 and self.config.network == "unet" and self.config.label_dropout < 1
+        return self.classes > 0 and self.config.network in ("unet", "latent") and self.config.label_dropout < 1
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images it draws."""
+        return self.process.shape if self.coder is None else self.coder.shape
+
+    def decode(self, x: Tensor) -> Tensor:
+        """Return the images of what the process ends with: the same, or those of latents.  (B, C, H, W)"""
+        return x if self.coder is None else self.coder.decode(x)
+
+    def shown(self, walk: Iterator[Step]) -> Iterator[Step]:
+        """Return a trajectory with every state decoded, see `decode`."""
+        return (Step(step.t, self.decode(step.x_t), self.decode(step.x0_hat)) for step in walk)
 
     def to(self, device: torch.device | str) -> "Model":
         """Move process and network to a device; returns self."""
         self.process.to(device)
         self.network.to(device)
+        if self.coder is not None:
+            self.coder.to(device)
         return self
 
     def labels(self, n: int, digit: int | None = None) -> Tensor:
@@ -98,7 +104,7 @@ class Model:
         return torch.full((n,), digit)
 
     def restorer(self, y: Tensor, tau: float, guidance: float = 1.0) -> Restore:
-        """Return `restore(x_t, t) -> x0_hat`, clipped to [-1, 1], for labels y (B,) at temperature tau.
+        """Return `restore(x_t, t) -> x0_hat`, clipped as the process says, for labels y (B,) at temperature tau.
 
         Guidance w gives u + w (c - u), with c the conditional and u the null-class prediction
         (Ho & Salimans 2022); w = 1 is off and costs one evaluation instead of two.
@@ -106,20 +112,21 @@ class Model:
         y = y.to(self.device)
         null = torch.full_like(y, self.classes)
 
-        def raw(x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
-            temperature = torch.full((len(x_t),), float(tau), device=x_t.device)
-            output = self.network(x_t, self.process.time(t), temperature, labels)
-            return self.process.predict(output, x_t, t, temperature)
-
         @torch.no_grad()
         def restore(x_t: Tensor, t: Tensor) -> Tensor:
-            conditional = raw(x_t, t, y)
+            conditional = self.denoise(x_t, t, y, tau)
             if guidance != 1.0:
-                unconditional = raw(x_t, t, null)
+                unconditional = self.denoise(x_t, t, null, tau)
                 conditional = unconditional + guidance * (conditional - unconditional)
-            return conditional.clamp(-1, 1)
+            return self.process.clip(conditional)
 
         return restore
+
+    def denoise(self, x_t: Tensor, t: Tensor, y: Tensor, tau: float = 1.0) -> Tensor:
+        """Return the network's x0_hat for labels y (B,), not clipped; gradients flow.  (B, C, H, W)"""
+        temperature = torch.full((len(x_t),), float(tau), device=x_t.device)
+        output = self.network(x_t, self.process.time(t), temperature, y)
+        return self.process.predict(output, x_t, t, temperature)
 
     def start(self, y: Tensor, draws: torch.Generator) -> Start:
         """Draw where the trajectories for labels y (B,) begin, on the model's device."""
@@ -151,10 +158,12 @@ class Model:
         seed: int = 0,
         start: Start | None = None,
         known: tuple[Tensor, Tensor] | None = None,
+        decoded: bool = True,
     ) -> Iterator[Step]:
         """Return the generator of `Step`s that draws one image for each label; see `thaw.sampling.reverse`.
 
         It begins at `start`, drawn from `seed` by default. `known` = (pixels, mask) fixes a region, see `inpaint`.
+        The states of a flow in a latent are images once `decoded`.
         Settings left out come from the configuration; `algorithm1` and `algorithm2` are cold (tau = 0)
         unless told otherwise.
         """
@@ -173,7 +182,8 @@ class Model:
         if known is not None:
             restore = with_known(restore, *(part.to(self.device) for part in known))
         settings = {"sampler": sampler, "tau": tau, "eta": config.eta if eta is None else eta, "steps": steps}
-        return reverse(self.process, restore, x_T, order=order, z=z, generator=draws, **settings)
+        walk = reverse(self.process, restore, x_T, order=order, z=z, generator=draws, **settings)
+        return self.shown(walk) if decoded else walk
 
     def restore(
         self,
@@ -202,7 +212,11 @@ class Model:
 
         Returns:
             (B, C, H, W) in [-1, 1].
+
+        Raises:
+            ThawError: for a flow in a latent, which knows no degraded pictures.
         """
+        self._check_pixels()
         draws = generator(seed, "restore")
         y = torch.full((len(x_t),), self.classes) if y is None else y
         noise = torch.randn(x_t.shape, generator=draws).to(self.device)
@@ -211,6 +225,10 @@ class Model:
         settings = {"sampler": sampler, "tau": tau, "eta": eta, "steps": steps, "start": t, "order": order, "z": z}
         self.network.eval()
         return final(reverse(self.process, self.restorer(y, tau, guidance), noisy, generator=draws, **settings)).cpu()
+
+    def _check_pixels(self) -> None:
+        if self.coder is not None:
+            raise ThawError(f"{self.config.label} draws in a latent; only models of pixels restore or fill in pictures")
 
     def interpolate(self, y: Tensor, weights: Tensor, *, seeds: tuple[int, int] = (0, 1), **settings: Any) -> Tensor:
         """Draw images from starts on the way from one to another.
@@ -235,7 +253,7 @@ class Model:
         start = wide[0].towards(wide[1], weights.to(self.device))
         if settings.get("sampler", self.config.sampler) == "ddpm":
             settings["sampler"] = "warm"
-        return final(self.trajectory(y, start=start, **{"eta": 0.0, **settings})).cpu()
+        return self.decode(final(self.trajectory(y, start=start, decoded=False, **{"eta": 0.0, **settings}))).cpu()
 
     def inpaint(self, pixels: Tensor, mask: Tensor, y: Tensor, **settings: Any) -> Tensor:
         """Fill in the unknown part of pictures: every restoration gets the known pixels in place of its own.
@@ -250,12 +268,13 @@ class Model:
             (B, C, H, W) in [-1, 1], equal to `pixels` where they are known.
 
         Raises:
-            ThawError: if the mask does not fit.
+            ThawError: if the mask does not fit, or for a flow in a latent.
         """
         try:
             mask = mask.bool().expand(pixels.shape)
         except RuntimeError:
             raise ThawError(f"a mask of shape {tuple(mask.shape)} does not fit pixels {tuple(pixels.shape)}") from None
+        self._check_pixels()
         check_images(pixels, self.process.shape)
         filled = final(self.trajectory(y, known=(pixels, mask), **settings)).cpu()
         return torch.where(mask, pixels, filled)  # Algorithm 2 carries its start's difference from them to the end
@@ -276,5 +295,5 @@ class Model:
         parts = []
         for index, labels in enumerate(tqdm(y.split(batch), disable=not progress, desc="sampling", unit="batch")):
             stream = derive(seed, "batch", index) if index else seed  # the first batch equals `trajectory`
-            parts.append(final(self.trajectory(labels, seed=stream, **settings)).cpu())
+            parts.append(self.decode(final(self.trajectory(labels, seed=stream, decoded=False, **settings))).cpu())
         return torch.cat(parts)

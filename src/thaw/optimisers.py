@@ -54,11 +54,14 @@ def build_optimiser(
 
 
 def learning_rate(config: Config, step: float, total: int) -> float:
-    """Return the learning rate at a step: linear warm-up, then a half cosine to zero (or constant)."""
+    """Return the learning rate at a step: linear warm-up, then a half cosine to zero, milestones, or constant."""
     warmup = max(1, round(config.warmup * total))
     rise = min(1.0, (step + 1) / warmup)
     if config.lr_decay == "none":
         return config.lr * rise
+    if config.lr_decay == "milestones":
+        passed = sum(step * config.epochs >= milestone * total for milestone in config.milestones)
+        return config.lr * rise * config.gamma**passed
     progress = max(0.0, (step - warmup) / max(1, total - warmup))
     return config.lr * rise * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 

@@ -39,6 +39,7 @@ def save_images(
     above: Sequence[Tensor] = (),
     names: Sequence[str] = (),
     labels: Tensor | None = None,
+    scale: int = 3,
 ) -> Path:
     """Save images as the path's ending says: .png a grid, .gif an animation, .npz an array, none a folder of PNGs.
 
@@ -52,12 +53,13 @@ def save_images(
         above: further rows of a grid, above the images, each (columns, C, H, W) uint8.
         names: file names in a folder; 00000.png, 00001.png, ... by default.
         labels: classes of the images.
+        scale: screen pixels a pixel, of a grid or animation.
     """
     path = check_out(path)
     if path.suffix == ".png":
-        return save_grid(path, torch.cat([*above, images]), columns)
+        return save_grid(path, torch.cat([*above, images]), columns, scale=scale)
     if path.suffix == ".gif":
-        return save_gif(path, frames or [images.float() / 127.5 - 1], columns, scale=3)
+        return save_gif(path, frames or [images.float() / 127.5 - 1], columns, scale=scale)
     arrays = images.permute(0, 2, 3, 1).numpy() if images.shape[1] == 3 else images[:, 0].numpy()
     with replacing(path) as temporary:
         if path.suffix == ".npz":

@@ -21,7 +21,7 @@ def shipped(folder: str | Path = PRETRAINED) -> dict[tuple[str, str], list[int]]
     """Return what can be loaded: (data set, label) -> epochs."""
     found: dict[tuple[str, str], list[int]] = {}
     for name in read_manifest(folder):
-        match = re.fullmatch(r"(?:ddpm|custom)_([a-z]+)_(\d+)_(\w+)\.pth", name)
+        match = re.fullmatch(r"(?:ddpm|custom|latent)_([a-z]+)_(\d+)_(\w+)\.pth", name)
         if match and (Path(folder) / name).is_file():
             found.setdefault((match[1], match[3]), []).append(int(match[2]))
     return {key: sorted(epochs) for key, epochs in sorted(found.items())}

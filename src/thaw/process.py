@@ -43,6 +43,7 @@ class Process(nn.Module):
         loss_weight: "uniform" in the predicted quantity, or "min_snr" (Hang et al. 2023, gamma 5).
         noise_in: "everywhere", or "destroyed" for noise that lies only where D_t destroys:
             x_t = D_t(x0; z) + tau sigma_t R_t eps, with `Degradation.destroyed` as R_t.
+        bounded: whether x0 lies in [-1, 1], as pixels do and latents do not.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Process(nn.Module):
         tau: tuple[float, float] = (0.0, 1.0),
         loss_weight: str = "uniform",
         noise_in: str = "everywhere",
+        bounded: bool = True,
     ) -> None:
         super().__init__()
         steps = degradation.steps
@@ -76,7 +78,7 @@ class Process(nn.Module):
         if noise_in == "destroyed" and type(degradation).destroyed is Degradation.destroyed:
             raise ThawError(f"{type(degradation).__name__} has no destroyed subspace; use noise_in: everywhere")
         self.degradation, self.prediction, self.loss_weight = degradation, prediction, loss_weight
-        self.noise_in = noise_in
+        self.noise_in, self.bounded = noise_in, bounded
         self.tau = (float(tau[0]), float(tau[1]))
         self.register_buffer("sigma", sigma.double(), persistent=False)
 
@@ -133,6 +135,10 @@ class Process(nn.Module):
         tau = low + (high - low) * (1.5 * torch.rand(n, generator=generator) - 0.25).clamp(0, 1)
         noise = torch.randn(n, *self.shape, generator=generator)
         return Draws(t, tau, noise, self.degradation.draw_z(n, generator))
+
+    def clip(self, x0: Tensor) -> Tensor:
+        """Return x0 clipped to [-1, 1] where it is bounded, else as it is."""
+        return x0.clamp(-1, 1) if self.bounded else x0
 
     def time(self, t: Tensor) -> Tensor:
         """Return the network's time input t / T.  (B,) int64 -> (B,) float32"""

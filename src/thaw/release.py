@@ -9,8 +9,10 @@ from thaw import checkpoint
 from thaw.config import Config, with_sampling_of
 from thaw.errors import ThawError
 from thaw.features import load_judge
+from thaw.folder import load_data
 from thaw.metrics import score_model
 from thaw.model import Model
+from thaw.reconstruction import score_reconstruction
 from thaw.runs import read_yaml
 
 
@@ -61,6 +63,8 @@ def export_run(
 
 
 def score_entry(model: Model, n: int, seed: int = 0) -> dict[str, Any]:
-    """Return the scores of a model at its default settings, as manifest entries."""
+    """Return the scores of a model at its default settings, as manifest entries; an autoencoder's on the test set."""
+    if model.config.study == "autoencoder":
+        return {**score_reconstruction(model, load_data(model.config, "test")), "split": "test"}
     judge = load_judge(model.config.data_name)
     return {name: score.record() for name, score in score_model(model, judge, n, seed=seed).items()}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from thaw import runs
+from thaw.coder import Coder
 from thaw.config import SAMPLING, Config
 from thaw.errors import ThawError
 from thaw.files import write_text
@@ -161,6 +162,31 @@ def run_terminal(trainer: "Trainer") -> Terminal:
     if trainer.accelerator.is_main_process:
         save_tensors(path, terminal.state())
     return terminal
+
+
+def run_coder(trainer: "Trainer") -> Coder | None:
+    """Return the autoencoder behind a run on latents, stored in the run when it starts; None for images.
+
+    Raises:
+        ThawError: if the run was started in the latent of another one.
+    """
+    coder = getattr(trainer.images, "coder", None)
+    if coder is None:
+        return None
+    path, before = trainer.run / "coder.pt", None
+    if path.is_file() and runs.list_checkpoints(trainer.run):
+        try:
+            before = load_tensors(path).get("digest")
+        except ThawError as error:
+            print(f"{error}; storing the autoencoder again.", flush=True)
+    if before not in (None, coder.digest):
+        raise ThawError(
+            f"{trainer.run} was started in the latent of an autoencoder with the hash {before[:12]}, and "
+            f"{trainer.config.autoencoder} has {coder.digest[:12]}; choose another run directory or remove it"
+        )
+    if before is None and trainer.accelerator.is_main_process:
+        save_tensors(path, coder.state())
+    return coder.to(trainer.accelerator.device)
 
 
 def differences(old: Config, new: Config) -> str:

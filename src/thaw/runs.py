@@ -182,7 +182,8 @@ def holding(run: Path) -> Iterator[None]:
 
 def _clear(run: Path) -> None:
     """Remove the temporary files and folders of a process that was killed while it wrote."""
-    patterns = (".epoch_*", ".terminal.*", ".metrics.*", ".scores.*", ".tracker.*", "..latest.*", "samples/.epoch_*")
+    patterns = (".epoch_*", ".terminal.*", ".coder.*", ".metrics.*", ".scores.*", ".tracker.*", "..latest.*")
+    patterns += ("samples/.epoch_*",)
     for leftover in [path for pattern in patterns for path in run.glob(pattern)]:
         if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover, ignore_errors=True)

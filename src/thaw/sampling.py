@@ -117,7 +117,7 @@ def reverse(
         generator: CPU generator of the fresh noise; needed where nu > 0.
 
     Yields:
-        `Step(t, x_t, x0_hat)` for each visited t, and last `Step(0, x_0, x_0)`, clamped to [-1, 1].
+        `Step(t, x_t, x0_hat)` for each visited t, and last `Step(0, x_0, x_0)`, clipped as the process says.
     """
     check_sampler(process, sampler, tau, eta)
     if order not in (1, 2):
@@ -151,7 +151,7 @@ def reverse(
         if order == 2 and s > 0:
             x_s = move((x0_hat + restore(x_s, there)) / 2)
         x_t = x_s
-    x_0 = x_t.clamp(-1, 1)
+    x_0 = process.clip(x_t)
     yield Step(0, x_0, x_0)
 
 
@@ -190,3 +190,19 @@ def slerp(one: Tensor, other: Tensor, weight: Tensor) -> Tensor:
     first = torch.where(nearly, 1 - weight, ((1 - weight) * angle).sin() / scale)
     second = torch.where(nearly, weight, (weight * angle).sin() / scale)
     return (first * a + second * b).to(one.dtype).view_as(one)
+
+
+class Start(NamedTuple):
+    """What a trajectory begins with; x_T = D_T's image of the coordinates and z, plus tau sigma_T noise."""
+
+    coordinates: Tensor  # (B, D), drawn from the terminal
+    noise: Tensor  # (B, C, H, W) standard normal
+    z: Tensor | None  # what the degradation keeps fixed
+
+    def towards(self, other: "Start", weight: Tensor) -> "Start":
+        """Return the start a share `weight` (B,) of the way to another one, with this one's z.
+
+        Coordinates go straight; noise goes along the sphere, so that it stays as strong.
+        """
+        coordinates = torch.lerp(self.coordinates, other.coordinates, weight[:, None].to(self.coordinates))
+        return Start(coordinates, slerp(self.noise, other.noise, weight), self.z)

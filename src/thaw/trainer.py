@@ -11,17 +11,15 @@ from accelerate import Accelerator
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from thaw import resume
+from thaw import reporting, resume
 from thaw.config import Config
 from thaw.data import ImageSet
 from thaw.errors import ThawError
 from thaw.features import Judge
 from thaw.figures import save_grid
-from thaw.metrics import score_model
 from thaw.model import Model, build_network, build_process
 from thaw.optimisers import average, build_optimiser, learning_rate
 from thaw.parallel import News, parts
-from thaw.pixels import to_uint8
 from thaw.process import Draws, Process
 from thaw.seeding import derive, generator
 from thaw.threads import use_threads
@@ -41,7 +39,7 @@ class Trainer:
         self.config, self.images, self.run, self.accelerator, self.judge = config, images, run, accelerator, judge
         parts(accelerator, config, min(config.batch_size, len(images)))  # there are images for every process
         self.process: Process = build_process(config, images.shape)
-        self.terminal = resume.run_terminal(self)
+        self.terminal, self.coder = resume.run_terminal(self), resume.run_coder(self)
         self.process.to(accelerator.device)
         torch.manual_seed(derive(config.seed, "weights"))
         network = build_network(config, images.shape, images.classes)
@@ -78,7 +76,8 @@ class Trainer:
         """Return the averaged model."""
         network = self.ema.module.eval()
         info = {"seconds": self.seconds, "device": str(self.accelerator.device)}
-        return Model(self.config, self.process, network, self.terminal, self.images.classes, self.epoch, info)
+        made_of = (self.config, self.process, network, self.terminal)
+        return Model(*made_of, self.images.classes, self.epoch, info, self.coder)
 
     def step(self, chosen: Tensor, draws: Draws, dropped: Tensor, number: float) -> Tensor:
         """Take one optimiser step on a global batch; each process takes its share, in `accumulate` parts.
@@ -200,15 +199,11 @@ class Trainer:
         record = {"epoch": self.epoch, "seconds": round(self.seconds, 2)} | record
         last, main = self.done, self.accelerator.is_main_process
         if main and self.due(config.sample_every, last):
-            y = model.labels(8 * min(10, max(1, self.images.classes)))
-            save_grid(
-                self.run / "samples" / f"epoch_{self.epoch:04d}.png", to_uint8(model.sample(y)), columns=len(y) // 8,
-                origin={"run": self.run.name, "epoch": self.epoch},
-            )  # fmt: skip
-        if main and self.judge and self.due(config.evaluate_every, last):
-            scores = score_model(model, self.judge, config.evaluate_n, seed=config.seed)
-            record |= {name: round(score.value, 6) for name, score in scores.items()}
-            record |= {"n": config.evaluate_n, "fid_floor": round(scores["fid"].floor, 6)}
+            pictures, columns = reporting.pictures(model)
+            path = self.run / "samples" / f"epoch_{self.epoch:04d}.png"
+            save_grid(path, pictures, columns, origin={"run": self.run.name, "epoch": self.epoch})
+        if main and self.scored and self.due(config.evaluate_every, last):
+            record |= reporting.scores(model, self.judge)
         self.records.append(record)
         return record
 
@@ -216,8 +211,13 @@ class Trainer:
         """Tell whether something done every so many epochs is due now, or so many epochs ahead."""
         return every > 0 and ((self.epoch + ahead) % every == 0 or last)
 
+    @property
+    def scored(self) -> bool:
+        """Whether there is something to score by: a judge, or the originals of reconstructions."""
+        return self.judge is not None or self.config.study == "autoencoder"
+
     def report_takes_time(self) -> bool:
         """Tell whether samples or scores follow the epoch that ends now."""
         last = self.epoch + 1 >= self.config.epochs or self.config.minutes is not None
-        scored = self.judge is not None and self.due(self.config.evaluate_every, last, ahead=1)
+        scored = self.scored and self.due(self.config.evaluate_every, last, ahead=1)
         return scored or self.due(self.config.sample_every, last, ahead=1)

@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from thaw import resume
+from thaw import reporting, resume
 from thaw.config import Config
 from thaw.features import Judge
 from thaw.folder import load_data
@@ -39,14 +39,7 @@ class Epoch:
     path: Path | None
 
     def __str__(self) -> str:
-        line = f"epoch {self.epoch:4d}"
-        if "loss" in self.record:
-            line += f"   loss {self.record['loss']:.4f}   {self.record['images_per_second']:.0f} images/s"
-        if "fid" in self.record:
-            line += (
-                f"   FID {self.record['fid']:.2f} (real images {self.record['fid_floor']:.2f}, n = {self.record['n']})"
-            )
-        return line
+        return f"epoch {self.epoch:4d}{reporting.describe(self.record)}"
 
 
 def train(

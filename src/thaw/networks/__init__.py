@@ -8,10 +8,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from thaw.errors import ThawError
+from thaw.networks.autoencoder import VAE, Autoencoder
 from thaw.networks.cnn import CNN
+from thaw.networks.latent import Latent
 from thaw.networks.unet import UNet
 
-NETWORKS = {"unet": UNet, "cnn": CNN}
+NETWORKS = {"unet": UNet, "cnn": CNN, "latent": Latent, "autoencoder": Autoencoder, "vae": VAE}
 
 
 def build(name: str, shape: tuple[int, int, int], classes: int, **options: object) -> nn.Module:
@@ -42,4 +44,5 @@ def count_multiply_adds(network: nn.Module, shape: tuple[int, int, int]) -> int:
     return multiply_adds(lambda: network(x, zero, zero, zero.long()))
 
 
-__all__ = ["CNN", "NETWORKS", "UNet", "build", "count_multiply_adds", "count_parameters", "multiply_adds"]
+__all__ = ["CNN", "NETWORKS", "VAE", "Autoencoder", "Latent", "UNet", "build", "count_multiply_adds"]
+__all__ += ["count_parameters", "multiply_adds"]

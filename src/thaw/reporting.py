@@ -1,0 +1,57 @@
+"""What a training run shows and measures after an epoch: samples and their scores, or reconstructions and theirs."""
+
+from typing import Any
+
+from torch import Tensor
+
+from thaw.data import ImageSet
+from thaw.features import Judge
+from thaw.folder import load_data
+from thaw.metrics import score_model
+from thaw.model import Model
+from thaw.pixels import to_uint8
+from thaw.reconstruction import score_reconstruction, side_by_side
+
+ROWS = 8  # of a grid of samples
+
+
+def pictures(model: Model) -> tuple[Tensor, int]:
+    """Return the pictures of a grid, uint8 (N, C, H, W), and its columns: one a class.
+
+    An autoencoder shows test images, a row of originals above each row of reconstructions.
+    """
+    columns = min(10, max(1, model.classes))
+    if model.config.study == "autoencoder":
+        x = _held_out(model, ROWS // 2 * columns).pixels()
+        columns = min(columns, len(x))
+        return side_by_side(model, x[: len(x) // columns * columns], columns), columns
+    return to_uint8(model.sample(model.labels(ROWS * columns))), columns
+
+
+def scores(model: Model, judge: Judge | None) -> dict[str, float]:
+    """Return the scores of `evaluate_n` samples, or test images, for a line of metrics.jsonl."""
+    config = model.config
+    if config.study == "autoencoder":
+        images = _held_out(model, config.evaluate_n)
+        found = score_reconstruction(model, images)
+        return {name: round(value, 6) for name, value in found.items()} | {"n": len(images)}
+    found = score_model(model, judge, config.evaluate_n, seed=config.seed)
+    record = {name: round(score.value, 6) for name, score in found.items()}
+    return record | {"n": config.evaluate_n, "fid_floor": round(found["fid"].floor, 6)}
+
+
+def describe(record: dict[str, Any]) -> str:
+    """Return what a line of metrics.jsonl tells, in words: the loss and the scores, where there are any."""
+    line = ""
+    if "loss" in record:
+        line += f"   loss {record['loss']:.4f}   {record['images_per_second']:.0f} images/s"
+    if "mse" in record:
+        line += f"   squared error {record['mse']:.2f}, divergence {record['kl']:.1f} an image"
+    if "fid" in record:
+        line += f"   FID {record['fid']:.2f} (real images {record['fid_floor']:.2f}, n = {record['n']})"
+    return line
+
+
+def _held_out(model: Model, n: int) -> ImageSet:
+    images = load_data(model.config, "test")
+    return images.subset(min(n, len(images)), model.config.seed)
