@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sweep import Run, read_sweep
+from sweep import Run, Sweep, read_sweep
 
 MEASURES = {"fid": ".2f", "precision": ".3f", "recall": ".3f", "entropy": ".3f", "accuracy": ".3f"}
 
@@ -46,7 +46,9 @@ def draw(out: Path, runs: dict[str, Run], origin: dict[str, Any]) -> None:
 
 
 def cell(values: list[float], form: str) -> str:
-    """Return the mean over the seeds, and their spread."""
+    """Return the mean over the seeds, and their spread; a dash for what these runs do not have."""
+    if not values:
+        return "-"
     spread = f" ± {statistics.stdev(values):{form}}" if len(values) > 1 else ""
     return f"{statistics.mean(values):{form}}{spread}"
 
@@ -56,21 +58,41 @@ def line(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def table(out: Path, runs: dict[str, Run], definition: str) -> None:
+def record(name: str, out: Path, groups: dict[str, list[str]], origin: dict[str, Any]) -> None:
+    """Record the means over the seeds as <name>.<configuration and variant>.<measure> in Plots/numbers.json."""
+    from thaw import results
+
+    scores = read_scores(out, [member for members in groups.values() for member in members])
+    first = next(iter(scores.values()))["fid"]
+    values = {"n": (first["n"], ",d"), "floor": (first["floor"], ".2f")}
+    for group, members in groups.items():
+        for measure, form in MEASURES.items():
+            found = [scores[member][measure]["value"] for member in members if measure in scores[member]]
+            values |= {f"{group}.{measure}": (statistics.mean(found), form)} if found else {}
+        seconds = [read_training(out, member)[-1]["seconds"] for member in members]
+        values[f"{group}.minutes"] = (statistics.mean(seconds) / 60, ".1f")
+    results.record({f"{name}.{key}": value for key, value in values.items()}, origin)
+
+
+def table(out: Path, sweep: Sweep, definition: str) -> None:
     """Write report.md: a row a configuration and variant, its seeds together; then figures and samples."""
+    runs = sweep.runs()
     scores, groups = read_scores(out, list(runs)), {}
     for name in runs:
         groups.setdefault(name.rpartition("_seed")[0], []).append(name)
     first = next(iter(scores.values()))
-    measures = [measure for measure in MEASURES if measure in first]
+    measures = [measure for measure in MEASURES if any(measure in found for found in scores.values())]
     head = ["configuration and variant", "seeds", *measures, "minutes", "images/s"]
     rows = [head, ["---"] * len(head)]
     for group, members in groups.items():
-        cells = [cell([scores[name][measure]["value"] for name in members], MEASURES[measure]) for measure in measures]
+        found = [
+            [scores[name][measure]["value"] for name in members if measure in scores[name]] for measure in measures
+        ]
+        cells = [cell(values, MEASURES[measure]) for values, measure in zip(found, measures, strict=True)]
         last = [read_training(out, name)[-1] for name in members]
         cells += [cell([r["seconds"] / 60 for r in last], ".1f"), cell([r["images_per_second"] for r in last], ".0f")]
         rows.append([group, str(len(members)), *cells])
-    floors = [(first[measure]["floor"], MEASURES[measure]) for measure in measures]
+    floors = [(first.get(measure, {}).get("floor"), MEASURES[measure]) for measure in measures]
     rows.append(["real images", "", *("-" if floor is None else format(floor, form) for floor, form in floors), "", ""])
     commit = json.loads((out / "distance.png.json").read_text())["commit"]
     text = [
@@ -82,17 +104,19 @@ def table(out: Path, runs: dict[str, Run], definition: str) -> None:
         "![loss](loss.png)",
         *(f"`{name}`, in {run.folder}:\n\n![{name}](samples/{name}.png)" for name, run in runs.items()),
     ]
+    if sweep.numbers:
+        record(sweep.numbers, out, groups, {"sweep": definition, "script": "workflow/report.py"})
     (out / "report.md").write_text("\n\n".join(text) + "\n")
 
 
 def main() -> None:
     """Do one of the two."""
     what, definition, folder = sys.argv[1:]
-    out, runs = Path(folder), read_sweep(definition).runs()
+    out, sweep = Path(folder), read_sweep(definition)
     if what == "figures":
-        draw(out, runs, {"sweep": definition, "script": "workflow/report.py"})
+        draw(out, sweep.runs(), {"sweep": definition, "script": "workflow/report.py"})
     else:
-        table(out, runs, definition)
+        table(out, sweep, definition)
 
 
 if __name__ == "__main__":

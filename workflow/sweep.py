@@ -32,6 +32,9 @@ class Sweep(BaseModel):
     seeds: list[int] = Field([0], min_length=1, description="seeds of every configuration and variant")
     n: int = Field(2000, ge=256, description="images behind each score")
     notebooks: bool = Field(True, description="train by the study's notebook; else train only, and score afterwards")
+    numbers: str | None = Field(
+        None, pattern="^[a-z_]+$", description="record the table in Plots/numbers.json under this name, for the report"
+    )
     smoke: bool = Field(False, description="tiny settings, to see that everything works")
 
     def runs(self) -> dict[str, Run]:
