@@ -1,5 +1,6 @@
 """The sweep: what its file means, and that the workflow runs only what changed."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -82,8 +83,10 @@ def test_mistakes_in_a_sweep_are_told(project, monkeypatch):
 
 
 def test_only_what_changed_is_run_again(project):
-    write(project)
+    write(project, numbers="tiny")
     snakemake(project)
+    numbers = json.loads((project / "Plots/numbers.json").read_text())
+    assert numbers["tiny.n"]["text"] == "256" and {"tiny.configs_hot_digits.fid", "tiny.floor"} <= set(numbers)
     report = (project / "out/report.md").read_text()
     for name in ("configs_hot_digits_seed0", "configs_rows_digits_seed0"):
         assert name in report and (project / f"out/samples/{name}.png").is_file()
