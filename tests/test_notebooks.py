@@ -93,7 +93,7 @@ def test_the_evaluation_scores_sorts_and_compares_what_is_shipped(with_data, tmp
     assert not [output for output in outputs(notebook) if output.output_type == "error"]
     shown = [output for output in outputs(notebook) if "image/png" in output.get("data", {})]
     said = "".join(output.text for output in outputs(notebook) if output.output_type == "stream")
-    assert len(shown) == 6 + 3 * with_data  # curves and grids of two models; with data also those of real digits
+    assert len(shown) == 7 + 3 * with_data  # curves and grids of two models; with data also those of real digits
     assert said.count("not at hand") == 2 * (not with_data)
     assert ("Only one judge" in said) == (list(load_judges("mnist")) == [0])
     assert said.count("rises at every step: True") == 3 * with_data
