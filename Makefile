@@ -6,6 +6,7 @@ CONFIG ?= configs/ddpm/default.yaml
 EPOCHS ?=
 RUN ?=
 MINUTES ?=
+DATA ?= mnist
 SWEEP ?= workflow/sweeps/default.yaml
 CORES ?= 2
 
@@ -68,9 +69,9 @@ showcase: $(VENV)/.installed ## after new weights: execute load_and_play in plac
 	@rm notebooks/load_and_play.html
 	@$(BIN)/python -m thaw banner
 
-features: $(VENV)/.installed ## train the feature network that scores MNIST
-	@$(BIN)/python -m thaw features --data mnist
-	@$(BIN)/python -m thaw features --data mnist --real
+features: $(VENV)/.installed ## train the feature network that scores a data set; e.g. make features DATA=fashion
+	@$(BIN)/python -m thaw features --data $(DATA)
+	@$(BIN)/python -m thaw features --data $(DATA) --real
 
 report: $(VENV)/.installed ## build Report/report.pdf from Plots/ (needs LaTeX)
 	@command -v latexmk >/dev/null || { echo "latexmk is not installed; on Debian or Ubuntu: apt install latexmk texlive-latex-extra texlive-science lmodern"; exit 1; }
@@ -80,4 +81,4 @@ report: $(VENV)/.installed ## build Report/report.pdf from Plots/ (needs LaTeX)
 	@echo Report/report.pdf
 
 clean: ## remove what training and playing left behind (not .venv)
-	rm -rf contents/runs contents/load_and_play contents/smoke contents/sweeps .snakemake
+	rm -rf contents/runs contents/load_and_play contents/smoke contents/sweeps contents/latents contents/paths .snakemake
