@@ -39,13 +39,14 @@ def test_every_judge_loads_and_knows_its_floor(folder):
         if name.startswith("features_"):
             judge = load_judge(name.removeprefix("features_").removesuffix(".pth"), folder)
             assert judge_path(judge.data, folder).name == name
-            assert judge.accuracy > 0.9 and judge.floors and set(judge.references) == {"train", "test"}
+            assert judge.accuracy > {"mnist": 0.995}.get(judge.data, 0.85)
+            assert judge.floors and set(judge.references) == {"train", "test"}
 
 
 def test_real_features_are_those_of_the_shipped_judge(folder):
     """Without the data set: none is at hand under this name."""
     names = [name for name in read_manifest(folder) if name.startswith("real_")]
-    assert names and sum((folder / name).stat().st_size for name in names) < 3e6
+    assert names and all((folder / name).stat().st_size < 3e6 for name in names)
     for name in names:
         judge = load_judge(name.removeprefix("real_").removesuffix(".pth"), folder)
         real = load_real(judge, folder, cache=None)
