@@ -29,6 +29,7 @@ from thaw.files import enter_project, write_json
 from thaw.folder import load_data
 from thaw.metrics import score_model
 from thaw.parallel import build_accelerator
+from thaw.pixels import to_pixels
 from thaw.trainer import Trainer
 
 CONFIG, OUT = "configs/ddpm/default.yaml", Path("contents/paths")
@@ -45,7 +46,7 @@ class OneByOne(Dataset):
         return len(self.images)
 
     def __getitem__(self, index: int) -> Tensor:
-        return self.images.images[index].float() / 127.5 - 1
+        return to_pixels(self.images.images[index])
 
 
 class PlainImages(ImageSet):

@@ -58,16 +58,22 @@ def line(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def record(name: str, out: Path, groups: dict[str, list[str]], origin: dict[str, Any]) -> None:
+def measured(scores: dict[str, dict[str, Any]], members: list[str], measure: str) -> list[float]:
+    """Return a measure of some runs, of those that have it."""
+    return [scores[name][measure]["value"] for name in members if measure in scores[name]]
+
+
+def record(
+    name: str, out: Path, scores: dict[str, dict[str, Any]], groups: dict[str, list[str]], origin: dict[str, Any]
+) -> None:
     """Record the means over the seeds as <name>.<configuration and variant>.<measure> in Plots/numbers.json."""
     from thaw import results
 
-    scores = read_scores(out, [member for members in groups.values() for member in members])
     first = next(iter(scores.values()))["fid"]
     values = {"n": (first["n"], ",d"), "floor": (first["floor"], ".2f")}
     for group, members in groups.items():
         for measure, form in MEASURES.items():
-            found = [scores[member][measure]["value"] for member in members if measure in scores[member]]
+            found = measured(scores, members, measure)
             values |= {f"{group}.{measure}": (statistics.mean(found), form)} if found else {}
         seconds = [read_training(out, member)[-1]["seconds"] for member in members]
         values[f"{group}.minutes"] = (statistics.mean(seconds) / 60, ".1f")
@@ -85,10 +91,7 @@ def table(out: Path, sweep: Sweep, definition: str) -> None:
     head = ["configuration and variant", "seeds", *measures, "minutes", "images/s"]
     rows = [head, ["---"] * len(head)]
     for group, members in groups.items():
-        found = [
-            [scores[name][measure]["value"] for name in members if measure in scores[name]] for measure in measures
-        ]
-        cells = [cell(values, MEASURES[measure]) for values, measure in zip(found, measures, strict=True)]
+        cells = [cell(measured(scores, members, measure), MEASURES[measure]) for measure in measures]
         last = [read_training(out, name)[-1] for name in members]
         cells += [cell([r["seconds"] / 60 for r in last], ".1f"), cell([r["images_per_second"] for r in last], ".0f")]
         rows.append([group, str(len(members)), *cells])
@@ -105,7 +108,7 @@ def table(out: Path, sweep: Sweep, definition: str) -> None:
         *(f"`{name}`, in {run.folder}:\n\n![{name}](samples/{name}.png)" for name, run in runs.items()),
     ]
     if sweep.numbers:
-        record(sweep.numbers, out, groups, {"sweep": definition, "script": "workflow/report.py"})
+        record(sweep.numbers, out, scores, groups, {"sweep": definition, "script": "workflow/report.py"})
     (out / "report.md").write_text("\n\n".join(text) + "\n")
 
 

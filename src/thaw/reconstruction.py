@@ -69,8 +69,9 @@ def reconstruct(model: "Model", x: Tensor, batch: int = 500) -> tuple[Tensor, Te
     model.network.eval()
     for part in x.split(batch):
         part = part.to(model.device)
-        images.append(model.network(part).clamp(-1, 1).cpu())
-        divergences.append(model.network(part, noise=part.new_zeros(len(part), *model.network.latent))[1].cpu())
+        x_hat, kl = model.network(part, noise=part.new_zeros(len(part), *model.network.latent))
+        images.append(x_hat.clamp(-1, 1).cpu())
+        divergences.append(kl.cpu())
     return torch.cat(images), torch.cat(divergences)
 
 
