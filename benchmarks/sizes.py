@@ -32,16 +32,16 @@ from thaw.runs import RUNS
 from thaw.training import train
 
 OUT = Path("benchmarks/measured/sizes.json")
-EPOCHS = {"autoencoder": 6, "latent": 15}
+EPOCHS = {"autoencoder": 4, "latent": 80}
 # name -> settings of the autoencoder, settings of the flow
 SIZES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "size_5k": ({"widths": (4,), "patch": 4, "expansion": 1}, {"widths": (4,), "expansion": 1}),
-    "size_8k": ({"widths": (8,), "patch": 4, "expansion": 1}, {"widths": (8,), "expansion": 1}),
-    "size_13k": ({"widths": (12,), "patch": 4, "expansion": 2}, {"widths": (12,), "expansion": 2}),
-    "size_17k": ({"widths": (16,), "patch": 4, "expansion": 2}, {"widths": (16,), "expansion": 2}),
-    "size_28k": ({"widths": (24,), "patch": 4, "expansion": 2}, {"widths": (16, 16), "expansion": 2}),
-    "size_62k": ({"widths": (40,), "patch": 4, "expansion": 3}, {"widths": (20, 20), "expansion": 3}),
-    "size_full": ({}, {}),  # as shipped
+    "size_5k": ({"widths": (4,), "expansion": 1}, {"widths": (4,)}),
+    "size_8k": ({"widths": (8,), "expansion": 1}, {"widths": (8,)}),
+    "size_13k": ({"widths": (12,), "expansion": 2}, {"widths": (16,)}),
+    "size_20k": ({"widths": (16,), "expansion": 2}, {"widths": (32,)}),
+    "size_33k": ({"widths": (24,), "expansion": 2}, {"widths": (32, 32)}),
+    "size_62k": ({"widths": (32,), "expansion": 3}, {"widths": (56, 56)}),
+    "size_full": ({}, {}),  # as shipped, but for the epochs
 }
 
 

@@ -28,7 +28,7 @@ CODER = {
     "epochs": 1, "sample_every": 0, "evaluate_every": 0, "lr": 5e-3,
 }  # fmt: skip
 FLOW = {
-    "study": "latent", "network": "latent", "data": "digits", "set": "flow", "widths": (8, 8), "limit": 96,
+    "study": "latent", "network": "mlp", "data": "digits", "set": "flow", "widths": (8, 8), "limit": 96,
     "batch_size": 32, "epochs": 2, "save_every": 1, "sample_every": 0, "steps": 20, "sample_steps": 3,
     "prediction": "v", "lr": 5e-3,
 }  # fmt: skip

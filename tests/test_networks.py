@@ -108,6 +108,22 @@ def test_one_training_step_is_enough_for_the_class_to_matter():
     assert (network(x, time, tau, y) - network(x, time, tau, (y + 1) % 10)).abs().max() > 1e-5
 
 
+@pytest.mark.parametrize("name", ["latent", "mlp"])
+@pytest.mark.parametrize("changed", ["time", "class", "null class"])
+def test_the_networks_of_a_latent_listen_to_time_and_class(randomised, name, changed):
+    network = randomised(networks.build(name, (1, 7, 7), 10, widths=(8, 12)))
+    x, time, tau, y = torch.randn(1, 1, 7, 7), torch.tensor([0.3]), torch.ones(1), torch.tensor([3])
+    other = {"time": (x, time + 0.3, tau, y), "class": (x, time, tau, y + 1), "null class": (x, time, tau, y + 7)}
+    assert (network(x, time, tau, y) - network(*other[changed])).abs().max() > 1e-4
+
+
+def test_the_blocks_of_a_perceptron_start_as_the_identity():
+    from thaw.networks.mlp import Block
+
+    h = torch.randn(2, 8)
+    assert torch.equal(Block(8, 16, 4, nn.SiLU)(h, torch.randn(2, 4)), h)
+
+
 def test_the_cnn_listens_to_the_time_but_neither_to_temperature_nor_class():
     network = networks.build("cnn", (1, 28, 28), 10, widths=(8, 8))
     x, time, tau, y = inputs(2)
@@ -150,6 +166,9 @@ def test_residual_blocks_start_as_the_identity():
         ("unet", {"widths": (8, 20)}, "8, 20"),
         ("unet", {"widths": ()}, "multiples of 8"),
         ("cnn", {"widths": ()}, "widths"),
+        ("mlp", {"activation": "relu"}, "relu.*silu"),
+        ("mlp", {"widths": ()}, "perceptron needs at least one width"),
+        ("mlp", {"expansion": 0}, "at least 1, got 1, 0"),
     ],
 )
 def test_networks_that_cannot_be_built_are_refused(name, options, named):

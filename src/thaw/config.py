@@ -14,7 +14,8 @@ from thaw.errors import ThawError
 
 AUTOENCODERS = ("autoencoder", "vae")
 # Fields that are options of a network's constructor, beside widths and activation.
-OPTIONS = {"unet": ("blocks", "patch", "dropout"), "cnn": (), "latent": ("blocks", "expansion")}
+OPTIONS = {"unet": ("blocks", "patch", "dropout"), "cnn": ()}
+OPTIONS |= dict.fromkeys(("latent", "mlp"), ("blocks", "expansion"))
 OPTIONS |= dict.fromkeys(AUTOENCODERS, ("blocks", "patch", "expansion", "latent_channels", "latent_size"))
 
 
@@ -59,13 +60,16 @@ class Config(BaseModel):
     )
     terminal_components: int = Field(10, ge=1, description="Gaussians a class in the terminal distribution")
 
-    network: Literal["unet", "cnn", "latent", "autoencoder", "vae"] = Field("unet", description="network architecture")
+    network: Literal["unet", "cnn", "latent", "mlp", "autoencoder", "vae"] = Field(
+        "unet", description="network architecture"
+    )
     widths: tuple[int, ...] = Field(
-        (24, 64), description="channels: per resolution (unet, autoencoder, vae), per layer (cnn), per stage (latent)"
+        (24, 64),
+        description="channels: per resolution (unet, autoencoder, vae), per layer (cnn), per stage (latent, mlp)",
     )
     blocks: int = Field(1, ge=1, description="residual blocks per level or stage (all but cnn)")
     patch: int = Field(2, ge=1, description="pixel-unshuffle factor before the first convolution (unet, autoencoders)")
-    expansion: int = Field(2, ge=1, description="expansion of the inverted bottlenecks (latent, autoencoders)")
+    expansion: int = Field(2, ge=1, description="hidden channels of a block, as a multiple (latent, mlp, autoencoders)")
     latent_channels: int = Field(1, ge=1, description="channels of the latent (autoencoders)")
     latent_size: int | None = Field(
         None, ge=1, description="height and width of the latent; null for the lowest resolution (autoencoders)"

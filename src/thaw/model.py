@@ -72,7 +72,7 @@ class Model:
     @property
     def conditional(self) -> bool:
         """Whether the network was trained to draw the class it is asked for."""
-        return self.classes > 0 and self.config.network in ("unet", "latent") and self.config.label_dropout < 1
+        return self.classes > 0 and self.config.network in ("unet", "latent", "mlp") and self.config.label_dropout < 1
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -11,9 +11,10 @@ from thaw.errors import ThawError
 from thaw.networks.autoencoder import VAE, Autoencoder
 from thaw.networks.cnn import CNN
 from thaw.networks.latent import Latent
+from thaw.networks.mlp import MLP
 from thaw.networks.unet import UNet
 
-NETWORKS = {"unet": UNet, "cnn": CNN, "latent": Latent, "autoencoder": Autoencoder, "vae": VAE}
+NETWORKS = {"unet": UNet, "cnn": CNN, "latent": Latent, "mlp": MLP, "autoencoder": Autoencoder, "vae": VAE}
 
 
 def build(name: str, shape: tuple[int, int, int], classes: int, **options: object) -> nn.Module:
@@ -44,5 +45,5 @@ def count_multiply_adds(network: nn.Module, shape: tuple[int, int, int]) -> int:
     return multiply_adds(lambda: network(x, zero, zero, zero.long()))
 
 
-__all__ = ["CNN", "NETWORKS", "VAE", "Autoencoder", "Latent", "UNet", "build", "count_multiply_adds"]
+__all__ = ["CNN", "MLP", "NETWORKS", "VAE", "Autoencoder", "Latent", "UNet", "build", "count_multiply_adds"]
 __all__ += ["count_parameters", "multiply_adds"]

@@ -1,0 +1,96 @@
+"""The flow's network for latents of a few dozen numbers: a residual perceptron."""
+
+import math
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from thaw.errors import ThawError
+from thaw.networks.unet import ACTIVATIONS, Condition
+
+
+class Block(nn.Module):
+    """norm, scale and shift from the condition, linear, act, linear; plus the input (Peebles & Xie 2023)."""
+
+    def __init__(self, width: int, hidden: int, condition: int, activation: type[nn.Module]) -> None:
+        super().__init__()
+        self.film = nn.Linear(condition, 2 * width)
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, width)
+        self.act = activation()
+        nn.init.zeros_(self.down.weight)  # each block starts as the identity
+        nn.init.zeros_(self.down.bias)
+
+    def forward(self, h: Tensor, condition: Tensor) -> Tensor:
+        scale, shift = self.film(condition).chunk(2, dim=1)
+        r = F.layer_norm(h, h.shape[1:]) * (1 + scale) + shift
+        return h + self.down(self.act(self.up(r)))
+
+
+class MLP(nn.Module):
+    """All numbers of the latent as one vector, through residual blocks told time and class.
+
+    With 49 numbers there is little that neighbourhood tells: at equal size it learns a latent better than
+    convolutions do, and some ten times as fast. The class enters twice: into the vector that scales and
+    shifts every block, and as a vector added to the input. Label K is the null class.
+
+    Args:
+        shape: (c, h, w) of the latent.
+        classes: number of classes K; 0 for an unlabelled data set.
+        widths: one width a stage.
+        blocks: residual blocks a stage.
+        expansion: hidden width of a block, as a multiple.
+        activation: one of silu, gelu, selu.
+        embedding: width of the vector that tells time, temperature and class.
+
+    Raises:
+        ThawError: for options that make no network.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int] = (1, 7, 7),
+        classes: int = 10,
+        widths: tuple[int, ...] = (64, 64),
+        blocks: int = 1,
+        expansion: int = 1,
+        activation: str = "silu",
+        embedding: int = 32,
+    ) -> None:
+        super().__init__()
+        if activation not in ACTIVATIONS:
+            raise ThawError(f"unknown activation {activation!r}; choose one of {', '.join(ACTIVATIONS)}")
+        if not widths or min(widths) < 1:
+            raise ThawError(f"the perceptron needs at least one width above 0, got {tuple(widths)}")
+        if min(blocks, expansion, embedding) < 1:
+            raise ThawError(
+                f"blocks, expansion and embedding must be at least 1, got {blocks}, {expansion} and {embedding}"
+            )
+        D, act = math.prod(shape), ACTIVATIONS[activation]
+        self.condition = Condition(embedding, classes, features=16)
+        self.stem = nn.Linear(D, widths[0])
+        self.label = nn.Embedding(classes + 1, widths[0])
+        nn.init.zeros_(self.label.weight)
+        self.blocks = nn.ModuleList()
+        for before, width in zip((widths[0], *widths), widths, strict=False):
+            self.blocks.append(nn.Linear(before, width) if before != width else nn.Identity())
+            self.blocks.extend(Block(width, expansion * width, embedding, act) for _ in range(blocks))
+        self.head = nn.Sequential(nn.LayerNorm(widths[-1]), act(), nn.Linear(widths[-1], D))
+
+    def forward(self, x: Tensor, time: Tensor, tau: Tensor, y: Tensor) -> Tensor:
+        """Map noisy latents to the raw prediction of the process.
+
+        Args:
+            x: latents (B, c, h, w), standardised, plus noise.
+            time: t / T in [0, 1], (B,).
+            tau: temperature in [0, 1], (B,).
+            y: class labels in 0..K, K the null class, (B,) int64.
+
+        Returns:
+            Raw prediction (B, c, h, w); `Process.predict` turns it into x0_hat.
+        """
+        condition = self.condition(time, tau, y)
+        h = self.stem(x.flatten(1)) + self.label(y)
+        for block in self.blocks:
+            h = block(h, condition) if isinstance(block, Block) else block(h)
+        return self.head(h).view_as(x)
