@@ -87,7 +87,7 @@ def classify(
     draws: int = 50,
     first: int | None = None,
     seed: int = 0,
-    batch: int = 250,
+    batch: int | None = None,
     progress: bool = False,
 ) -> Classification:
     """Classify images, or latents for a flow in a latent, by Bayes' rule; no classifier is trained.
@@ -102,7 +102,7 @@ def classify(
         draws: of the bound, the same for all classes.
         first: see `log_likelihood` (T / 100 by default: networks know little of finer noise) and `elbo`.
         seed: of all random numbers.
-        batch: images at once.
+        batch: images at once; by default 1,000 latents or 250 images of pixels.
         progress: show a progress bar.
 
     Raises:
@@ -118,6 +118,7 @@ def classify(
             f"the model knows {model.process.shape}, got images {images.shape}; see thaw.latent.load_latents"
         )
     model.network.eval()
+    batch = batch or (250 if model.coder is None else 1000)
     settings = {"steps": steps, "probes": probes} if route == "ode" else {"draws": draws}
     likelihoods = _by_equation if route == "ode" else _by_bound
     rows = []
