@@ -9,9 +9,10 @@ MINUTES ?=
 DATA ?= mnist
 SWEEP ?= workflow/sweeps/default.yaml
 CORES ?= 2
+LAB ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help play lab train speedrun sweep recipe speed test lint report showcase features clean
+.PHONY: help play lab train speedrun sweep reproduce smoke site recipe speed test lint hooks lock report showcase features clean
 export OMP_NUM_THREADS ?= 1
 
 help: ## list the targets
@@ -34,7 +35,7 @@ play: $(VENV)/.installed ## sample from the shipped weights: executed notebook, 
 	@$(BIN)/python -m thaw play
 
 lab: $(VENV)/.installed ## open JupyterLab on the notebooks
-	@$(BIN)/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) --notebook-dir=. notebooks/load_and_play.ipynb
+	@$(BIN)/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) --notebook-dir=. $(LAB) notebooks/load_and_play.ipynb
 
 train: $(VENV)/.installed ## retrain, e.g. make train CONFIG=configs/ddpm/default.yaml EPOCHS=20
 	@$(BIN)/python -m thaw train --config "$(CONFIG)" $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(RUN),--run "$(RUN)")
@@ -44,6 +45,16 @@ speedrun: $(VENV)/.installed ## ten minutes of training from nothing: a hot and 
 
 sweep: $(VENV)/.installed-dev ## many trainings as one workflow, to a report; e.g. make sweep SWEEP=workflow/sweeps/smoke.yaml
 	@$(BIN)/snakemake --cores $(CORES) --config sweep="$(SWEEP)"
+
+reproduce: $(VENV)/.installed-dev ## retrain everything, and make all figures, numbers, report and site again (many hours)
+	@$(BIN)/snakemake -s workflow/study.smk --cores $(CORES) --rerun-incomplete
+
+smoke: $(VENV)/.installed-dev ## the same on tiny settings, in minutes, in contents/smoke/project: is every step in order?
+	@$(BIN)/python workflow/scratch.py contents/smoke/project
+	@$(BIN)/snakemake -s workflow/study.smk --cores $(CORES) --directory contents/smoke/project --config study=workflow/studies/smoke.yaml
+
+site: $(VENV)/.installed ## notebooks, report, weights and numbers as pages: contents/site/index.html
+	@$(BIN)/python -m thaw site
 
 recipe: $(VENV)/.installed-dev ## the search behind the recipe: run every trial without a log (hours), write benchmarks/recipe.md
 	@$(BIN)/python benchmarks/recipe/work.py
@@ -58,6 +69,12 @@ lint: $(VENV)/.installed-dev ## format the code and the notebooks, strip outputs
 	@$(BIN)/python -m ruff check --fix .
 	@$(BIN)/python -m ruff format .
 	@$(BIN)/python -m nbstripout --keep-id notebooks/0*.ipynb
+
+hooks: $(VENV)/.installed-dev ## check every commit: ruff, stripped notebooks, whitespace
+	@$(BIN)/pre-commit install
+
+lock: $(VENV)/.installed ## write the exact versions of all packages into requirements.lock (minutes, installs nothing)
+	@$(BIN)/python workflow/lock.py
 
 speed: $(VENV)/.installed-dev ## measure forward passes, sampling and training, side by side
 	@$(BIN)/python benchmarks/speed.py
@@ -74,11 +91,7 @@ features: $(VENV)/.installed ## train the feature network that scores a data set
 	@$(BIN)/python -m thaw features --data $(DATA) --real
 
 report: $(VENV)/.installed ## build Report/report.pdf from Plots/ (needs LaTeX)
-	@command -v latexmk >/dev/null || { echo "latexmk is not installed; on Debian or Ubuntu: apt install latexmk texlive-latex-extra texlive-science lmodern"; exit 1; }
-	@$(BIN)/python -m thaw numbers --out Report/numbers.tex
-	@cd Report && latexmk -pdf -interaction=nonstopmode -halt-on-error report.tex >build.txt 2>&1 || { tail -n 20 build.txt; exit 1; }
-	@! grep -E 'undefined (references|citations)|multiply defined' Report/report.log
-	@echo Report/report.pdf
+	@$(BIN)/python -m thaw report
 
 clean: ## remove what training and playing left behind (not .venv)
 	rm -rf contents/runs contents/load_and_play contents/smoke contents/sweeps contents/latents contents/paths .snakemake

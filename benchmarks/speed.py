@@ -14,6 +14,7 @@ from thaw.config import load_config
 from thaw.errors import ThawError
 from thaw.model import Model, build_network, build_process
 from thaw.networks import count_multiply_adds, count_parameters
+from thaw.provenance import weights_of
 from thaw.seeding import generator
 from thaw.terminal import Terminal
 from thaw.timing import median_seconds, training_step
@@ -80,7 +81,6 @@ def record(model: Model, baseline: Model, seconds: dict[str, float], few: int) -
     """Record what the comparison of the shipped U-Net with the shipped plain CNN found."""
     if not ("fid" in model.info and "fid" in baseline.info):
         raise ThawError("pretrained/ lacks the scored weights of default or cnn; nothing was recorded")
-    weights = [one.info["sha256"] for one in (model, baseline)]
     fid, entropy = baseline.info["fid"], baseline.info["entropy"]
     values = {
         "ddpm.cnn.parameters": (count_parameters(baseline.network), ",d"),
@@ -96,7 +96,7 @@ def record(model: Model, baseline: Model, seconds: dict[str, float], few: int) -
         "speed.default_seconds_64": (seconds["default"], ".1f"),
         "speed.ratio_to_cnn": (seconds["cnn"] / seconds["default"], ".0f"),
     }
-    results.record(values, {"benchmark": "benchmarks/speed.py", "weights": weights})
+    results.record(values, {"benchmark": "benchmarks/speed.py", "weights": weights_of(model, baseline)})
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from thaw.features import load_judge
 from thaw.files import enter_project
 from thaw.metrics import score_model
 from thaw.play import open_model
+from thaw.provenance import weights_of
 from thaw.terminal import fit_terminal, terminal_coordinates
 
 SAMPLERS = {"cold": {"sampler": "algorithm1"}, "warm": {"sampler": "warm", "tau": 1.0}}
@@ -77,6 +78,7 @@ def main() -> None:
                 values["floor"] = (fid.floor, ".2f")
     if arguments.record:
         origin = {"benchmark": "benchmarks/terminals.py", "torch": torch.__version__, "features": judge.digest}
+        origin["weights"] = weights_of(judge, *map(open_model, arguments.models))
         results.record({f"terminals.{key}": value for key, value in values.items()}, origin)
 
 

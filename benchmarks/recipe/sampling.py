@@ -18,6 +18,7 @@ from thaw.checkpoint import load_model, release_path
 from thaw.features import load_judge
 from thaw.files import write_json
 from thaw.metrics import score_model
+from thaw.provenance import weights_of
 
 SAMPLERS = {
     "ddim": {"sampler": "ddim"},
@@ -49,6 +50,7 @@ def main() -> None:
     model = load_model(path if path.exists() else release_path(arguments.model))
     judge, out = load_judge(model.config.data), MEASURED / f"sampling_{model.config.label}.json"
     about = {"model": model.config.label, "epoch": model.epoch, "n": arguments.n, "split": arguments.split}
+    about["weights"] = weights_of(model, judge)
     before = json.loads(out.read_text()) if out.is_file() else {}
     entries = before["entries"] if all(before.get(key) == value for key, value in about.items()) else []
 

@@ -221,7 +221,7 @@ def record(by_name: dict[str, list[dict[str, Any]]]) -> None:
     for found in measured("sampling_default.json"):
         swept = guidance_swept_at(found)
         values = {"recipe.sampling.n": (found["n"], ",d"), "recipe.sampling.swept": (swept, "d")}
-        results.record(values, origin)
+        results.record(values, origin | {"weights": found["weights"]})
     for found in measured("profile.json"):
         values = {"of_peak": (100 * found["of_peak"], ".0f"), "convolutions_of_peak": (100 * of_peak(found), ".0f")}
         values |= {"convolutions": (100 * found["shares"]["convolutions"], ".0f")}
@@ -250,7 +250,7 @@ def draw(by_name: dict[str, list[dict[str, Any]]]) -> None:
             x, y = zip(*(point for point in points if point[0] > 5), strict=True)  # five are far off
             series[f"{name}, $w={weight:g}$"] = (x, y)
         figure = figures.curves(series, "network evaluations", "Fréchet distance (train)")
-        figures.save_figure(figure, results.PLOTS / "recipe_sampling.pdf", origin)
+        figures.save_figure(figure, results.PLOTS / "recipe_sampling.pdf", origin | {"weights": found["weights"]})
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from thaw.data import EMNIST_SPLITS
 from thaw.errors import ThawError
 from thaw.latent_commands import encode_dataset, test, test_reconstruction
 from thaw.naming import KINDS, VERSIONS, data_set
+from thaw.publishing import banner, cards, numbers, report, site
 
 
 def speedrun(args: argparse.Namespace) -> None:
@@ -102,20 +103,6 @@ def features(args: argparse.Namespace) -> None:
         print(keep_real(collect_real(load_judge(train.name, folder), train, test, progress=True)))
 
 
-def banner(args: argparse.Namespace) -> None:
-    """Draw the README's picture from the shipped weights."""
-    from thaw.play import banner as draw_banner
-
-    print(draw_banner(args.out))
-
-
-def numbers(args: argparse.Namespace) -> None:
-    """Write the LaTeX file of all numbers in Plots/numbers.json."""
-    from thaw.results import write_tex
-
-    print(f"{write_tex(args.out)} numbers in {args.out}")
-
-
 def parser() -> argparse.ArgumentParser:
     """Return the argument parser of all verbs."""
     main = argparse.ArgumentParser(prog="thaw", description="Hot, cold and warm diffusion on small images.")
@@ -177,6 +164,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--real", action="store_true", help="no training: ship single real features with the judge (2.6 MB)")
     verb(banner).add_argument("--out", default="Plots/readme.png")
     verb(numbers).add_argument("--out", default="Report/numbers.tex")
+    verb(report).add_argument("--folder", default="Report", help="of report.tex")
+    verb(cards).add_argument("--folder", default="pretrained", help="of MANIFEST.json")
+    verb(site).add_argument("--out", default="contents/site", help="folder of the pages")
     return main
 
 

@@ -26,6 +26,7 @@ from thaw.model import Model
 from thaw.pixels import to_uint8
 from thaw.protocol import VERSION, protocol
 from thaw.real import CACHE
+from thaw.runs import checkpoint_digest
 
 # Rows of the table: measure -> format. The histogram is left to the JSON file.
 ROWS = {
@@ -253,11 +254,7 @@ def weights_digest(model: Model) -> str:
         return model.info["sha256"]
     if "file" not in model.info:
         raise ThawError("a model that was not loaded from a file has no checksum; score it by thaw.metrics.score_model")
-    path = Path(model.info["file"])
-    files = [path / "ema.pt", path / "cfg.yaml", path.parent / "terminal.pt"]
-    files += [path.parent / "coder.pt"] if model.coder is not None else []
-    parts = "".join(sha256(part) for part in files)
-    return hashlib.sha256(parts.encode()).hexdigest()
+    return checkpoint_digest(Path(model.info["file"]))
 
 
 def table(evaluations: list[Evaluation]) -> str:

@@ -14,6 +14,8 @@ from thaw.pixels import to_uint8
 from thaw.results import commit
 
 STYLE = Path(__file__).with_name("thaw.mplstyle")
+MARKERS = "os^Dv*Xp"
+DASHES = ["-", (0, (5, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)), (0, (2.5, 1))]
 
 
 def grid(images: Tensor, columns: int, gap: int = 1, scale: int = 3, background: int = 255) -> Image.Image:
@@ -106,14 +108,17 @@ def curves(series: dict[str, tuple[Sequence[float], Sequence[float]]], x_label: 
 
     with plt.style.context(STYLE):
         figure, axes = plt.subplots()
-        group, colours = 2 if options.get("pairs") else 1, plt.rcParams["axes.prop_cycle"].by_key()["color"]
+        colours = plt.rcParams["axes.prop_cycle"].by_key()["color"]
         for index, (label, (x, y)) in enumerate(series.items()):
-            marker = "os^Dv*"[index // group % 6] if options.get("markers", True) else None
-            style = {"color": colours[index // group % len(colours)], "linestyle": "--" if index % group else "-"}
-            axes.plot(x, y, marker=marker, label=label, **style)
+            turn, dashes = index, index  # colour, marker and dashes differ, so that no two curves are alike in grey
+            if options.get("pairs"):
+                turn, dashes = index // 2, index % 2
+            marker = MARKERS[turn % len(MARKERS)] if options.get("markers", True) else None
+            style = {"color": colours[turn % len(colours)], "linestyle": DASHES[dashes % len(DASHES)]}
+            axes.plot(x, y, marker=marker, label=label if "$" in label else label.replace("_", " "), **style)
         if options.get("floor"):
             value, label = options["floor"]
-            axes.axhline(value, linestyle="--", color="0.4", label=label)
+            axes.axhline(value, linestyle="--", linewidth=0.8, color="0.4", label=label)
         if options.get("log"):
             axes.set_yscale("log")
             _plain_ticks(axes.yaxis)
@@ -152,7 +157,7 @@ def dots(values: dict[str, float], x_label: str, floor: tuple[float, str] | None
         figure, axes = plt.subplots()
         figure.set_figheight(0.6 + 0.135 * len(names))
         axes.plot([values[name] for name in names], range(len(names)), "o", markersize=3.5)
-        axes.set_yticks(range(len(names)), names, fontsize=6.5)
+        axes.set_yticks(range(len(names)), names, fontsize=7.5)
         if floor:
             axes.axvline(floor[0], linestyle="--", color="0.4", label=floor[1])
             axes.legend(loc="lower right")
@@ -177,7 +182,7 @@ def points(places: dict[str, tuple[float, float]], x_label: str, y_label: str) -
         figure, axes = plt.subplots()
         for name, (x, y) in places.items():
             axes.plot(x, y, "o", color="#0072B2", markersize=4)
-            axes.annotate(name, (x, y), xytext=(0, 4), textcoords="offset points", fontsize=6.5, ha="center")
+            axes.annotate(name, (x, y), xytext=(0, 4), textcoords="offset points", fontsize=7.5, ha="center")
         axes.margins(x=0.15, y=0.12)
         axes.set(xlabel=x_label, ylabel=y_label)
         axes.set_yscale("log")
@@ -229,7 +234,7 @@ def matrix(values: Tensor, x_label: str, y_label: str) -> Any:
         for row, column in [(i, j) for i in range(K) for j in range(K) if K <= 10 and values[i, j] >= 0.005]:
             share = float(values[row, column])
             colour = "white" if share > 0.5 else "black"
-            axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=6)
+            axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=7)
         ticks = range(0, K, 1 if K <= 10 else 5)
         axes.set(xlabel=x_label, ylabel=y_label, xticks=ticks, yticks=ticks)
         plt.close(figure)

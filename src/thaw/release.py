@@ -13,7 +13,7 @@ from thaw.folder import load_data
 from thaw.metrics import score_model
 from thaw.model import Model
 from thaw.reconstruction import score_reconstruction
-from thaw.runs import read_yaml
+from thaw.runs import checkpoint_digest, read_yaml
 
 
 def export_run(
@@ -54,7 +54,8 @@ def export_run(
         model = checkpoint.load_model(found[epoch])
         if sampling is not None:
             model.config = with_sampling_of(model.config, sampling)
-        entry: dict[str, Any] = {"run": run.name, "train_seconds": model.info["seconds"]}
+        entry: dict[str, Any] = {"run": run.name, "checkpoint": checkpoint_digest(found[epoch])}
+        entry |= {"train_seconds": model.info["seconds"]}
         entry |= {"train_device": model.info["device"], "images_per_second": model.info["images_per_second"]}
         if n:
             entry |= score_entry(model.to(device), n, seed)

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,15 @@ def record(values: dict[str, tuple[Any, str]], origin: dict[str, Any], folder: s
 
     Args:
         values: key -> (value, format), e.g. `{"ddpm.fid": (3.1415, ".2f")}`; an empty format for strings.
-        origin: where they come from (notebook, config, seed, weights' sha256); the commit is added.
+        origin: where they come from: a notebook, script or benchmark, its configuration and seed, and the `weights`
+            behind them (see `thaw.provenance.weights_of`); the commit is added.
         folder: usually `Plots/`.
     """
     for key in values:
         if not re.fullmatch(r"[a-z0-9_.]+", key):
             raise ThawError(f"number keys are lower-case words joined by dots, got {key!r}")
+    if not {"notebook", "script", "benchmark"} & origin.keys():
+        raise ThawError(f"the origin of {', '.join(values)} names no notebook, script or benchmark")
     origin = origin | {"commit": commit()}
     path = Path(folder) / "numbers.json"
     with locked(path):
@@ -52,8 +56,14 @@ def record(values: dict[str, tuple[Any, str]], origin: dict[str, Any], folder: s
         write_json(path, dict(sorted(numbers.items())))
 
 
-def write_tex(path: str | Path, folder: str | Path = PLOTS) -> int:
+def write_tex(path: str | Path, folder: str | Path = PLOTS, stale: Callable[[dict], str | None] | None = None) -> int:
     r"""Write the LaTeX file that defines `\val{key}` for every number; an unknown key is a LaTeX error.
+
+    Args:
+        path: the file.
+        folder: of numbers.json.
+        stale: tells of an origin why its numbers must not be printed (see `thaw.provenance.why_stale`), None if they
+            may; a number that is used all the same is a LaTeX error too.
 
     Returns:
         How many numbers were written.
@@ -65,7 +75,14 @@ def write_tex(path: str | Path, folder: str | Path = PLOTS) -> int:
         r"  \PackageError{thaw}{unknown number '#1'}{Run the notebook that records it.}\fi}",
     ]
     for key, entry in numbers.items():
-        text = "".join(LATEX.get(character, character) for character in entry["text"])
+        text, reason = escape(entry["text"]), stale(entry["origin"]) if stale else None
+        if reason:
+            text = rf"\PackageError{{thaw}}{{the number '{key}' {reason}}}{{}}"  # printed, not typeset
         lines.append(rf"\expandafter\def\csname thaw@{key}\endcsname{{{text}}}")
     write_text(path, "\n".join(lines) + "\n")
     return len(numbers)
+
+
+def escape(text: str) -> str:
+    """Return a text as LaTeX prints it."""
+    return "".join(LATEX.get(character, character) for character in text)

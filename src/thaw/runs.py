@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import re
 import shutil
@@ -138,6 +139,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ThawError(f"{path} is damaged")
     return values
+
+
+def checkpoint_digest(path: Path) -> str:
+    """Return the SHA-256 of the parts of a checkpoint that its samples depend on."""
+    files = [path / "ema.pt", path / "cfg.yaml", path.parent / "terminal.pt", path.parent / "coder.pt"]
+    parts = "".join(sha256(part) for part in files if part.name != "coder.pt" or part.is_file())
+    return hashlib.sha256(parts.encode()).hexdigest()
 
 
 def remove_checkpoint(path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from thaw import checkpoint, data, figures, results
+from thaw import checkpoint, data, figures, results, runs
 from thaw.config import SAMPLING, Config, load_config, override, with_sampling_of
 from thaw.errors import ThawError
 from thaw.features import Judge, load_judge
@@ -17,6 +17,7 @@ from thaw.files import enter_project, sha256, write_json
 from thaw.metrics import Score, score_model
 from thaw.model import Model
 from thaw.networks import count_multiply_adds, count_parameters
+from thaw.provenance import weights_of
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Study:
         run: the run directory.
         plots: `Plots/`, or a folder in the run directory for a smoke run, whose numbers mean nothing.
         judge: the feature network of the data set, None where none is shipped.
-        notebook: name of the notebook, for the origin of what it writes.
+        notebook, settings: names of the notebook and of the configuration's file, for the origin of what it writes.
     """
 
     config: Config
@@ -36,6 +37,7 @@ class Study:
     plots: Path
     judge: Judge | None
     notebook: str
+    settings: str
 
     @property
     def name(self) -> str:
@@ -44,8 +46,13 @@ class Study:
         return f"{self.config.study}{of}_{self.config.label}"
 
     def origin(self, **more: Any) -> dict[str, Any]:
-        """Return where a result of this study comes from."""
-        return {"notebook": self.notebook, "run": self.run.name, "seed": self.config.seed, **more}
+        """Return where a result of this study comes from; once it is trained, with the digest of its weights."""
+        found = {"notebook": self.notebook, "config": self.settings, "run": self.run.name, "seed": self.config.seed}
+        last = self.run / runs.checkpoint_name(self.config.epochs)
+        if last in checkpoint.list_checkpoints(self.run):
+            name = self.config.release_name(self.config.epochs)
+            found["weights"] = {name: runs.checkpoint_digest(last)}
+        return found | more
 
     def show_grid(self, what: str, images: Tensor, columns: int, **style: Any) -> Image.Image:
         """Save uint8 images (N, C, H, W) as a grid in `Plots/`, and return it for display."""
@@ -77,7 +84,9 @@ class Study:
             facts = {"accuracy": (100 * self.judge.accuracy, ".1f"), "digest": (self.judge.digest, "")}
             facts |= {"parameters": (size, ",d")} | ({"source": (self.judge.source, "")} if self.judge.source else {})
             of = f"judge.{self.judge.data}"
-            results.record({f"{of}.{k}": v for k, v in facts.items()}, self.origin(), self.plots)
+            results.record(
+                {f"{of}.{k}": v for k, v in facts.items()}, self.origin(weights=weights_of(self.judge)), self.plots
+            )
 
     def records(self) -> list[dict[str, Any]]:
         """Return the lines of metrics.jsonl, one an epoch."""
@@ -164,7 +173,7 @@ def open_study(
         print(f"No scores: {error}")
         judge = None
     default = folder / "Plots" if smoke else results.PLOTS
-    return Study(experiment, folder, Path(plots) if plots else default, judge, notebook)
+    return Study(experiment, folder, Path(plots) if plots else default, judge, notebook, str(config))
 
 
 def count_evaluations(model: Model) -> int:

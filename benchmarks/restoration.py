@@ -1,0 +1,83 @@
+"""Conditional results: test digits, destroyed to the end, brought back by every sampler.
+
+    python benchmarks/restoration.py [--n 512] [--names row col ...] [--record]
+
+The earlier studies call it conditional generation: a digit of the test set is degraded to x_T, and restored from that
+alone; the class is not told. By one step (direct), by both algorithms of cold diffusion, and warm at temperature 1.
+Each is compared with its own digit (squared error as PSNR, structural similarity; the share whose class the judge still
+sees) and all together with the test set (Frechet distance). What was measured is kept in contents/evaluation/.
+"""
+
+import argparse
+from typing import Any
+
+import torch
+
+from thaw import results
+from thaw.data import load
+from thaw.features import Judge, load_judge
+from thaw.files import enter_project, remember
+from thaw.metrics import evaluate, restoration
+from thaw.model import Model
+from thaw.pixels import to_uint8
+from thaw.play import open_model
+from thaw.provenance import weights_of
+from thaw.real import CACHE
+from thaw.seeding import generator
+
+NAMES = ("row", "col", "blur", "eraser", "zoom_nearest", "zoom_bilinear", "pixelate", "fade", "mask", "snow", "morph")
+METHODS: dict[str, dict[str, Any]] = {
+    "direct": {"sampler": "direct"},
+    "algorithm1": {"sampler": "algorithm1"},
+    "algorithm2": {"sampler": "algorithm2"},
+    "warm": {"sampler": "warm", "tau": 1.0},
+}
+FORMS = {"psnr": ".1f", "ssim": ".2f", "fid": ".2f", "accuracy": ".1f"}
+
+
+def measure(model: Model, judge: Judge, n: int, settings: dict[str, Any]) -> dict[str, float]:
+    """Restore n test digits from step T, and compare them with the digits and with the test set."""
+    test = load("mnist", "test").subset(n, 0)
+    x0, degradation = test.pixels(), model.process.degradation
+    z = degradation.draw_z(n, generator(0, "restoration benchmark"))
+    x_T = degradation(x0, torch.full((n,), degradation.steps), z)
+    parts = range(0, n, 128)
+    back = [
+        model.restore(x_T[i : i + 128], degradation.steps, z=None if z is None else z[i : i + 128], seed=i, **settings)
+        for i in parts
+    ]
+    images = to_uint8(torch.cat(back))
+    scores = restoration(images, to_uint8(x0)) | evaluate(images, judge, test.labels)
+    found = {name: scores[name].value for name in FORMS}
+    return found | {"accuracy": 100 * found["accuracy"], "floor": scores["fid"].floor}
+
+
+def main() -> None:
+    """Print the table."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--n", type=int, default=512)
+    options.add_argument("--names", nargs="+", default=NAMES)
+    options.add_argument("--record", action="store_true", help="write the numbers to Plots/numbers.json")
+    arguments = options.parse_args()
+    enter_project()
+    torch.set_num_threads(1)
+    judge = load_judge("mnist")
+    for name in arguments.names:
+        model = open_model(f"{name}_default")
+        origin = {"benchmark": "benchmarks/restoration.py", "seed": 0, "weights": weights_of(judge, model)}
+        values: dict[str, tuple[Any, str]] = {}
+        for how, settings in METHODS.items():
+            steps = {} if how == "direct" else {"steps": model.config.sample_steps}
+            key = {"restoration": 1, "n": arguments.n, **origin["weights"], **settings, **steps}
+            found = remember(CACHE, key, lambda m=model, s=settings | steps: measure(m, judge, arguments.n, s))
+            print(
+                f"{name:14s} {how:10s}", "  ".join(f"{what} {value:.3f}" for what, value in found.items()), flush=True
+            )
+            values |= {f"{name}.{how}.{what}": (found[what], form) for what, form in FORMS.items()}
+            values |= {"n": (arguments.n, ",d"), "floor": (found["floor"], ".2f")}
+        if arguments.record:
+            results.record({f"restoration.{key}": value for key, value in values.items()}, origin)
+
+
+if __name__ == "__main__":
+    main()

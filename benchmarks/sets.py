@@ -1,0 +1,88 @@
+"""What each configuration is, and what all shipped weights cost: numbers for the report that need no training.
+
+    python benchmarks/sets.py [--record]
+
+Sizes come from building the networks, settings from the files in configs/, times from pretrained/MANIFEST.json.
+"""
+
+import argparse
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from thaw import results
+from thaw.checkpoint import read_manifest
+from thaw.config import Config, load_config
+from thaw.features import load_judge
+from thaw.files import enter_project
+from thaw.model import build_network, build_process
+from thaw.networks import count_multiply_adds, count_parameters
+from thaw.provenance import weights_of
+
+SHAPE, CLASSES = (1, 28, 28), 10
+SETS = sorted([*Path("configs/ddpm").glob("*.yaml"), *Path("configs/custom").glob("*.yaml")])
+
+
+def describe(config: Config) -> dict[str, tuple[Any, str]]:
+    """Return size and settings of a configuration, as numbers to record."""
+    network, process = build_network(config, SHAPE, CLASSES), build_process(config, SHAPE)
+    values = {"steps": (process.steps, "d"), "lr": (config.lr, "g"), "widths": ("-".join(map(str, config.widths)), "")}
+    values |= {
+        "activation": (config.activation, ""),
+        "optimiser": (config.optimiser, ""),
+        "epochs": (config.epochs, "d"),
+    }
+    values |= {"sample_steps": (config.sample_steps or process.steps, "d"), "schedule": (config.schedule, "")}
+    values |= {"parameters": (count_parameters(network), ",d"), "predicts": (config.prediction, "")}
+    return values | {"multiply_adds": (count_multiply_adds(network, SHAPE) / 1e6, ".1f")}
+
+
+def cost() -> tuple[dict[str, tuple[Any, str]], dict[str, str]]:
+    """Return what training the shipped models took, and the fingerprints of those models."""
+    last: dict[str, tuple[str, dict[str, Any]]] = {}
+    for name, entry in read_manifest().items():
+        if entry.get("train_seconds") and entry["epoch"] >= last.get(entry["run"], ("", {"epoch": 0}))[1]["epoch"]:
+            last[entry["run"]] = name, entry
+    seconds = [entry["train_seconds"] for _, entry in last.values()]
+    values = {"models": (len(last), "d"), "hours": (sum(seconds) / 3600, ".1f"), "longest": (max(seconds) / 60, ".0f")}
+    return values, {name: entry["sha256"] for name, entry in last.values()}
+
+
+def machine() -> dict[str, tuple[str, str]]:
+    """Return what the numbers were computed on."""
+    about = Path("/proc/cpuinfo")
+    lines = [line for line in about.read_text().splitlines() if line.startswith("model name")] if about.exists() else []
+    cpu = lines[0].partition(":")[2].strip() if lines else platform.machine()
+    return {
+        "cpu": (cpu, ""),
+        "torch": (torch.__version__.partition("+")[0], ""),
+        "python": (platform.python_version(), ""),
+    }
+
+
+def main() -> None:
+    """Print the table."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--record", action="store_true", help="write the numbers to Plots/numbers.json")
+    record = options.parse_args().record
+    enter_project()
+    origin = {"benchmark": "benchmarks/sets.py"}
+    for path in SETS:
+        values = describe(load_config(str(path)))
+        print(f"{str(path):45s}", "  ".join(format(*value) for value in values.values()))
+        if record:
+            key = f"sets.{path.parent.name}.{path.stem}"
+            results.record({f"{key}.{what}": value for what, value in values.items()}, origin | {"config": str(path)})
+    (spent, weights), on = cost(), machine()
+    print(*(f"{what} {format(*value)}" for what, value in (spent | on).items()), sep="\n")
+    if record:
+        results.record({f"cost.{what}": value for what, value in spent.items()}, origin | {"weights": weights})
+        results.record({f"cost.{what}": value for what, value in on.items()}, origin | {"data": "none"})
+        judge = load_judge("mnist")
+        results.record({"protocol.least": (2 * judge.num, "d")}, origin | {"weights": weights_of(judge)})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""The verbs of the command line that make the report and what lies around it."""
+
+import argparse
+
+
+def banner(args: argparse.Namespace) -> None:
+    """Draw the README's picture from the shipped weights."""
+    from thaw.play import banner as draw_banner
+
+    print(draw_banner(args.out))
+
+
+def numbers(args: argparse.Namespace) -> None:
+    """Write the LaTeX file of all numbers in Plots/numbers.json."""
+    from thaw.results import write_tex
+
+    print(f"{write_tex(args.out)} numbers in {args.out}")
+
+
+def report(args: argparse.Namespace) -> None:
+    """Build the report from Plots/, or say in a sentence why it cannot be built."""
+    from thaw.paper import build_report
+
+    print(build_report(args.folder))
+
+
+def cards(args: argparse.Namespace) -> None:
+    """Write the model cards of the released weights from their manifest."""
+    from thaw.cards import write_cards
+
+    print(write_cards(args.folder))
+
+
+def site(args: argparse.Namespace) -> None:
+    """Write the pages of notebooks, report, weights and numbers."""
+    from thaw.site import build_site
+
+    print(build_site(args.out))

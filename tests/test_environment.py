@@ -1,0 +1,121 @@
+"""What is installed: one list behind pip, conda and the container, a lock that satisfies it, and hooks."""
+
+import importlib.metadata
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+
+
+def requirements(name: str) -> list[Requirement]:
+    """Return what a requirements file asks for, those it includes among them."""
+    found = []
+    for line in (ROOT / name).read_text().splitlines():
+        line = line.partition("#")[0].strip()
+        if line.startswith("-r "):
+            found += requirements(line.removeprefix("-r "))
+        elif line:
+            found.append(Requirement(line))
+    return found
+
+
+@pytest.fixture(scope="module")
+def lock() -> dict[str, str]:
+    """The locked versions by name."""
+    lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
+    pairs = [re.fullmatch(r"([\w.-]+)==([\w.]+)", line).groups() for line in lines]
+    return {canonicalize_name(name): version for name, version in pairs}
+
+
+def test_conda_pip_and_the_package_read_one_list():
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert set(conda) <= {"name", "channels", "dependencies", "variables"}
+    plain = [one for one in conda["dependencies"] if isinstance(one, str)]
+    (by_pip,) = [one["pip"] for one in conda["dependencies"] if isinstance(one, dict)]
+    assert by_pip == ["-r requirements.txt"] and "pip" in plain  # conda installs what pip installs
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["tool"]["setuptools"]["dynamic"]["dependencies"] == {"file": ["requirements.txt"]}
+    (python,) = [one.removeprefix("python=") for one in plain if one.startswith("python=")]
+    assert f"FROM python:{python}-" in (ROOT / "Dockerfile").read_text()
+    assert project["project"]["requires-python"] == f">={python}"
+
+
+def test_every_requirement_is_pinned_and_locked_at_that_version(lock):
+    for one in requirements("requirements-dev.txt"):
+        version = lock[canonicalize_name(one.name)]
+        assert re.fullmatch(r"==[\d.]+", str(one.specifier)) and one.specifier.contains(version), one
+
+
+def test_the_lock_is_complete_and_agrees_with_itself(lock):
+    """What each locked package needs, as the installed ones tell, is locked too, in a version it accepts."""
+    looked_at = 0
+    for name in lock:
+        try:
+            distribution = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        if distribution.version.partition("+")[0] != lock[name]:
+            continue  # another version may need other packages
+        for one in map(Requirement, distribution.requires or []):
+            if one.marker is None or one.marker.evaluate({"extra": ""}):
+                looked_at += 1
+                assert canonicalize_name(one.name) in lock, f"{name} needs {one}"
+                assert one.specifier.contains(lock[canonicalize_name(one.name)], prereleases=True), (
+                    f"{name} needs {one}"
+                )
+    assert looked_at > 100
+
+
+def test_the_container_leaves_out_what_is_generated_and_keeps_the_weights():
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    assert {".git", ".venv", "contents/*", "data"} <= set(ignored)
+    assert not {"pretrained", "Plots", "Report", "notebooks", "requirements.lock"} & set(ignored)
+
+
+@pytest.fixture
+def hooks() -> dict[str, dict]:
+    """The pre-commit hooks by name."""
+    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert repository["repo"] == "local"  # nothing is fetched
+    return {hook["id"]: hook for hook in repository["hooks"]}
+
+
+def test_the_hooks_strip_outputs_but_keep_tags_and_load_and_play(hooks, tmp_path):
+    assert re.search(hooks["nbstripout"]["exclude"], "notebooks/load_and_play.ipynb")
+    assert not re.search(hooks["nbstripout"]["exclude"], "notebooks/01_ddpm.ipynb")
+    cell = nbformat.v4.new_code_cell("a = 1", metadata={"tags": ["parameters"]}, execution_count=3)
+    cell.outputs = [nbformat.v4.new_output("stream", text="hello")]
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "a.ipynb")
+    command = hooks["nbstripout"]["entry"].replace(".venv/bin", str(Path(sys.executable).parent))
+    subprocess.run(f"{command} {tmp_path / 'a.ipynb'}", shell=True, check=True)
+    stripped = nbformat.read(tmp_path / "a.ipynb", 4).cells[0]
+    assert not stripped.outputs and stripped.execution_count is None and stripped.metadata.tags == ["parameters"]
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_all_hooks_pass_on_all_files(tmp_path, monkeypatch):
+    """In a copy of the tracked files, so that a fix would not touch the working tree."""
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if tracked.returncode:
+        pytest.skip("not a git checkout")
+    for name in filter(None, tracked.stdout.split("\0")):
+        if (ROOT / name).is_file() and not name.endswith((".pth", ".png", ".pdf")):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, tmp_path / name)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
+    monkeypatch.setenv("PRE_COMMIT_HOME", str(tmp_path.parent / "pre-commit"))
+    for command in (["git", "init", "-q"], ["git", "add", "-A"]):
+        subprocess.run(command, cwd=tmp_path, check=True)
+    command = [sys.executable, "-m", "pre_commit", "run", "--all-files"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:]

@@ -1,0 +1,78 @@
+"""What the study is: trainings, notebooks and benchmarks, and the commands behind them.  Read by study.smk."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+
+class Training(BaseModel):
+    """One training, by a notebook or without."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    notebook: str = Field(description="name of the notebook, or train")
+    config: str = Field(description="configuration file")
+    settings: dict[str, Any] = Field({}, description="settings that replace the file's")
+    parameters: dict[str, Any] = Field({}, description="other parameters of the notebook")
+
+
+class Study(BaseModel):
+    """A study's file; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    out: str = Field(min_length=1, description="folder of executed notebooks, logs and what tells that a step is done")
+    settings: dict[str, Any] = Field({}, description="settings that replace those of every training")
+    trainings: dict[str, Training] = Field(min_length=1)
+    export_n: int = Field(2000, ge=0, description="images behind the score in the manifest; 0 for none")
+    before: dict[str, dict[str, Any]] = Field({}, description="notebooks that need no weights: name -> parameters")
+    after: dict[str, dict[str, Any]] = Field({}, description="notebooks that read the exported weights")
+    benchmarks: list[str] = Field([], description="scripts that record numbers with --record")
+
+    def settings_of(self, name: str) -> dict[str, Any]:
+        """Return all settings of a training that replace its file's."""
+        return self.settings | self.trainings[name].settings
+
+    def folder(self, name: str) -> str:
+        """Return the run directory of a training."""
+        return f"{self.out}/runs/{name}"
+
+    def train(self, name: str) -> str:
+        """Return the options of `thaw` that train: by the notebook, whose executed copy is kept, or without."""
+        one, run = self.trainings[name], self.folder(name)
+        settings = self.settings_of(name)
+        if one.notebook == "train":
+            options = [f"--set={key}={json.dumps(value)}" for key, value in settings.items()]
+            return shlex.join(["train", "--train-only", "--config", one.config, "--run", run, *options])
+        values = {"config": one.config, "overrides": settings, "run": run, **one.parameters}
+        return self.execute(one.notebook, values, f"{self.out}/notebooks/{name}/{one.notebook}.ipynb")
+
+    def execute(self, notebook: str, values: dict[str, Any], output: str) -> str:
+        """Return the options of `thaw` that execute a notebook."""
+        options = [f"-p{key}={json.dumps(value)}" for key, value in values.items()]  # JSON is YAML
+        return shlex.join(["notebook", notebook, "--out", output, *options])
+
+    def source(self, name: str) -> list[str]:
+        """Return the files that a training is made from."""
+        one = self.trainings[name]
+        return [one.config] + ([] if one.notebook == "train" else [f"notebooks/{one.notebook}.ipynb"])
+
+
+def read_study(path: str | Path) -> Study:
+    """Read a study's file.
+
+    Raises:
+        ValueError: if it is not one; the message names the key.
+    """
+    try:
+        return Study.model_validate(yaml.safe_load(Path(path).read_text()))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{path}: {key}: {first['msg']}; a study has {', '.join(Study.model_fields)}") from None
+    except (OSError, yaml.YAMLError) as error:
+        raise ValueError(f"cannot read the study {path}: {str(error).splitlines()[0]}") from None

@@ -1,0 +1,132 @@
+# The whole study: configurations -> trainings (by notebooks) -> exported weights -> notebooks that evaluate them, benchmarks
+# -> figures and numbers in Plots/ -> report -> site.  What did not change is not run again.
+#
+#     make reproduce CORES=2                                      (workflow/studies/full.yaml: hours)
+#     snakemake -s workflow/study.smk --cores 2 --dry-run         (what would be run, and why)
+#     make smoke                                                  (workflow/studies/smoke.yaml, in a scratch project: minutes)
+#
+# A run directory is no output of a rule: Snakemake would remove it before it runs the rule again, and with it the
+# checkpoints from which an interrupted training goes on. Nor are pretrained/ and Plots/, which are in git: a file in
+# `done/` stands for what a step left there.
+import sys
+
+sys.path.insert(0, workflow.basedir)
+from study import read_study
+
+DEFINITION = config.get("study", "workflow/studies/full.yaml")
+STUDY = read_study(DEFINITION)
+OUT, THAW = STUDY.out, f"{sys.executable} -m thaw"
+BENCHMARKS = {path.rpartition("/")[2].removesuffix(".py"): path for path in STUDY.benchmarks}
+PAPER = config.get("report", "yes") != "no"
+
+
+wildcard_constraints:
+    name="|".join(STUDY.trainings),
+    before="|".join(STUDY.before) or "none",
+    after="|".join(STUDY.after) or "none",
+    benchmark="|".join(BENCHMARKS) or "none",
+
+
+rule all:
+    input:
+        "contents/site/index.html",
+
+
+rule train:
+    input:
+        lambda wildcards: STUDY.source(wildcards.name),
+    output:
+        f"{OUT}/done/{{name}}.trained",
+    log:
+        f"{OUT}/logs/{{name}}.train.txt",
+    params:
+        command=lambda wildcards: STUDY.train(wildcards.name),
+        folder=lambda wildcards: STUDY.folder(wildcards.name),
+    shell:
+        "{THAW} {params.command} > {log} 2>&1 && cp {params.folder}/metrics.jsonl {output}"
+
+
+rule export:
+    input:
+        f"{OUT}/done/{{name}}.trained",
+    output:
+        f"{OUT}/done/{{name}}.exported",
+    log:
+        f"{OUT}/logs/{{name}}.export.txt",
+    params:
+        folder=lambda wildcards: STUDY.folder(wildcards.name),
+        n=STUDY.export_n,
+    shell:
+        "{THAW} export {params.folder} -n {params.n} > {log} 2>&1 && cp {log} {output}"
+
+
+rule cards:
+    input:
+        expand(f"{OUT}/done/{{name}}.exported", name=STUDY.trainings),
+    output:
+        f"{OUT}/done/cards",
+    shell:
+        "{THAW} cards && cp pretrained/README.md {output}"
+
+
+rule before:
+    input:
+        "notebooks/{before}.ipynb",
+    output:
+        f"{OUT}/notebooks/{{before}}.ipynb",
+    log:
+        f"{OUT}/logs/{{before}}.txt",
+    params:
+        command=lambda wildcards, output: STUDY.execute(wildcards.before, STUDY.before[wildcards.before], output[0]),
+    shell:
+        "{THAW} {params.command} > {log} 2>&1"
+
+
+rule after:
+    input:
+        "notebooks/{after}.ipynb",
+        expand(f"{OUT}/done/{{name}}.exported", name=STUDY.trainings),
+    output:
+        f"{OUT}/notebooks/{{after}}.ipynb",
+    log:
+        f"{OUT}/logs/{{after}}.txt",
+    params:
+        command=lambda wildcards, output: STUDY.execute(wildcards.after, STUDY.after[wildcards.after], output[0]),
+    shell:
+        "{THAW} {params.command} > {log} 2>&1"
+
+
+rule benchmark:
+    input:
+        lambda wildcards: BENCHMARKS[wildcards.benchmark],
+        expand(f"{OUT}/done/{{name}}.exported", name=STUDY.trainings),
+    output:
+        f"{OUT}/done/{{benchmark}}.benchmark",
+    shell:
+        "{sys.executable} {input[0]} --record > {output}.txt 2>&1 && mv {output}.txt {output}"
+
+
+rule report:
+    input:
+        "Report/report.tex",
+        "Report/refs.bib",
+        expand(f"{OUT}/done/{{name}}.trained", name=STUDY.trainings),
+        expand(f"{OUT}/notebooks/{{before}}.ipynb", before=STUDY.before),
+        expand(f"{OUT}/notebooks/{{after}}.ipynb", after=STUDY.after),
+        expand(f"{OUT}/done/{{benchmark}}.benchmark", benchmark=BENCHMARKS),
+    output:
+        f"{OUT}/done/report",
+    params:
+        command=f"{THAW} report" if PAPER else "true",  # --config report=no, where there is no LaTeX
+    shell:
+        "{params.command} && touch {output}"
+
+
+rule site:
+    input:
+        f"{OUT}/done/report",
+        f"{OUT}/done/cards",
+    output:
+        "contents/site/index.html",
+    shell:
+        "{THAW} site"
