@@ -11,7 +11,7 @@ SWEEP ?= workflow/sweeps/default.yaml
 CORES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help play lab train speedrun sweep recipe speed test lint report showcase features clean
+.PHONY: help play lab app train speedrun sweep recipe speed test lint report showcase features clean
 export OMP_NUM_THREADS ?= 1
 
 help: ## list the targets
@@ -26,7 +26,11 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt requirements-inception.txt requirements-trackers.txt
+$(VENV)/.installed-app: $(VENV)/.installed requirements-app.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-app.txt
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt requirements-inception.txt requirements-trackers.txt requirements-app.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
@@ -35,6 +39,9 @@ play: $(VENV)/.installed ## sample from the shipped weights: executed notebook, 
 
 lab: $(VENV)/.installed ## open JupyterLab on the notebooks
 	@$(BIN)/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) --notebook-dir=. notebooks/load_and_play.ipynb
+
+app: $(VENV)/.installed-app ## the same without code, as an app in the browser
+	@$(BIN)/python -m voila --progressive_rendering=True --show_tracebacks=False notebooks/load_and_play.ipynb
 
 train: $(VENV)/.installed ## retrain, e.g. make train CONFIG=configs/ddpm/default.yaml EPOCHS=20
 	@$(BIN)/python -m thaw train --config "$(CONFIG)" $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(RUN),--run "$(RUN)")

@@ -148,7 +148,7 @@ class Settings:
         self.steps = widgets.IntSlider(10, 1, 100, description="steps", style=WIDE, layout=ROW)
         self.sampler = widgets.Dropdown(options=["warm"], description="sampler", style=WIDE, layout=ROW)
         self.tau = widgets.FloatSlider(1, min=0, max=1, step=0.05, description="temperature", style=WIDE, layout=ROW)
-        ends = '<div style="display:flex;justify-content:space-between;margin:-6px 58px 0 7.4em;opacity:0.65;'
+        ends = '<div style="display:flex;justify-content:space-between;margin:-10px 68px 0 88px;opacity:0.65;'
         ends += 'font-size:85%"><span>cold</span><span>hot</span></div>'
         self.ends = widgets.HTML(ends, layout=ROW)
         self.guidance = widgets.FloatSlider(1, min=0, max=4, step=0.25, description="guidance", style=WIDE, layout=ROW)

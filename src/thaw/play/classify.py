@@ -138,6 +138,7 @@ class ClassifyPanel:
         controls = [*self.picker.controls, *self.models.controls, self.draws, self.seed, self.note]
         self.panel = Panel(controls, [self.answer], self._start, button="Classify", icon="search")
         self.view = self.panel.view
+        self.view.add_class("thaw-classify")
         self.models.observe(self.panel.safely(lambda: self.picker.fit(self.models.weights.data)))
 
     def _start(self) -> Callable[[Job], str]:

@@ -69,6 +69,7 @@ class ComparePanel:
         controls = [self.kind, *self.one.controls, self.second, self.count, self.seed, self.note]
         self.panel = Panel(controls, [self.gallery], self._start, button="Compare", icon="columns")
         self.view = self.panel.view
+        self.view.add_class("thaw-compare")
         show = self.panel.safely(lambda *_: self._show())
         self.kind.observe(show, "value")
         self.one.observe(show)

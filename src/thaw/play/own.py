@@ -50,9 +50,9 @@ def strips(name: str, folder: str | Path = PRETRAINED, rows: int = 3, data: str 
         t = torch.full((rows,), round(index * degradation.steps / (SHOWN - 1)))
         states.append(degradation(x0, t, z))
         if states[-1].shape != x0.shape or float(states[-1].abs().max()) > 1.001:
-            raise ThawError(f"{name} must return pictures of the shape it got, with values in [-1, 1]; see its forward")
+            raise ThawError(f"the degradation {name} must keep the shape, and values in [-1, 1]; see its forward")
     if not torch.equal(states[0], x0):
-        raise ThawError(f"{name} changes the picture at t = 0; D(x, 0) must be x")
+        raise ThawError(f"the degradation {name} changes the picture at t = 0; D(x, 0) must be x")
     return shown(torch.stack(states, dim=1).flatten(0, 1))
 
 
@@ -154,6 +154,7 @@ class OwnPanel:
                            self._start, button="Train", icon="graduation-cap")  # fmt: skip
         self.again = self.panel.add_button("Draw again", self._draw_again, icon="pencil", disabled=True)
         self.view = self.panel.view
+        self.view.add_class("thaw-own")
         self.name.observe(self.panel.safely(lambda _: self._preview()), "value")
         self.panel.safely(self.refresh)()
 
@@ -176,7 +177,8 @@ class OwnPanel:
         except ThawError:
             raise
         except Exception as error:
-            raise ThawError(f"{self.name.value} fails ({type(error).__name__}: {error}); change its cell") from None
+            what = f"{type(error).__name__}: {error}"
+            raise ThawError(f"the degradation {self.name.value} fails ({what}); change its cell") from None
         self.strip.value = as_html([Tile(mosaic(images, SHOWN), f"{self.name.value}: t = 0 ... T")], 2)
 
     def _start(self) -> Callable[[Job], str]:
@@ -198,7 +200,8 @@ class OwnPanel:
             try:
                 model = train_own(config, self.run, report)
             except (RuntimeError, TypeError, ValueError, IndexError) as error:
-                raise ThawError(f"{config.degradation} fails in training ({error}); change its cell") from None
+                what = f"the degradation {config.degradation} fails in training ({error})"
+                raise ThawError(f"{what}; change its cell") from None
             job.show(setattr, self, "model", model)
             job.asked.clear()  # stopping a training is no reason not to show what it has learnt
             self._lock(job, False)

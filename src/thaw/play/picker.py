@@ -45,7 +45,7 @@ class Picker:
     """Controls that choose a picture; `read` tells which."""
 
     def __init__(self, folder: str | Path = PRETRAINED, data: str = "mnist") -> None:
-        self.folder, self.data, self.react = folder, data, None
+        self.folder, self.data, self.missing = folder, data, ""
         self.kind = widgets.ToggleButtons(style={"button_width": "98px"}, layout=ROW)
         self.number = widgets.IntSlider(14, 0, 19, description="example", style=WIDE, layout=ROW)
         self.index = widgets.BoundedIntText(0, min=0, max=9999, description="test image", style=WIDE, layout=ROW)
@@ -64,12 +64,12 @@ class Picker:
         """Offer the pictures of a data set."""
         self.data = data
         kinds = {"example": examples_path(data, self.folder).is_file(), "data set": at_hand(data), "draw": True}
+        missing = f"{data} is not on this disk (THAW_DATA), so its images are not offered; nothing is downloaded."
+        self.missing = "" if kinds["data set"] else missing
         before, offered = self.kind.value, [kind for kind, there in kinds.items() if there]
         if tuple(self.kind.options) != tuple(offered):
             self.kind.options = offered
             self.kind.value = before if before in offered else offered[0]
-        missing = f"{data} is not on this disk (THAW_DATA), so its images are not offered; nothing is downloaded."
-        self.missing = "" if kinds["data set"] else missing
         self._show()
 
     def _show(self) -> None:

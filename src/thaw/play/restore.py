@@ -131,6 +131,7 @@ class RestorePanel:
         controls = [*self.picker.controls, *self.models.controls, self.far, self.seed, self.told, self.note]
         self.panel = Panel(controls, [self.gallery], self._start, button="Destroy and restore", icon="magic")
         self.view = self.panel.view
+        self.view.add_class("thaw-restore")
         fit = self.panel.safely(self._fit)
         self.models.observe(fit)
         self.far.observe(self.panel.safely(lambda _: self._hint()), "value")

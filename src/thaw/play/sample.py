@@ -25,6 +25,7 @@ from thaw.seeding import derive
 COUNTS = (10, 20, 40, 60, 100, 256, 500)
 SCORED = 256  # the fewest images that the scores take
 BATCH = 250
+SCALE = 2  # screen pixels a pixel: ten digits fit beside JupyterLab's file browser, and stay crisp
 
 
 def draw(model: Model, out: str | Path, n: int = 64, digit: int | None = None, columns: int = 10, **settings: Any):
@@ -41,7 +42,7 @@ def draw(model: Model, out: str | Path, n: int = 64, digit: int | None = None, c
     started = time.perf_counter()
     images = to_uint8(model.sample(model.labels(n, digit), **settings))
     seconds = time.perf_counter() - started
-    path = figures.save_grid(Path(out) / f"{name_of(model, settings)}_samples.png", images, columns)
+    path = figures.save_grid(Path(out) / f"{name_of(model, settings)}_samples.png", images, columns, scale=SCALE)
     print(f"{n} digits in {seconds:.1f} s: {path}")
     with Image.open(path) as picture:
         return picture.copy()
@@ -116,13 +117,14 @@ class SamplePanel:
         self.save = {kind: widgets.Button(description=kind.upper(), icon="download", disabled=True,
                                           tooltip=f"Save as {kind} in {self.out}", layout={"width": "auto"})
                      for kind in ("png", "gif", "npz")}  # fmt: skip
-        saving = widgets.HBox(list(self.save.values()), layout={"flex_flow": "row wrap"})
+        self.saving = widgets.HBox(list(self.save.values()), layout={"flex_flow": "row wrap", "display": "none"})
         controls = [*self.models.controls, *self.settings.controls[:1], self.count, *self.settings.controls[1:]]
-        results = [self.picture, self.caption, self.scores, saving, self.saved]
+        results = [self.picture, self.caption, self.scores, self.saving, self.saved]
         self.panel = Panel([*controls, self.note], results, self._start)
         self.score_button = self.panel.add_button("Score 500", self._start_score, icon="balance-scale")
         self.score_button.tooltip = "Draw 500 digits with these settings and measure them"
         self.view = self.panel.view
+        self.view.add_class("thaw-sample")
         fit = self.panel.safely(self._fit)
         self.models.observe(fit)
         self.count.observe(self.panel.safely(lambda _: self._note()), "value")
@@ -175,12 +177,13 @@ class SamplePanel:
 
         return work
 
-    @staticmethod
-    def _scored(model: Model, images: Tensor, y: Tensor, digit: int | None, seed: int) -> str:
+    def _scored(self, model: Model, images: Tensor, y: Tensor, digit: int | None, seed: int) -> str:
         from thaw.features import load_judge
         from thaw.metrics import evaluate
 
-        found = evaluate(images, load_judge(model.config.data_name), y if model.conditional else None, seed=seed)
+        found = evaluate(
+            images, load_judge(model.config.data_name, self.folder), y if model.conditional else None, seed=seed
+        )
         one = "" if digit is None else f" Only the digit {digit} was drawn: its distance to all digits is large."
         return describe(found) + one
 
@@ -190,6 +193,7 @@ class SamplePanel:
     def _finish(self, code: bytes, chosen: str, drawn: dict[str, Any]) -> None:
         self._publish(code)
         self.drawn, self.caption.value, self.scores.value, self.saved.value = drawn, hint(chosen), "", ""
+        self.saving.layout.display = None
         for kind, button in self.save.items():
             button.disabled = kind == "gif" and not drawn["frames"]
 

@@ -14,7 +14,7 @@ from thaw.errors import ThawError
 from thaw.model import Model
 from thaw.play.chooser import ModelChooser, Settings
 from thaw.play.pictures import GREY, grid_png, mosaic, shown, source
-from thaw.play.sample import name_of, steps_of
+from thaw.play.sample import SCALE, name_of, steps_of
 from thaw.play.widgets import ROW, WIDE, Job, Panel, hint, no_weights
 from thaw.sampling import Step
 
@@ -29,7 +29,8 @@ def watch(model: Model, out: str | Path, n: int = 3, **settings: Any) -> Image.I
     steps = list(model.trajectory(model.labels(n), **settings))
     stem = Path(out) / f"{name_of(model, settings)}_progression"
     save_animation(stem.with_suffix(".gif"), steps)
-    with Image.open(figures.save_grid(stem.with_suffix(".png"), strip(steps), columns=min(COLUMNS, len(steps)))) as it:
+    path = figures.save_grid(stem.with_suffix(".png"), strip(steps), columns=min(COLUMNS, len(steps)), scale=SCALE)
+    with Image.open(path) as it:
         return it.copy()
 
 
@@ -68,17 +69,18 @@ class WatchPanel:
         self.play = widgets.Play(value=0, min=0, max=1, interval=150, disabled=True, layout={"width": "auto"})
         self.scrub = widgets.IntSlider(0, 0, 1, description="state", disabled=True, style={"description_width": "3em"})
         self.scrub.layout = {"width": "320px"}
+        self.scrubbing = widgets.HBox([self.play, self.scrub], layout={"flex_flow": "row wrap", "display": "none"})
         self.link = widgets.jslink((self.play, "value"), (self.scrub, "value"))
         self.now, self.caption = widgets.HTML(), widgets.HTML()
         self.strip = widgets.Image(format="png", layout={"display": "none", "object_fit": "contain"})
         self.save = widgets.Button(description="GIF and PNG", icon="download", disabled=True, layout={"width": "auto"})
         self.save.tooltip = f"Save the animation and the strip in {self.out}"
-        self.saved = widgets.HTML()
+        self.saved, self.saving = widgets.HTML(), widgets.HBox([self.save], layout={"display": "none"})
         controls = [*self.models.controls, *self.settings.controls[:1], self.count, *self.settings.controls[1:]]
-        scrubbing = widgets.HBox([self.play, self.scrub], layout={"flex_flow": "row wrap"})
-        results = [scrubbing, self.now, self.caption, self.strip, widgets.HBox([self.save]), self.saved]
+        results = [self.scrubbing, self.now, self.caption, self.strip, self.saving, self.saved]
         self.panel = Panel(controls, results, self._start, button="Watch", icon="eye")
         self.view = self.panel.view
+        self.view.add_class("thaw-watch")
         fit = self.panel.safely(lambda: self.settings.fit(self.models.open()))
         self.models.observe(fit)
         self.scrub.observe(self.panel.safely(lambda _: self._show()), "value")
@@ -106,9 +108,10 @@ class WatchPanel:
         self.steps, self.name = steps, name
         for control in (self.play, self.scrub):
             control.max, control.disabled = len(steps) - 1, False
+        self.scrubbing.layout.display = None
         self.strip.value, self.strip.layout.display = strip_png, "block"
         self.caption.value = hint(chosen, "Below, from left to right: rows of x_t, and of the guess, in turn.")
-        self.save.disabled, self.saved.value = False, ""
+        self.save.disabled, self.saving.layout.display, self.saved.value = False, None, ""
         self.scrub.value = len(steps) // 2
         self._show()
 

@@ -104,15 +104,18 @@ class Panel:
             description="Stop", icon="stop", disabled=True, tooltip="Stop what is running", layout={"width": "auto"}
         )
         self.bar = widgets.FloatProgress(min=0, max=1, layout={"width": "100%", "height": "8px", "margin": "4px 2px"})
-        self.message = widgets.HTML(layout={"min_height": "3em", "margin": "0 2px"})
+        self.message = widgets.HTML(layout={"min_height": "32px", "margin": "0 2px"})
         self.buttons = widgets.HBox([self.button, self.stop_button], layout={"flex_flow": "row wrap"})
         self.button.on_click(lambda _: self.run(start))
         self.stop_button.on_click(lambda _: self.stop())
-        note = widgets.HTML(f'<span style="opacity:0.65;font-size:85%;line-height:1.2">{RESTART}</span>')
+        self.button.add_class("thaw-run")
+        self.stop_button.add_class("thaw-stop")
+        note = widgets.HTML(hint(RESTART))
         below = [self.buttons, self.bar, self.message, note]
         self.controls = widgets.VBox([*controls, *below], layout={"width": "350px", "margin": "0 16px 8px 0"})
         self.results = widgets.VBox(results, layout={"flex": "1 1 440px", "min_width": "300px", "overflow": "hidden"})
         self.view = widgets.HBox([self.controls, self.results], layout={"flex_flow": "row wrap", "width": "100%"})
+        self.view.add_class("thaw-panel")
         self._idle()
 
     def add_button(self, text: str, start: Callable[[], Callable[[Job], str | None]], **options: Any) -> widgets.Button:
