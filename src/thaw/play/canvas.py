@@ -63,8 +63,12 @@ function render({ model, el }) {
   };
   canvas.addEventListener("pointerup", end);
   canvas.addEventListener("pointercancel", end);
+  const clear = document.createElement("button");  // here, so that nothing waits for the kernel
+  clear.className = "jupyter-widgets jupyter-button thaw-clear";
+  clear.textContent = "Clear";
+  clear.addEventListener("click", () => { model.set("strokes", []); model.save_changes(); paint(); });
   model.on("change:strokes", paint);
-  el.appendChild(canvas);
+  el.append(canvas, clear);
   paint();
 }
 export default { render };
@@ -72,6 +76,7 @@ export default { render };
 
 CSS = """
 .thaw-canvas { cursor: crosshair; touch-action: none; border: 1px solid gray; border-radius: 4px; display: block; }
+.thaw-clear { margin: 4px 0; width: 90px; }
 """
 
 

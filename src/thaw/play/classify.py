@@ -116,9 +116,9 @@ def bars(model: Model, picture: Tensor, answer: Answer) -> str:
             f'<span style="width:1.5em;text-align:right;margin-right:8px">{name}</span>'
             f'<span style="flex:1;max-width:300px;background:rgba(128,128,128,0.2)">'
             f'<span style="display:block;height:14px;width:{100 * share:.1f}%;background:{colour}"></span></span>'
-            f'<span style="width:4.5em;text-align:right">{100 * share:.1f} %</span></div>'
+            f'<span style="min-width:4.8em;white-space:nowrap;text-align:right">{100 * share:.1f} %</span></div>'
         )
-    picture_html = f'<img src="{source(to_uint8(picture)[0], 5)}" width="140" style="image-rendering:pixelated">'
+    picture_html = f'<img src="{source(to_uint8(picture)[0], 4)}" width="112" style="image-rendering:pixelated">'
     said = f"p(y given x), by {answer.how}"
     body = f'<div style="flex:1;min-width:260px">{"".join(rows)}{hint(said)}</div>'
     return f'<div style="display:flex;flex-wrap:wrap;gap:16px;align-items:flex-start">{picture_html}{body}</div>'

@@ -101,9 +101,12 @@ class ComparePanel:
                 for state in drawing(model, model.labels(n), seed=seed):
                     done += 1
                     if job.report(done / total, f"{title}: step {state.done} of {state.total} ..."):
-                        job.put(self.gallery, as_html([*tiles, _tile(state.images, title, columns)], scale))
+                        job.put(
+                            self.gallery,
+                            as_html([*tiles, _tile(state.images, title, columns)], scale, side and bool(tiles)),
+                        )
                 tiles.append(_tile(state.images, title, columns))
-            job.put(self.gallery, as_html(tiles, scale))
+            job.put(self.gallery, as_html(tiles, scale, side))
             return f"{n} digits each, seed {seed}."
 
         return work

@@ -50,11 +50,8 @@ class Picker:
         self.number = widgets.IntSlider(14, 0, 19, description="example", style=WIDE, layout=ROW)
         self.index = widgets.BoundedIntText(0, min=0, max=9999, description="test image", style=WIDE, layout=ROW)
         self.canvas = Canvas()
-        self.clear = widgets.Button(description="Clear", icon="eraser", layout={"width": "auto"})
-        self.canvas_box = widgets.VBox([self.canvas, self.clear])
         self.preview, self.note = widgets.HTML(), widgets.HTML()
-        self.controls = [self.kind, self.number, self.index, self.canvas_box, self.preview, self.note]
-        self.clear.on_click(lambda _: self.canvas.clear())
+        self.controls = [self.kind, self.number, self.index, self.canvas, self.preview, self.note]
         self.kind.observe(lambda _: self._show(), "value")
         self.number.observe(lambda _: self._show(), "value")
         self.canvas.observe(lambda _: self._show(), "strokes")
@@ -74,7 +71,7 @@ class Picker:
 
     def _show(self) -> None:
         kind = self.kind.value
-        for control, name in ((self.number, "example"), (self.index, "data set"), (self.canvas_box, "draw")):
+        for control, name in ((self.number, "example"), (self.index, "data set"), (self.canvas, "draw")):
             control.layout.display = None if kind == name else "none"
         self.preview.value, self.note.value = "", hint(self.missing)
         try:

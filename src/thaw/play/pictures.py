@@ -48,16 +48,20 @@ def source(image: Tensor, scale: int = 4) -> str:
     return f"data:image/png;base64,{code}"
 
 
-def as_html(tiles: Sequence[Tile], scale: int = 4) -> str:
-    """Return tiles beside each other as HTML, with captions in the colour of the page's text."""
-    parts = []
+def as_html(tiles: Sequence[Tile], scale: int = 4, together: bool = False) -> str:
+    """Return tiles beside each other as HTML, with captions in the colour of the page's text.
+
+    Those that find no room go below, unless they are to stay `together`, and shrink.
+    """
+    parts, lines = [], max(tile.title.count("\n") + 1 for tile in tiles)
     for tile in tiles:
         width = tile.image.shape[-1] * scale
-        title, text = html.escape(tile.title), html.escape(tile.text).replace("\n", "<br>")
+        room = f"calc({100 / len(tiles):.2f}% - 7px)" if together else "100%"
+        title, text = (html.escape(part).replace("\n", "<br>") for part in (tile.title, tile.text))
         parts.append(
-            f'<figure style="margin:0 14px 12px 0;width:{width}px">'
-            f'<figcaption style="font-weight:600;line-height:1.25;min-height:2.5em">{title}</figcaption>'
-            f'<img src="{source(tile.image, scale)}" width="{width}" alt="{title}" style="{CRISP}">'
+            f'<figure style="margin:0 7px 12px 0;width:{width}px;max-width:{room}">'
+            f'<figcaption style="font-weight:600;line-height:1.25;min-height:{1.3 * lines}em">{title}</figcaption>'
+            f'<img src="{source(tile.image, scale)}" alt="{html.escape(tile.title)}" style="width:100%;{CRISP}">'
             f'<figcaption style="line-height:1.3">{text}</figcaption></figure>'
         )
     return f'<div style="display:flex;flex-wrap:wrap;align-items:flex-start">{"".join(parts)}</div>'

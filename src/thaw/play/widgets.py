@@ -76,7 +76,7 @@ class Job:
         def publish() -> None:
             self.panel.bar.value = min(1.0, share)
             if text is not None:
-                self.panel.message.value = html.escape(text, quote=False)
+                self.panel.say(html.escape(text, quote=False))
 
         self.show(publish)
         return True
@@ -103,14 +103,14 @@ class Panel:
         self.stop_button = widgets.Button(
             description="Stop", icon="stop", disabled=True, tooltip="Stop what is running", layout={"width": "auto"}
         )
-        self.bar = widgets.FloatProgress(min=0, max=1, layout={"width": "100%", "height": "8px", "margin": "4px 2px"})
+        self.bar = widgets.FloatProgress(min=0, max=1, layout={"width": "100%", "height": "18px", "margin": "2px"})
         self.message = widgets.HTML(layout={"min_height": "32px", "margin": "0 2px"})
         self.buttons = widgets.HBox([self.button, self.stop_button], layout={"flex_flow": "row wrap"})
         self.button.on_click(lambda _: self.run(start))
         self.stop_button.on_click(lambda _: self.stop())
         self.button.add_class("thaw-run")
         self.stop_button.add_class("thaw-stop")
-        note = widgets.HTML(hint(RESTART))
+        note = widgets.HTML(hint(RESTART) + "<style>.thaw-panel img { image-rendering: pixelated; }</style>")
         below = [self.buttons, self.bar, self.message, note]
         self.controls = widgets.VBox([*controls, *below], layout={"width": "350px", "margin": "0 16px 8px 0"})
         self.results = widgets.VBox(results, layout={"flex": "1 1 440px", "min_width": "300px", "overflow": "hidden"})
@@ -131,7 +131,7 @@ class Panel:
 
     def say(self, text: str) -> None:
         """Show one line of HTML under the buttons."""
-        self.message.value = text
+        self.message.value = f'<div style="line-height:1.35">{text}</div>' if text else ""
 
     def safely(self, react: Callable[..., Any]) -> Callable[..., None]:
         """Return a callback of which every error ends as a sentence in the panel."""
