@@ -88,4 +88,4 @@ report: $(VENV)/.installed ## build Report/report.pdf from Plots/ (needs LaTeX)
 	@echo Report/report.pdf
 
 clean: ## remove what training and playing left behind (not .venv)
-	rm -rf contents/runs contents/load_and_play contents/smoke contents/sweeps contents/latents contents/paths .snakemake
+	rm -rf contents/runs contents/load_and_play contents/smoke contents/sweeps contents/latents contents/paths contents/play_browser .snakemake

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 import threading
 
 import ipywidgets as widgets
@@ -343,6 +345,15 @@ def test_an_empty_folder_is_a_sentence(tmp_path):
         assert "git checkout" in view(tmp_path, tmp_path).value
     for view in (play.restore_panel, play.classify_panel, play.compare_panel):
         assert "git checkout" in view(tmp_path).value
+    (tmp_path / "MANIFEST.json").write_text("{damaged")
+    assert "MANIFEST.json" in play.sample_panel(tmp_path, tmp_path).value
+
+
+def test_whoever_only_samples_does_not_wait_for_what_trains_and_scores():
+    slow = "{'torchmetrics', 'accelerate', 'sklearn', 'torchvision', 'matplotlib', 'timm'}"
+    command = f"import sys, thaw, thaw.play; print(sorted({slow} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import ipywidgets as widgets
 
 from thaw.model import Model
 from thaw.play.shipped import NAMES, Weights, catalogue, open_again
-from thaw.play.widgets import ROW, WIDE, hint
+from thaw.play.widgets import ROW, WIDE, hint, sentence
 from thaw.process import Process
 from thaw.sampling import SAMPLERS
 
@@ -16,6 +16,24 @@ COLD = ("algorithm1", "algorithm2")
 NOISY = ("ddpm", "ddim")
 TITLES = {"warm": "warm", "ddpm": "DDPM", "ddim": "DDIM", "direct": "direct, one step"}
 TITLES |= {"algorithm1": "Algorithm 1 (cold)", "algorithm2": "Algorithm 2 (cold)"}
+
+
+def panel_view(
+    build: Callable[[], Any], folder: str | Path, suits: Callable[[Weights], bool] = lambda _: True
+) -> widgets.Widget:  # fmt: skip
+    """Return the view of a panel, or the reason why there is none, as a sentence.
+
+    Args:
+        build: makes the panel.
+        folder: of the weights.
+        suits: which weights it needs at least one of.
+    """
+    try:
+        if any(suits(weights) for weights in catalogue(folder)):
+            return build().view
+    except Exception as error:  # a damaged manifest, say
+        return widgets.HTML(sentence(error))
+    return widgets.HTML(f"No weights in {folder}/: restore them with <code>git checkout {folder}</code>.")
 
 
 class Offer(NamedTuple):

@@ -14,11 +14,11 @@ from thaw.figures import STYLE
 from thaw.likelihood import class_posterior
 from thaw.model import Model
 from thaw.pixels import to_uint8
-from thaw.play.chooser import ModelChooser
+from thaw.play.chooser import ModelChooser, panel_view
 from thaw.play.picker import Picker, Picture, example
 from thaw.play.pictures import source
-from thaw.play.shipped import Weights, catalogue, flow_of, open_again
-from thaw.play.widgets import ROW, WIDE, Job, Panel, hint, no_weights
+from thaw.play.shipped import Weights, flow_of, open_again
+from thaw.play.widgets import ROW, WIDE, Job, Panel, hint
 from thaw.seeding import derive
 
 DRAWS = 50  # of noise behind a bound; all classes share them
@@ -166,5 +166,4 @@ def can_classify(weights: Weights) -> bool:
 
 def classify_panel(folder: str | Path = PRETRAINED) -> widgets.Widget:
     """Return the panel: choose or draw a digit, and see what a generator takes it for."""
-    there = any(can_classify(weights) for weights in catalogue(folder))
-    return ClassifyPanel(folder).view if there else no_weights(folder, "hot weights")
+    return panel_view(lambda: ClassifyPanel(folder), folder, can_classify)

@@ -10,11 +10,11 @@ from torch import Tensor
 from thaw.checkpoint import PRETRAINED
 from thaw.errors import ThawError
 from thaw.pixels import to_uint8
-from thaw.play.chooser import ModelChooser
+from thaw.play.chooser import ModelChooser, panel_view
 from thaw.play.pictures import Tile, as_html, as_picture, mosaic
 from thaw.play.sample import drawing, steps_of
 from thaw.play.shipped import catalogue, open_again
-from thaw.play.widgets import ROW, WIDE, Job, Panel, hint, no_weights
+from thaw.play.widgets import ROW, WIDE, Job, Panel, hint
 
 Choice = tuple[str, int | None]  # label and epoch, None for the newest
 
@@ -114,4 +114,4 @@ class ComparePanel:
 
 def compare_panel(folder: str | Path = PRETRAINED) -> widgets.Widget:
     """Return the panel: two models, or the epochs of one, side by side."""
-    return ComparePanel(folder).view if catalogue(folder) else no_weights(folder)
+    return panel_view(lambda: ComparePanel(folder), folder)

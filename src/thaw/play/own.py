@@ -22,7 +22,7 @@ from thaw.play.picker import at_hand
 from thaw.play.pictures import Tile, as_html, as_picture, mosaic, shown
 from thaw.play.sample import drawing
 from thaw.play.shipped import NAMES
-from thaw.play.widgets import ROW, WIDE, Job, Panel, hint
+from thaw.play.widgets import ROW, WIDE, Job, Panel, Stopped, hint
 from thaw.seeding import generator
 
 SHOWN = 10  # states of a strip
@@ -187,7 +187,6 @@ class OwnPanel:
         title = f"{config.degradation}, trained on {config.data}"
 
         def work(job: Job) -> str:
-            self._lock(job, True)
             told = ["Fitting where sampling starts ..."]
 
             def report(share: float, text: str) -> bool:
@@ -202,16 +201,17 @@ class OwnPanel:
             except (RuntimeError, TypeError, ValueError, IndexError) as error:
                 what = f"the degradation {config.degradation} fails in training ({error})"
                 raise ThawError(f"{what}; change its cell") from None
-            job.show(setattr, self, "model", model)
+            if not job.current:
+                raise Stopped
+            job.show(self._learnt, model)
             job.asked.clear()  # stopping a training is no reason not to show what it has learnt
-            self._lock(job, False)
             self._draw(job, model, tau, seed, title)
             return f"{told[0]}. It draws as it has learnt so far."
 
         return work
 
-    def _lock(self, job: Job, locked: bool) -> None:
-        job.show(setattr, self.again, "disabled", locked)
+    def _learnt(self, model: Model) -> None:
+        self.model, self.again.disabled = model, False
 
     def _draw_again(self) -> Callable[[Job], str]:
         model, tau, seed = self.model, self.tau.value, self.seed.value

@@ -12,11 +12,11 @@ from thaw.checkpoint import PRETRAINED
 from thaw.errors import ThawError
 from thaw.model import Model
 from thaw.pixels import to_uint8
-from thaw.play.chooser import ModelChooser
+from thaw.play.chooser import ModelChooser, panel_view
 from thaw.play.picker import Picker, example
 from thaw.play.pictures import Tile, as_html, as_picture, shown
-from thaw.play.shipped import Weights, catalogue
-from thaw.play.widgets import ROW, WIDE, Job, Panel, hint, no_weights
+from thaw.play.shipped import Weights
+from thaw.play.widgets import ROW, WIDE, Job, Panel, hint
 from thaw.process import Process
 from thaw.sampling import check_sampler
 from thaw.seeding import generator
@@ -177,5 +177,4 @@ def _of_pixels(weights: Weights) -> bool:
 
 def restore_panel(folder: str | Path = PRETRAINED) -> widgets.Widget:
     """Return the panel: choose or draw a digit, destroy it, restore it in several ways."""
-    there = any(_of_pixels(weights) for weights in catalogue(folder))
-    return RestorePanel(folder).view if there else no_weights(folder)
+    return panel_view(lambda: RestorePanel(folder), folder, _of_pixels)

@@ -16,9 +16,9 @@ from thaw.errors import ThawError
 from thaw.model import Model
 from thaw.output import save_images
 from thaw.pixels import to_uint8
-from thaw.play.chooser import ModelChooser, Settings
+from thaw.play.chooser import ModelChooser, Settings, panel_view
 from thaw.play.pictures import grid_png, shown
-from thaw.play.widgets import ROW, WIDE, Job, Panel, hint, no_weights
+from thaw.play.widgets import ROW, WIDE, Job, Panel, hint
 from thaw.sampling import time_steps
 from thaw.seeding import derive
 
@@ -208,6 +208,4 @@ class SamplePanel:
 
 def sample_panel(out: str | Path = "contents/load_and_play", folder: str | Path = PRETRAINED) -> widgets.Widget:
     """Return the panel: choose a model and how to draw from it, draw, score, save."""
-    from thaw.play.shipped import catalogue
-
-    return SamplePanel(out, folder).view if catalogue(folder) else no_weights(folder)
+    return panel_view(lambda: SamplePanel(out, folder), folder)

@@ -12,10 +12,10 @@ from thaw import figures
 from thaw.checkpoint import PRETRAINED
 from thaw.errors import ThawError
 from thaw.model import Model
-from thaw.play.chooser import ModelChooser, Settings
+from thaw.play.chooser import ModelChooser, Settings, panel_view
 from thaw.play.pictures import GREY, grid_png, mosaic, shown, source
 from thaw.play.sample import SCALE, name_of, steps_of
-from thaw.play.widgets import ROW, WIDE, Job, Panel, hint, no_weights
+from thaw.play.widgets import ROW, WIDE, Job, Panel, hint
 from thaw.sampling import Step
 
 COLUMNS = 10  # states of a strip
@@ -136,6 +136,4 @@ def _noted(walk: Iterator[Step]) -> Iterator[Step]:
 
 def watch_panel(out: str | Path = "contents/load_and_play", folder: str | Path = PRETRAINED) -> widgets.Widget:
     """Return the panel: walk from x_T to x_0, then scrub through it."""
-    from thaw.play.shipped import catalogue
-
-    return WatchPanel(out, folder).view if catalogue(folder) else no_weights(folder)
+    return panel_view(lambda: WatchPanel(out, folder), folder)

@@ -195,8 +195,3 @@ def hint(*reasons: str) -> str:
     if not lines:
         return ""
     return f'<div style="opacity:0.75;font-size:85%;line-height:1.25">{"<br>".join(lines)}</div>'
-
-
-def no_weights(folder: Any, what: str = "weights") -> widgets.HTML:
-    """Return what stands in a panel's place where there is nothing to load."""
-    return widgets.HTML(f"No {what} in {folder}/: restore them with <code>git checkout {folder}</code>.")
