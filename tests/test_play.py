@@ -116,6 +116,9 @@ def test_what_does_not_suit_is_disabled_and_the_reason_said(folder, tiny):
     settings = Settings()
     settings.fit(play.open_model("default", folder=folder))
     assert settings.tau.disabled and settings.tau.value == 1 and "always hot" in settings.hint.value
+    settings.steps.value = 3
+    settings.fit(play.open_model("default", 5, folder=folder))
+    assert settings.values()["steps"] == 3  # another epoch of the same
     assert "algorithm2" not in [name for _, name in settings.sampler.options]
     settings.fit(play.open_model("row_default_28", folder=folder))
     assert not settings.tau.disabled

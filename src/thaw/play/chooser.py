@@ -181,7 +181,10 @@ class Settings:
         self._busy = False
 
     def fit(self, model: Model) -> None:
-        """Offer only what a model can do, and start from its own settings."""
+        """Offer only what a model can do, and start from its own settings; another epoch of it keeps those chosen."""
+        if self.model is not None and self.model.config == model.config:
+            self.model = model
+            return
         found, config, self._busy = offer(model), model.config, True
         self.model, before = model, self.digit.value
         self.digit.options = [("all", None), *((str(digit), digit) for digit in found.digits)]
