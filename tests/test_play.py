@@ -120,8 +120,10 @@ def test_what_does_not_suit_is_disabled_and_the_reason_said(folder, tiny):
     settings.fit(play.open_model("default", 5, folder=folder))
     assert settings.values()["steps"] == 3  # another epoch of the same
     assert "algorithm2" not in [name for _, name in settings.sampler.options]
+    assert settings.digit.label == "all" and settings.only is None
+    settings.digit.value = 3
     settings.fit(play.open_model("row_default_28", folder=folder))
-    assert not settings.tau.disabled
+    assert settings.only == 3 and not settings.tau.disabled
     settings.sampler.value = "algorithm2"
     assert settings.tau.disabled and settings.values()["tau"] == 0 and settings.eta.disabled
     assert "Algorithm 2 is cold" in settings.hint.value and "eta" not in settings.values()

@@ -9,10 +9,6 @@ from browser import all_ran, browser_page, chromium, make_project, run_all, serv
 PANELS = ("sample", "watch", "restore", "own", "classify", "compare")
 
 
-def said(panel) -> str:
-    return panel.inner_text()
-
-
 def finish(panel, expected: str) -> None:
     """Wait until a panel says what is expected, and its Stop button is at rest."""
     panel.get_by_text(re.compile(expected)).first.wait_for()
@@ -86,7 +82,7 @@ def test_every_panel_works_in_jupyterlab(project):
         one = panels["watch"]
         press(one)
         finish(one, r"11 states")
-        slide(one, "state", "End")
+        slide(one, "state", "ArrowRight", 5)
         one.get_by_text("t = 0", exact=True).wait_for()
         shot(page, "watch", one)
 
@@ -111,7 +107,7 @@ def test_every_panel_works_in_jupyterlab(project):
         shot(page, "classify", one)
 
         one = panels["compare"]
-        slide(one, "count", "Home")
+        slide(one, "count", "ArrowLeft", 4)
         press(one)
         finish(one, "10 digits each")
         shot(page, "compare", one)

@@ -14,6 +14,7 @@ from thaw.sampling import SAMPLERS
 
 COLD = ("algorithm1", "algorithm2")
 NOISY = ("ddpm", "ddim")
+ALL = -1  # of the digits; a dropdown whose value is None shows nothing
 TITLES = {"warm": "warm", "ddpm": "DDPM", "ddim": "DDIM", "direct": "direct, one step"}
 TITLES |= {"algorithm1": "Algorithm 1 (cold)", "algorithm2": "Algorithm 2 (cold)"}
 
@@ -162,7 +163,7 @@ class Settings:
     """Digit, steps, sampler, temperature, guidance, eta and seed; `fit` makes them suit a model."""
 
     def __init__(self) -> None:
-        self.digit = widgets.Dropdown(options=[("all", None)], description="digit", style=WIDE, layout=ROW)
+        self.digit = widgets.Dropdown(options=[("all", ALL)], description="digit", style=WIDE, layout=ROW)
         self.steps = widgets.IntSlider(10, 1, 100, description="steps", style=WIDE, layout=ROW)
         self.sampler = widgets.Dropdown(options=["warm"], description="sampler", style=WIDE, layout=ROW)
         self.tau = widgets.FloatSlider(1, min=0, max=1, step=0.05, description="temperature", style=WIDE, layout=ROW)
@@ -187,8 +188,8 @@ class Settings:
             return
         found, config, self._busy = offer(model), model.config, True
         self.model, before = model, self.digit.value
-        self.digit.options = [("all", None), *((str(digit), digit) for digit in found.digits)]
-        self.digit.value = before if before in found.digits else None
+        self.digit.options = [("all", ALL), *((str(digit), digit) for digit in found.digits)]
+        self.digit.value = before if before in found.digits else ALL
         self.digit.disabled = self.guidance.disabled = not found.digits
         self.guidance.value = config.guidance if found.digits else 1.0
         self.steps.max = found.steps
@@ -229,6 +230,11 @@ class Settings:
             reasons.append(f"No eta: {why}.")
         self.hint.value = hint(*reasons)
         self._busy = False
+
+    @property
+    def only(self) -> int | None:
+        """The digit that is chosen; None for all."""
+        return None if self.digit.value == ALL else self.digit.value
 
     def values(self) -> dict[str, Any]:
         """Return the settings of `Model.trajectory` as they stand."""

@@ -115,7 +115,7 @@ def restore(
     picture = example(14)[0] if picture is None else picture
     t = max(1, round(2 * model.process.steps / 3)) if t is None else t
     *_, (tiles, _) = restorations(model, picture, t, label, seed)
-    return as_picture([tiles])
+    return as_picture([tiles[:4], tiles[4:]] if len(tiles) > 5 else [tiles])
 
 
 class RestorePanel:

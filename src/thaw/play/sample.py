@@ -143,10 +143,10 @@ class SamplePanel:
         self.note.value = hint(f"Fewer than {SCORED} digits are not scored: press Score 500." if few else "")
 
     def _start(self) -> Callable[[Job], str]:
-        return self._work(self.count.value, self.settings.digit.value, show=True)
+        return self._work(self.count.value, self.settings.only, show=True)
 
     def _start_score(self) -> Callable[[Job], str]:
-        return self._work(500, self.settings.digit.value, show=False)
+        return self._work(500, self.settings.only, show=False)
 
     def _work(self, n: int, digit: int | None, show: bool) -> Callable[[Job], str]:
         """Read all settings now; return the work, which does not look at them again."""
@@ -203,7 +203,7 @@ class SamplePanel:
         drawn = self.drawn
         path = save_images(self.out / f"{drawn['name']}.{kind}", drawn["images"], columns=drawn["columns"],
                            frames=drawn["frames"], labels=drawn["labels"])  # fmt: skip
-        self.saved.value = f"Saved: <code>{path}</code>"
+        self.saved.value = f"Saved: <code style='word-break:break-all'>{path}</code>"
 
 
 def sample_panel(out: str | Path = "contents/load_and_play", folder: str | Path = PRETRAINED) -> widgets.Widget:

@@ -89,7 +89,7 @@ class WatchPanel:
 
     def _start(self) -> Callable[[Job], str]:
         model, settings = self.models.open(), self.settings.values()
-        y, total = model.labels(self.count.value, self.settings.digit.value), steps_of(model, settings)
+        y, total = model.labels(self.count.value, self.settings.only), steps_of(model, settings)
         name = f"{name_of(model, settings)}_epoch{model.epoch}_seed{settings['seed']}_trajectory"
         chosen = f"{self.models.title}; " + ", ".join(f"{key} {value}" for key, value in settings.items())
 
@@ -127,7 +127,7 @@ class WatchPanel:
         gif = save_animation(self.out / f"{self.name}.gif", self.steps)
         columns = min(COLUMNS, len(self.steps))
         path = figures.save_grid(self.out / f"{self.name}.png", strip(self.steps), columns)
-        self.saved.value = f"Saved: <code>{gif}</code> and <code>{path.name}</code>"
+        self.saved.value = f"Saved: <code style='word-break:break-all'>{gif}</code> and <code>{path.name}</code>"
 
 
 def _noted(walk: Iterator[Step]) -> Iterator[Step]:
