@@ -181,7 +181,7 @@ class Panel:
             if not quietly and not self.stop_button.disabled:
                 self.say("Stopping ...")
 
-    def wait(self, seconds: float = 60.0) -> None:
+    def wait(self, seconds: float = 300.0) -> None:
         """Wait for the run under way to end."""
         if self.thread is not None:
             self.thread.join(seconds)
