@@ -12,7 +12,7 @@ CORES ?= 2
 LAB ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help play lab train speedrun sweep reproduce smoke site recipe speed test lint hooks lock report showcase features clean
+.PHONY: help play lab app train speedrun sweep reproduce smoke site recipe speed test lint hooks lock report showcase features clean
 export OMP_NUM_THREADS ?= 1
 
 help: ## list the targets
@@ -27,7 +27,11 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt requirements-inception.txt requirements-trackers.txt
+$(VENV)/.installed-app: $(VENV)/.installed requirements-app.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-app.txt
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt requirements-inception.txt requirements-trackers.txt requirements-app.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
@@ -36,6 +40,9 @@ play: $(VENV)/.installed ## sample from the shipped weights: executed notebook, 
 
 lab: $(VENV)/.installed ## open JupyterLab on the notebooks
 	@$(BIN)/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) --notebook-dir=. $(LAB) notebooks/load_and_play.ipynb
+
+app: $(VENV)/.installed-app ## the same without code, as an app in the browser
+	@$(BIN)/python -m voila --progressive_rendering=True --show_tracebacks=False notebooks/load_and_play.ipynb
 
 train: $(VENV)/.installed ## retrain, e.g. make train CONFIG=configs/ddpm/default.yaml EPOCHS=20
 	@$(BIN)/python -m thaw train --config "$(CONFIG)" $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(RUN),--run "$(RUN)")
@@ -94,4 +101,4 @@ report: $(VENV)/.installed ## build Report/report.pdf from Plots/ (needs LaTeX)
 	@$(BIN)/python -m thaw report
 
 clean: ## remove what training and playing left behind (not .venv)
-	rm -rf contents/runs contents/load_and_play contents/smoke contents/sweeps contents/latents contents/paths .snakemake
+	rm -rf contents/runs contents/load_and_play contents/smoke contents/sweeps contents/latents contents/paths contents/play_browser .snakemake

@@ -94,11 +94,24 @@ def _interrupts_to_kernel() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+NO_WIDGETS = "<p><em>Here the notebook shows a live panel: open it with <code>make lab</code>.</em></p>"
+
+
 def write_html(notebook: Path) -> Path:
-    """Write the HTML of an executed notebook beside it."""
+    """Write the HTML of an executed notebook beside it; a line takes the place of each live widget.
+
+    Widgets need a kernel, and a page that shows them loads scripts from the internet.
+    """
+    import nbformat
     from nbconvert import HTMLExporter
 
-    body, _ = HTMLExporter(embed_images=True).from_filename(str(notebook))
+    content = nbformat.read(notebook, 4)
+    content.metadata.pop("widgets", None)
+    for cell in content.cells:
+        for output in cell.get("outputs", []):
+            if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
+                output.data = {"text/html": NO_WIDGETS}
+    body, _ = HTMLExporter(embed_images=True).from_notebook_node(content)
     path = notebook.with_suffix(".html")
     with replacing(path) as temporary:
         temporary.write_text(body)

@@ -1,0 +1,130 @@
+"""A canvas to draw on with the mouse, and what MNIST would have made of the drawing.
+
+The strokes are drawn by the page itself, so that they follow the mouse while the kernel computes.
+"""
+
+from collections.abc import Sequence
+
+import anywidget
+import numpy as np
+import torch
+import traitlets
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from thaw.errors import ThawError
+from thaw.pixels import to_pixels
+
+SIZE = 224  # pixels of the canvas, on the screen
+BOX, SIDE = 20, 28  # MNIST's digits fit a box of 20 pixels, and lie by their centre of mass in 28
+BRUSH = 2.4  # width of a stroke in these pixels, about MNIST's
+FINE = 8  # strokes are drawn so many times larger, then averaged
+SMALL = 0.25  # drawings that fill less of the canvas than this are not enlarged any further
+
+Strokes = Sequence[Sequence[Sequence[float]]]  # lists of points (x, y) in [0, 1]
+
+ESM = """
+function render({ model, el }) {
+  const size = model.get("size"), canvas = document.createElement("canvas");
+  canvas.width = canvas.height = size;
+  canvas.className = "thaw-canvas";
+  canvas.setAttribute("aria-label", "draw a digit with the mouse");
+  const pen = canvas.getContext("2d");
+  let current = null;
+  function paint() {
+    pen.fillStyle = "black";
+    pen.fillRect(0, 0, size, size);
+    pen.strokeStyle = pen.fillStyle = "white";
+    pen.lineWidth = size / 14;
+    pen.lineCap = pen.lineJoin = "round";
+    for (const stroke of [...model.get("strokes"), ...(current ? [current] : [])]) {
+      pen.beginPath();
+      stroke.forEach(([x, y], i) => (i ? pen.lineTo(x * size, y * size) : pen.moveTo(x * size, y * size)));
+      if (stroke.length === 1) pen.lineTo(stroke[0][0] * size + 0.1, stroke[0][1] * size);
+      pen.stroke();
+    }
+  }
+  const at = (event) => {
+    const box = canvas.getBoundingClientRect();
+    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+  };
+  canvas.addEventListener("pointerdown", (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    current = [at(event)];
+    paint();
+    event.preventDefault();
+  });
+  canvas.addEventListener("pointermove", (event) => { if (current) { current.push(at(event)); paint(); } });
+  const end = () => {
+    if (!current) return;
+    model.set("strokes", [...model.get("strokes"), current]);
+    current = null;
+    model.save_changes();
+  };
+  canvas.addEventListener("pointerup", end);
+  canvas.addEventListener("pointercancel", end);
+  const clear = document.createElement("button");  // here, so that nothing waits for the kernel
+  clear.className = "jupyter-widgets jupyter-button thaw-clear";
+  clear.textContent = "Clear";
+  clear.addEventListener("click", () => { model.set("strokes", []); model.save_changes(); paint(); });
+  model.on("change:strokes", paint);
+  el.append(canvas, clear);
+  paint();
+}
+export default { render };
+"""
+
+CSS = """
+.thaw-canvas { cursor: crosshair; touch-action: none; border: 1px solid gray; border-radius: 4px; display: block; }
+.thaw-clear { margin: 4px 0; width: 90px; }
+"""
+
+
+class Canvas(anywidget.AnyWidget):
+    """White strokes on black; `strokes` are lists of points (x, y) in [0, 1]."""
+
+    _esm, _css = ESM, CSS
+    size = traitlets.Int(SIZE).tag(sync=True)
+    strokes = traitlets.List([]).tag(sync=True)
+
+    def clear(self) -> None:
+        """Remove all strokes."""
+        self.strokes = []
+
+    def picture(self) -> Tensor:
+        """Return the drawing as MNIST would hold it, see `to_picture`."""
+        return to_picture(self.strokes)
+
+
+def to_picture(strokes: Strokes) -> Tensor:
+    """Turn strokes into a picture as MNIST's were made: scaled to a box of 20 pixels, centred by mass in 28.
+
+    The width of the strokes does not depend on how large they were drawn.
+
+    Args:
+        strokes: lists of points (x, y) in [0, 1], y downwards.
+
+    Returns:
+        (1, 1, 28, 28) float32 in [-1, 1], white on black.
+
+    Raises:
+        ThawError: if nothing was drawn.
+    """
+    points = np.array([point for stroke in strokes for point in stroke], dtype=float).reshape(-1, 2)
+    if not len(points):
+        raise ThawError("the canvas is empty: draw a digit on it")
+    low, extent = points.min(axis=0), np.ptp(points, axis=0)
+    scale = (BOX - BRUSH) / max(float(extent.max()), SMALL)
+    origin = (SIDE - scale * extent) / 2
+    page = Image.new("L", (SIDE * FINE, SIDE * FINE), 0)
+    pen, radius = ImageDraw.Draw(page), BRUSH * FINE / 2
+    for stroke in strokes:
+        places = [tuple(((np.array(point) - low) * scale + origin) * FINE) for point in stroke]
+        pen.line(places, fill=255, width=round(2 * radius), joint="curve")
+        for x, y in places:
+            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
+    grey = np.asarray(page, dtype=np.float32).reshape(SIDE, FINE, SIDE, FINE).mean(axis=(1, 3))
+    places = np.arange(SIDE)
+    mass = [float((grey.sum(axis=1 - axis) * places).sum() / grey.sum()) for axis in (0, 1)]
+    grey = np.roll(grey, [round((SIDE - 1) / 2 - middle) for middle in mass], axis=(0, 1))  # the border is empty
+    return to_pixels(torch.from_numpy(np.clip(grey.round(), 0, 255).astype(np.uint8))[None, None])

@@ -1,0 +1,93 @@
+"""What can be loaded and played with: the released weights, as the manifest names them."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from thaw.checkpoint import PRETRAINED, load_model, read_manifest, release_path
+from thaw.errors import ThawError
+from thaw.model import Model
+
+NAMES = {
+    "hot": "noise (hot)",
+    "latent": "noise in a latent",
+    "row": "rows averaged",
+    "col": "columns averaged",
+    "eraser": "eraser",
+    "zoom_nearest": "zoom, nearest",
+    "zoom_bilinear": "zoom, bilinear",
+    "blur": "blur",
+    "pixelate": "pixelate",
+    "fade": "fade",
+    "mask": "mask",
+    "snow": "snow",
+    "morph": "morph",
+}
+
+
+class Weights(NamedTuple):
+    """One set of released weights.
+
+    Attributes:
+        process: "hot", "latent", or the name of the degradation.
+        data: data set.
+        set: hyperparameter set.
+        label: the name that `open_model` takes.
+        epochs: what is shipped, ascending.
+    """
+
+    process: str
+    data: str
+    set: str
+    label: str
+    epochs: tuple[int, ...]
+
+
+def catalogue(folder: str | Path = PRETRAINED) -> list[Weights]:
+    """Return the models that are listed in the manifest and lie beside it, hot ones first; no autoencoders."""
+    found: dict[tuple[str, str, str, str], list[int]] = {}
+    for name, entry in read_manifest(folder).items():
+        config = entry.get("config") or {}
+        if config.get("study") not in ("ddpm", "custom", "latent") or not (Path(folder) / name).is_file():
+            continue
+        study, data, epoch, label = name.removesuffix(".pth").split("_", 3)
+        process = {"ddpm": "hot", "latent": "latent"}.get(study, config["degradation"])
+        found.setdefault((process, data, config["set"], label), []).append(int(epoch))
+    order = {process: index for index, process in enumerate(NAMES)}
+    keys = sorted(found, key=lambda key: (order.get(key[0], len(order)), *key))
+    return [Weights(*key, tuple(sorted(found[key]))) for key in keys]
+
+
+def shipped(folder: str | Path = PRETRAINED) -> dict[tuple[str, str], list[int]]:
+    """Return what can be loaded: (data set, label) -> epochs."""
+    return dict(sorted(((one.data, one.label), list(one.epochs)) for one in catalogue(folder)))
+
+
+def open_model(
+    label: str, epoch: int | None = None, data: str = "mnist", folder: str | Path = PRETRAINED
+) -> Model:  # fmt: skip
+    """Load released weights by name, e.g. `open_model("row_default_28")`; the newest epoch by default."""
+    return load_model(release_path(label, epoch, data, folder))
+
+
+@lru_cache(maxsize=16)
+def _opened(path: Path, _: float) -> Model:
+    return load_model(path)
+
+
+def open_again(label: str, epoch: int | None = None, data: str = "mnist", folder: str | Path = PRETRAINED) -> Model:
+    """Return the model of `open_model`, kept in memory while its file does not change: what the panels use.
+
+    Raises:
+        ThawError: if the weights are not there, or damaged.
+    """
+    path = release_path(label, epoch, data, folder)
+    try:
+        return _opened(path, path.stat().st_mtime)
+    except OSError:
+        raise ThawError(f"no file {path} any more; restore it with `git checkout {path}`") from None
+
+
+def flow_of(data: str = "mnist", folder: str | Path = PRETRAINED) -> Weights | None:
+    """Return the shipped flow in a latent for a data set, or None."""
+    return next((one for one in catalogue(folder) if (one.process, one.data) == ("latent", data)), None)
