@@ -98,6 +98,7 @@ def draw(logs: dict[str, dict[str, Any]]) -> None:
     models = [load_model(RUNS / configs(name)[1].run_name) for name in ordered]
     rows = torch.cat([to_uint8(model.sample(model.labels(20))) for model in models])
     figures.save_grid(results.PLOTS / "latent_sizes_samples.png", rows, columns=20, origin=origin)
+    results.record({"latent.sizes.n": (n, ",d")}, origin)
     for name in ordered:
         log = logs[name]
         values = {"parameters": (total_of(logs)(name), ",d"), "fid": (log["fid"], ".2f")}
