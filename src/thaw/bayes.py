@@ -100,7 +100,9 @@ def classify(
             by default the likelihood in a latent and the bound on pixels.
         steps, probes: of the differential equation, see `log_likelihood`; all classes share the random directions.
         draws: of the bound, the same for all classes.
-        first: see `log_likelihood` (T / 100 by default: networks know little of finer noise) and `elbo`.
+        first: see `log_likelihood` (T / 100 by default: networks know little of finer noise) and `elbo` (2 T / 5 by
+            default on pixels: finer noise hides no class, but its weights are so large that the network's errors there
+            drown what tells the classes apart).
         seed: of all random numbers.
         batch: images at once; by default 1,000 latents or 250 images of pixels.
         progress: show a progress bar.
@@ -152,5 +154,6 @@ def _by_bound(model: Model, x: Tensor, first: int | None, noise: torch.Generator
         return model.process.clip(model.denoise(x_t, t, y))
 
     levels = 256 if model.coder is None else None
+    first = 2 * model.process.steps // 5 if first is None and model.coder is None else first
     settings = {"draws": draws, "first": first, "levels": levels, "generator": noise}
     return elbo(model.process, denoise, x, list(range(model.classes)), **settings)
