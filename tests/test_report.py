@@ -41,7 +41,9 @@ def test_every_figure_of_the_report_is_there_and_curves_are_vectors():
     for name in figures:
         assert (ROOT / "Plots" / name).is_file() and (ROOT / "Plots" / f"{name}.json").is_file()
     curves = [
-        name for name in figures if re.search(r"fid|loss|temperature_(why|destroyed)|temperature\.|epochs\.pdf|behaviour|trials|sampling", name)
+        name
+        for name in figures
+        if re.search(r"fid|loss|temperature_(why|destroyed)|temperature\.|epochs\.pdf|behaviour|trials|sampling", name)
     ]
     assert all(name.endswith(".pdf") for name in curves)
 
