@@ -105,6 +105,7 @@ LINES = (
     "setline",
     "degline",
     "restoreline",
+    "latentline",
     "heat",
     "strip",
 )

@@ -50,8 +50,10 @@ def build_site(out: str | Path = SITE, root: str | Path = ".") -> Path:
     else:
         body.append(_missing("not built yet", "make report"))
     body += ["<h2>Notebooks</h2>", "<ul>"]
-    for source in sorted((root / "notebooks").glob("*.ipynb")):
-        body.append(f"<li>{_notebook(source, root, out)}</li>")
+    sources = sorted((root / "notebooks").glob("*.ipynb"))
+    executed = {source.stem: copy for source in sources if (copy := find_executed(source.stem, root))}
+    for source in sources:
+        body.append(f"<li>{_notebook(source, executed, out)}</li>")
     body += ["</ul>", "<h2>Weights and numbers</h2>", "<ul>"]
     write_text(out / "weights.html", _page("Weights", _weights(manifest)))
     write_text(out / "numbers.html", _page("Numbers", _numbers(numbers)))
@@ -73,16 +75,21 @@ def find_executed(name: str, root: Path) -> Path | None:
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
-def _notebook(source: Path, root: Path, out: Path) -> str:
-    """Write the page of a notebook, and return its line of the list."""
+def _notebook(source: Path, executed: dict[str, Path], out: Path) -> str:
+    """Write the page of a notebook where it was executed, and return its line of the list."""
     import nbformat
 
     name, title = source.stem, _title(nbformat.read(source, 4))
-    executed = find_executed(name, root)
-    if executed is None:
+    if name not in executed:
         return f"{html.escape(title)}: {_missing('not executed here', COMMANDS.get(name, _plain(name)), 'span')}"
-    write_text(out / f"{name}.html", notebook_html(executed))
-    when = datetime.fromtimestamp(executed.stat().st_mtime, UTC)
+    # A notebook that has no page is in the index's list, with the command that makes it.
+    page = re.sub(
+        r'href="(\w+)\.ipynb"',
+        lambda link: f'href="{link[1] if link[1] in executed else "index"}.html"',
+        notebook_html(executed[name]),
+    )
+    write_text(out / f"{name}.html", page)
+    when = datetime.fromtimestamp(executed[name].stat().st_mtime, UTC)
     return f'<a href="{name}.html">{html.escape(title)}</a> (executed {when:%Y-%m-%d}, {_size(out / f"{name}.html")})'
 
 
