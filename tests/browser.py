@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHOTS = ROOT / "contents" / "play_browser"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
-PATIENCE = 300_000  # milliseconds; the machine may be loaded
+PATIENCE = 120_000  # milliseconds; the machine may be loaded
 # anywidget expects its script within two seconds; on a loaded machine it comes later, and works.
 HARMLESS = ("ResizeObserver loop", "[anywidget] Failed to initialize model.")
 

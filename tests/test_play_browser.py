@@ -71,6 +71,7 @@ def test_every_panel_works_in_jupyterlab(project):
         press(one)
         slide(one, "steps", "ArrowLeft")  # while it draws
         finish(one, r"60 digits in")
+        slide(one, "count", "End")  # long enough to be stopped
         press(one)
         one.locator(".thaw-stop:not([disabled])").click()
         finish(one, "Stopped")

@@ -18,6 +18,7 @@ COVER = {
     "make play": "test_notebooks.py::test_load_and_play_needs_no_data_set",
     "make test": "CI",
     "make help": "test_readme.py::test_make_knows_the_target",
+    "make app": "test_play_browser.py::test_the_app_shows_panels_and_no_code",
     "make lab": "test_readme.py::test_make_knows_the_target",
     "make train": "test_notebooks.py::test_training_notebooks_train_draw_and_score",
     "make speedrun": "test_speedrun.py::",
