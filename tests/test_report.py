@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from thaw import paper
+from thaw import figures, paper
 
 ROOT = Path(__file__).parents[1]
 needs_latex = pytest.mark.skipif(shutil.which("latexmk") is None, reason="needs latexmk")
@@ -31,8 +31,13 @@ def test_the_report_is_built_the_same_twice(tmp_path):
     assert "??" not in text and "thaw@" not in text and "unknown number '" not in text
     info = subprocess.run(["pdfinfo", first], capture_output=True, text=True, check=True).stdout
     assert 8 <= int(re.search(r"Pages:\s+(\d+)", info)[1]) <= 12
-    fonts = subprocess.run(["pdffonts", first], capture_output=True, text=True, check=True).stdout
-    assert "Type 3" not in fonts
+
+
+@needs_poppler
+def test_letters_of_a_figure_can_be_searched_and_edited(tmp_path):
+    path = figures.save_figure(figures.curves({"a": ([1, 2], [3, 4])}, "epoch", "loss"), tmp_path / "a.pdf")
+    fonts = subprocess.run(["pdffonts", path], capture_output=True, text=True, check=True).stdout
+    assert "TrueType" in fonts and "Type 3" not in fonts
 
 
 def test_every_figure_of_the_report_is_there_and_curves_are_vectors():

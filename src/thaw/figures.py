@@ -83,9 +83,11 @@ def save_gif(path: str | Path, states: Sequence[Tensor], columns: int, milliseco
 
 
 def save_figure(figure: Any, path: str | Path, origin: dict[str, Any] | None = None) -> Path:
-    """Save a matplotlib figure (PDF for curves), reproducibly: no date inside."""
+    """Save a matplotlib figure (PDF for curves), reproducibly: no date inside, letters as TrueType."""
+    from matplotlib import rc_context
+
     path = Path(path)
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, rc_context({"pdf.fonttype": 42}):  # read on saving, not on drawing
         figure.savefig(temporary, metadata={"CreationDate": None} if path.suffix == ".pdf" else None)
     if origin is not None:
         write_origin(path, origin)
