@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from thaw.errors import ThawError
-from thaw.networks.unet import ACTIVATIONS, SelfAttention
+from thaw.networks.unet import SelfAttention, activation_of
 
 
 class InvertedBottleneck(nn.Module):
@@ -99,8 +99,7 @@ class Autoencoder(nn.Module):
         activation: str = "silu",
     ) -> None:
         super().__init__()
-        if activation not in ACTIVATIONS:
-            raise ThawError(f"unknown activation {activation!r}; choose one of {', '.join(ACTIVATIONS)}")
+        act = activation_of(activation)
         if not widths or min(widths) < 1:
             raise ThawError(f"an autoencoder needs at least one width above 0, got {tuple(widths)}")
         if min(blocks, patch, expansion, latent_channels) < 1:
@@ -113,7 +112,7 @@ class Autoencoder(nn.Module):
         self.factor = patch * 2 ** (len(widths) - 1)
         C, H, W = self.shape
         window = tuple(-(-side // self.factor) - small + 1 for side, small in zip((H, W), self.latent[1:], strict=True))
-        act, channels = ACTIVATIONS[activation], C * patch * patch
+        channels = C * patch * patch
         widest = widths[-1]
 
         def level(width: int) -> list[nn.Module]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from thaw.errors import ThawError
-from thaw.networks.unet import ACTIVATIONS
+from thaw.networks.unet import activation_of
 
 
 class CNN(nn.Module):
@@ -30,12 +30,10 @@ class CNN(nn.Module):
         activation: str = "gelu",
     ) -> None:
         super().__init__()
-        if activation not in ACTIVATIONS:
-            raise ThawError(f"unknown activation {activation!r}; choose one of {', '.join(ACTIVATIONS)}")
+        act = activation_of(activation)
         if not widths:
             raise ThawError("the CNN needs at least one hidden layer; widths is empty")
         C, H, W = shape
-        act = ACTIVATIONS[activation]
         self.layers = nn.ModuleList(
             nn.Sequential(nn.Conv2d(c_in, c_out, 7, padding=3), nn.LayerNorm((c_out, H, W)), act())
             for c_in, c_out in zip((C, *widths), widths, strict=False)

@@ -7,7 +7,17 @@ from torch import Tensor, nn
 
 from thaw.errors import ThawError
 from thaw.networks.autoencoder import InvertedBottleneck, Position
-from thaw.networks.unet import ACTIVATIONS, Condition, SelfAttention
+from thaw.networks.unet import Condition, SelfAttention, activation_of
+
+
+def check_stages(network: str, widths: tuple[int, ...], blocks: int, expansion: int, embedding: int) -> None:
+    """Raise a `ThawError` for options of which no network of a latent can be built; `network` is its name in words."""
+    if not widths or min(widths) < 1:
+        raise ThawError(f"{network} needs at least one width above 0, got {tuple(widths)}")
+    if min(blocks, expansion, embedding) < 1:
+        raise ThawError(
+            f"blocks, expansion and embedding must be at least 1, got {blocks}, {expansion} and {embedding}"
+        )
 
 
 class Latent(nn.Module):
@@ -40,16 +50,10 @@ class Latent(nn.Module):
         embedding: int = 32,
     ) -> None:
         super().__init__()
-        if activation not in ACTIVATIONS:
-            raise ThawError(f"unknown activation {activation!r}; choose one of {', '.join(ACTIVATIONS)}")
-        if not widths or min(widths) < 1:
-            raise ThawError(f"the latent's network needs at least one width above 0, got {tuple(widths)}")
-        if min(blocks, expansion, embedding) < 1:
-            raise ThawError(
-                f"blocks, expansion and embedding must be at least 1, got {blocks}, {expansion} and {embedding}"
-            )
+        act = activation_of(activation)
+        check_stages("the latent's network", widths, blocks, expansion, embedding)
         c, h, w = shape
-        act, last = ACTIVATIONS[activation], widths[-1]
+        last = widths[-1]
         self.shape = tuple(shape)
         self.condition = Condition(embedding, classes, features=16)
         self.picture = nn.Embedding(classes + 1, h * w)

@@ -5,8 +5,8 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thaw.errors import ThawError
-from thaw.networks.unet import ACTIVATIONS, Condition
+from thaw.networks.latent import check_stages
+from thaw.networks.unet import Condition, activation_of
 
 
 class Block(nn.Module):
@@ -30,8 +30,8 @@ class Block(nn.Module):
 class MLP(nn.Module):
     """All numbers of the latent as one vector, through residual blocks told time and class.
 
-    With 49 numbers there is little that neighbourhood tells: at equal size it learns a latent better than
-    convolutions do, and some ten times as fast. The class enters twice: into the vector that scales and
+    With 49 numbers there is little that neighbourhood tells: in the same minute it sees some ten times as many
+    latents as convolutions do, and learns them better. The class enters twice: into the vector that scales and
     shifts every block, and as a vector added to the input. Label K is the null class.
 
     Args:
@@ -58,15 +58,9 @@ class MLP(nn.Module):
         embedding: int = 32,
     ) -> None:
         super().__init__()
-        if activation not in ACTIVATIONS:
-            raise ThawError(f"unknown activation {activation!r}; choose one of {', '.join(ACTIVATIONS)}")
-        if not widths or min(widths) < 1:
-            raise ThawError(f"the perceptron needs at least one width above 0, got {tuple(widths)}")
-        if min(blocks, expansion, embedding) < 1:
-            raise ThawError(
-                f"blocks, expansion and embedding must be at least 1, got {blocks}, {expansion} and {embedding}"
-            )
-        D, act = math.prod(shape), ACTIVATIONS[activation]
+        act = activation_of(activation)
+        check_stages("the perceptron", widths, blocks, expansion, embedding)
+        D = math.prod(shape)
         self.condition = Condition(embedding, classes, features=16)
         self.stem = nn.Linear(D, widths[0])
         self.label = nn.Embedding(classes + 1, widths[0])

@@ -11,6 +11,13 @@ from thaw.errors import ThawError
 ACTIVATIONS = {"silu": nn.SiLU, "gelu": nn.GELU, "selu": nn.SELU}
 
 
+def activation_of(name: str) -> type[nn.Module]:
+    """Return the class of an activation by name; a `ThawError` for an unknown one."""
+    if name not in ACTIVATIONS:
+        raise ThawError(f"unknown activation {name!r}; choose one of {', '.join(ACTIVATIONS)}")
+    return ACTIVATIONS[name]
+
+
 def fourier_features(values: Tensor, dim: int) -> Tensor:
     """Sine and cosine features of numbers in [0, 1] at geometric frequencies.  (B,) -> (B, dim)"""
     frequencies = torch.exp(torch.linspace(0.0, math.log(256.0), dim // 2, device=values.device))
@@ -105,12 +112,10 @@ class UNet(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if activation not in ACTIVATIONS:
-            raise ThawError(f"unknown activation {activation!r}; choose one of {', '.join(ACTIVATIONS)}")
+        act = activation_of(activation)
         if not widths or any(width % 8 for width in widths):
             raise ThawError(f"U-Net widths must be multiples of 8, got {tuple(widths)}")
         self.shape, self.classes, self.patch = tuple(shape), classes, patch
-        act = ACTIVATIONS[activation]
         dim = 2 * widths[-1]
         channels = shape[0] * patch * patch
         self.condition = Condition(dim, classes)
