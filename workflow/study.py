@@ -5,8 +5,8 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from definition import read_definition
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Training(BaseModel):
@@ -63,16 +63,5 @@ class Study(BaseModel):
 
 
 def read_study(path: str | Path) -> Study:
-    """Read a study's file.
-
-    Raises:
-        ValueError: if it is not one; the message names the key.
-    """
-    try:
-        return Study.model_validate(yaml.safe_load(Path(path).read_text()))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{path}: {key}: {first['msg']}; a study has {', '.join(Study.model_fields)}") from None
-    except (OSError, yaml.YAMLError) as error:
-        raise ValueError(f"cannot read the study {path}: {str(error).splitlines()[0]}") from None
+    """Read a study's file; a `ValueError` says what is wrong with it."""
+    return read_definition(path, Study)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from definition import read_definition
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Run(NamedTuple):
@@ -65,16 +66,5 @@ class Sweep(BaseModel):
 
 
 def read_sweep(path: str | Path) -> Sweep:
-    """Read a sweep's file.
-
-    Raises:
-        ValueError: if it is not one; the message names the key.
-    """
-    try:
-        return Sweep.model_validate(yaml.safe_load(Path(path).read_text()))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{path}: {key}: {first['msg']}; a sweep has {', '.join(Sweep.model_fields)}") from None
-    except (OSError, yaml.YAMLError) as error:
-        raise ValueError(f"cannot read the sweep {path}: {str(error).splitlines()[0]}") from None
+    """Read a sweep's file; a `ValueError` says what is wrong with it."""
+    return read_definition(path, Sweep)

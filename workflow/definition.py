@@ -1,0 +1,26 @@
+"""Reading the YAML files of the workflows."""
+
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+Definition = TypeVar("Definition", bound=BaseModel)
+
+
+def read_definition(path: str | Path, kind: type[Definition]) -> Definition:
+    """Read a file into a model, e.g. `read_definition(path, Sweep)`.
+
+    Raises:
+        ValueError: if it is no such thing; the message names the key.
+    """
+    name = kind.__name__.lower()
+    try:
+        return kind.model_validate(yaml.safe_load(Path(path).read_text()))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{path}: {key}: {first['msg']}; a {name} has {', '.join(kind.model_fields)}") from None
+    except (OSError, yaml.YAMLError) as error:
+        raise ValueError(f"cannot read the {name} {path}: {str(error).splitlines()[0]}") from None
