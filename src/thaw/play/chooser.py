@@ -93,7 +93,6 @@ class ModelChooser:
         name: str = "process",
     ) -> None:  # fmt: skip
         self.folder, self.entries = folder, [one for one in catalogue(folder) if suits(one)]
-        self.entries.sort(key=lambda one: one.data != "mnist")  # the digits first
         first = next((one for one in self.entries if one.label == label), self.entries[0])
         self.process = widgets.Dropdown(description=name, style=WIDE, layout=ROW)
         self.data = widgets.Dropdown(description="data set", style=WIDE, layout=ROW)

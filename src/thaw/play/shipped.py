@@ -44,7 +44,10 @@ class Weights(NamedTuple):
 
 
 def catalogue(folder: str | Path = PRETRAINED) -> list[Weights]:
-    """Return the models that are listed in the manifest and lie beside it, hot ones first; no autoencoders."""
+    """Return the models that are listed in the manifest and lie beside it; no autoencoders.
+
+    Hot ones come first, and of each process those that draw digits.
+    """
     found: dict[tuple[str, str, str, str], list[int]] = {}
     for name, entry in read_manifest(folder).items():
         config = entry.get("config") or {}
@@ -54,7 +57,7 @@ def catalogue(folder: str | Path = PRETRAINED) -> list[Weights]:
         process = {"ddpm": "hot", "latent": "latent"}.get(study, config["degradation"])
         found.setdefault((process, data, config["set"], label), []).append(int(epoch))
     order = {process: index for index, process in enumerate(NAMES)}
-    keys = sorted(found, key=lambda key: (order.get(key[0], len(order)), *key))
+    keys = sorted(found, key=lambda key: (order.get(key[0], len(order)), key[0], key[1] != "mnist", *key[1:]))
     return [Weights(*key, tuple(sorted(found[key]))) for key in keys]
 
 
