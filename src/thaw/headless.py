@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from thaw.errors import ThawError
-from thaw.files import make_folder, project_root, replacing
+from thaw.files import make_folder, project_root, write_text
 
 
 def run_notebook(notebook: str | Path, output: str | Path, parameters: dict[str, Any] | None = None) -> Path:
@@ -97,8 +97,8 @@ def _interrupts_to_kernel() -> Iterator[None]:
 NO_WIDGETS = "<p><em>Here the notebook shows a live panel: open it with <code>make lab</code>.</em></p>"
 
 
-def write_html(notebook: Path) -> Path:
-    """Write the HTML of an executed notebook beside it; a line takes the place of each live widget.
+def as_html(notebook: Path) -> str:
+    """Return an executed notebook as HTML with its figures inside; a line takes the place of each live widget.
 
     Widgets need a kernel, and a page that shows them loads scripts from the internet.
     """
@@ -111,8 +111,11 @@ def write_html(notebook: Path) -> Path:
         for output in cell.get("outputs", []):
             if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
                 output.data = {"text/html": NO_WIDGETS}
-    body, _ = HTMLExporter(embed_images=True).from_notebook_node(content)
+    return HTMLExporter(embed_images=True).from_notebook_node(content)[0]
+
+
+def write_html(notebook: Path) -> Path:
+    """Write the HTML of an executed notebook beside it; see `as_html`."""
     path = notebook.with_suffix(".html")
-    with replacing(path) as temporary:
-        temporary.write_text(body)
+    write_text(path, as_html(notebook))
     return path

@@ -9,6 +9,7 @@ from typing import Any
 
 from thaw.checkpoint import PRETRAINED, read_manifest
 from thaw.files import make_folder, replacing, write_text
+from thaw.headless import as_html
 from thaw.results import PLOTS, read_numbers
 
 SITE = Path("contents/site")
@@ -95,10 +96,7 @@ def _notebook(source: Path, executed: dict[str, Path], out: Path) -> str:
 
 def notebook_html(path: Path) -> str:
     """Return an executed notebook as one page that asks for nothing: figures inside, formulas as MathML, no scripts."""
-    from nbconvert import HTMLExporter
-
-    body, _ = HTMLExporter(embed_images=True).from_filename(str(path))
-    body = re.sub(r"<script\b.*?</script>", "", body, flags=re.S)
+    body = re.sub(r"<script\b.*?</script>", "", as_html(path), flags=re.S)
     body = re.sub(r'<link\b[^>]*href="https?:[^>]*>', "", body)
     home = '<p style="margin: 1em 2em"><a href="index.html">All pages</a></p>'
     body = re.sub(r"(<body\b[^>]*>)", lambda tag: tag[1] + home, body, count=1)
