@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from thaw.commands import export, info, init, open_named, restore, sample, sample_blend, settings_of, train
+from thaw.commands import export, info, init, open_named, settings_of, train
 from thaw.data import EMNIST_SPLITS
+from thaw.drawing_commands import restore, sample, sample_blend
 from thaw.errors import ThawError
 from thaw.latent_commands import encode_dataset, test, test_reconstruction
 from thaw.naming import KINDS, VERSIONS, data_set

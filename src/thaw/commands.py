@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -195,97 +194,6 @@ def info(args: argparse.Namespace) -> None:
             score = f"FID {entry['fid']['value']:.2f}" if "fid" in entry else ""
             score = f"squared error {entry['mse']:.2f}" if "mse" in entry else score
             print(f"{name:52s} {entry['bytes'] / 1e6:5.1f} MB  {score}")
-
-
-def _opened(args: argparse.Namespace) -> "Model":
-    """Return the model of the arguments on its device, after checking where the images will go."""
-    import torch
-
-    from thaw.output import check_out
-
-    check_out(args.out)
-    if args.n < 1:
-        raise ThawError(f"-n must be at least 1, got {args.n}")
-    torch.set_num_threads(args.threads)
-    return open_chosen(args).to(device_of(args.device))
-
-
-def sample(args: argparse.Namespace) -> None:
-    """Draw images from released weights or a run."""
-    from thaw.output import save_images
-    from thaw.pixels import to_uint8
-
-    columns = args.width or min(args.n, 10 if args.digit is None else 8)
-    if args.height:
-        args.n = args.height * columns
-    model = _opened(args)
-    y = model.labels(args.n, args.digit)
-    started = time.perf_counter()
-    settings = {name: getattr(args, name) for name in ("sampler", "tau", "eta", "steps", "guidance")}
-    frames = []
-    if Path(args.out).suffix == ".gif":
-        frames = [step.x_t.cpu() for step in model.trajectory(y, seed=args.seed, **settings)]
-        images = to_uint8(frames[-1])
-    else:
-        images = to_uint8(model.sample(y, seed=args.seed, **settings))
-    seconds = time.perf_counter() - started
-    save_images(args.out, images, columns=columns, frames=frames, labels=y, scale=args.scale)
-    print(f"{args.n} images in {seconds:.1f} s: {args.out}")
-
-
-def sample_blend(args: argparse.Namespace) -> None:
-    """Draw rows of images between two classes, from the same noise."""
-    from thaw.blend import blend
-    from thaw.output import save_images
-    from thaw.pixels import to_uint8
-    from thaw.sampling import final
-
-    model = _opened(args)
-    settings = {name: getattr(args, name) for name in ("tau", "steps", "guidance", "seed")}
-    x0 = final(blend(model, tuple(args.digits), args.columns, args.n, **settings)).cpu()
-    frames = list(x0.unflatten(0, (args.n, args.columns)).unbind(dim=1))  # an animation walks along the rows
-    gif = Path(args.out).suffix == ".gif"
-    save_images(args.out, to_uint8(x0), columns=min(args.n, 10) if gif else args.columns, frames=frames)
-    print(f"{args.n} x {args.columns} images from {args.digits[0]} to {args.digits[1]}: {args.out}")
-
-
-def restore(args: argparse.Namespace) -> None:
-    """Restore degraded images; with --degrade, degrade clean ones first.
-
-    A grid shows the degraded images above the restored ones.
-    """
-    import torch
-
-    from thaw.output import open_images, save_images
-    from thaw.pixels import to_pixels, to_uint8
-    from thaw.seeding import generator
-
-    model = _opened(args)
-    process, n = model.process, args.n
-    t = process.steps if args.t is None else args.t
-    if not 1 <= t <= process.steps:
-        raise ThawError(f"-t must be between 1 and T={process.steps}, got {t}")
-    given, names = open_images(args.images, model.shape, n)
-    given, n = to_pixels(given).to(model.device), len(given)
-    z = process.degradation.draw_z(n, generator(args.seed, "degrade"))
-    z = None if z is None else z.to(model.device)
-    if args.degrade:
-        degraded = process.degradation(given, torch.full((n,), t, device=model.device), z)
-    elif z is None:
-        degraded = given
-    else:
-        raise ThawError(f"{model.config.degradation} cannot be undone without its z; use --degrade on clean images")
-    cold = args.sampler in ("algorithm1", "algorithm2") or process.tau[0] == 0
-    tau = args.tau if args.tau is not None else 0.0 if cold else model.config.sample_tau
-    y = None if args.digit is None else model.labels(n, args.digit)
-    settings = {"sampler": args.sampler, "tau": tau, "eta": args.eta, "steps": args.steps, "seed": args.seed}
-    restored = model.restore(degraded, t, y=y, z=z, **{k: v for k, v in settings.items() if v is not None})
-    shown = [given, degraded] if args.degrade else [degraded]
-    save_images(
-        args.out, to_uint8(restored), columns=n, names=names, frames=[*(x.cpu() for x in shown), restored],
-        above=[to_uint8(x.cpu()) for x in shown],
-    )  # fmt: skip
-    print(f"{n} images restored from step {t} of {process.steps}: {args.out}")
 
 
 def export(args: argparse.Namespace) -> None:
