@@ -11,6 +11,8 @@ from thaw.play.shipped import open_model
 
 def banner(path: str | Path = "Plots/readme.png", hot: str = "default", cold: str = "row_default_28") -> Path:
     """Draw the README's picture: hot, cold and warm side by side, five of each class, seed 0."""
+    from thaw.provenance import weights_of  # needs torchmetrics, which playing does not
+
     hot_model, cold_model = open_model(hot), open_model(cold)
     y = hot_model.labels(50)
     runs = [(hot_model, {}), (cold_model, {"sampler": "algorithm2"}), (cold_model, {"sampler": "warm", "tau": 1.0})]
@@ -18,5 +20,5 @@ def banner(path: str | Path = "Plots/readme.png", hot: str = "default", cold: st
     C, H, W = hot_model.process.shape
     blank = torch.full((5, 1, C, H, W), 255, dtype=torch.uint8)
     rows = [part for block in blocks for part in (block.reshape(5, 10, C, H, W), blank)][:-1]
-    origin = {"notebook": "load_and_play", "seed": 0, "weights": [model.info["file"] for model, _ in runs]}
+    origin = {"notebook": "load_and_play", "seed": 0, "weights": weights_of(hot_model, cold_model)}
     return figures.save_grid(path, torch.cat(rows, dim=1).flatten(0, 1), columns=32, origin=origin, scale=2)
