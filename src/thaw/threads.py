@@ -33,10 +33,12 @@ def available() -> int:
     return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
 
 
-def step_seconds(step: Callable[[], object], candidates: Sequence[int]) -> dict[int, float]:
+def step_seconds(
+    step: Callable[[], object], candidates: Sequence[int], clock: Callable[[], float] = time.perf_counter
+) -> dict[int, float]:
     """Return the median seconds of a step for each number of threads, tried in turn so that other load hits all alike.
 
-    The first step of each does not count.
+    The first step of each does not count; `clock` returns seconds.
     """
     before = torch.get_num_threads()
 
@@ -45,7 +47,7 @@ def step_seconds(step: Callable[[], object], candidates: Sequence[int]) -> dict[
         step()
 
     calls = {threads: partial(with_threads, threads) for threads in candidates}
-    times = interleaved(calls, REPEATS, time.perf_counter, LIMIT)
+    times = interleaved(calls, REPEATS, clock, LIMIT)
     torch.set_num_threads(before)
     return {threads: statistics.median(taken) for threads, taken in times.items()}
 
