@@ -16,6 +16,7 @@ from thaw.model import Model, build_network, build_process
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.provenance import weights_of
 from thaw.seeding import generator
+from thaw.study import count_evaluations
 from thaw.terminal import Terminal
 from thaw.timing import median_seconds, training_step
 
@@ -60,9 +61,8 @@ def main() -> None:
 
     model = shipped_or_random("default", "configs/ddpm/default.yaml")
     ours = median_seconds(lambda: model.sample(model.labels(64)), repeats)
-    passes = 1 if model.config.guidance == 1 else 2  # guidance evaluates the network twice a step
-    steps = model.config.sample_steps
-    print(f"64 digits, U-Net: {steps} steps, {steps * passes} evaluations: {ours:.2f} s")
+    steps, evaluations = model.config.sample_steps, count_evaluations(model)
+    print(f"64 digits, U-Net: {steps} steps, {evaluations} evaluations: {ours:.2f} s")
     baseline = shipped_or_random("cnn", "configs/ddpm/cnn.yaml")
     few = 20  # of its 1000 steps, all alike; timing them all would take minutes
     theirs = median_seconds(lambda: baseline.sample(baseline.labels(64), steps=few), max(1, repeats // 2))

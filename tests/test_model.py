@@ -1,13 +1,16 @@
 """A model: sampling, restoration and labels."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from cases import full, pictures
 
-from thaw.config import make_config
+from thaw.config import make_config, override
 from thaw.data import load
 from thaw.degradations import Degradation, register
 from thaw.errors import ThawError
+from thaw.study import count_evaluations
 from thaw.training import train
 
 
@@ -93,6 +96,25 @@ def test_one_restoration_costs_one_evaluation_and_two_with_guidance(tiny):
         calls.clear()
         model.restorer(torch.arange(3), 1.0, w)(pictures(3), full(3, 5))
         assert len(calls) == expected
+
+
+def test_guidance_acts_in_its_interval_only(tiny):
+    """Outside, a restoration is that of the class alone, at half the cost; the ends belong to it."""
+    model, calls, y = tiny(), [], torch.arange(3)
+    model.network.register_forward_hook(lambda *_: calls.append(1))
+    for t in (1, 2, 5, 8, 9):
+        guided, plain = model.restorer(y, 1.0, 2.0), model.restorer(y, 1.0)
+        within = model.restorer(y, 1.0, 2.0, (0.2, 0.8))
+        assert torch.equal(within(pictures(3), full(3, t)), (guided if 2 <= t <= 8 else plain)(pictures(3), full(3, t)))
+    calls.clear()
+    model.sample(y, steps=10, guidance=2.0, guidance_interval=(0.2, 0.8))
+    assert len(calls) == 10 + 7
+    settings = {"guidance": 2.0, "guidance_interval": (0.2, 0.8), "sample_steps": 10}
+    narrow = replace(model, config=override(model.config, settings))
+    assert count_evaluations(narrow) == 17
+    assert torch.equal(narrow.sample(y), model.sample(y, steps=10, guidance=2.0, guidance_interval=(0.2, 0.8)))
+    with pytest.raises(ThawError, match=r"guidance_interval must satisfy .* got \(0.8, 0.2\)"):
+        model.sample(y, guidance=2.0, guidance_interval=(0.8, 0.2))
 
 
 def test_labels_go_round_the_classes_or_stay_on_one(tiny):

@@ -212,6 +212,7 @@ def _add_models(verb: Any) -> None:
     p.add_argument("--sampler", help="warm, ddpm, ddim, algorithm1, algorithm2 or direct")
     p.add_argument("--eta", "--diffusion", type=float, help="fresh noise of warm sampling, 0 deterministic to 1")
     p.add_argument("--guidance", "--weight", type=float, help="weight of classifier-free guidance, 1 is off")
+    p.add_argument("--guidance-interval", type=float, nargs=2, metavar=("LOW", "HIGH"), help="part of t/T it acts in")
     p.add_argument("--height", type=int, help="rows of the grid; with --width, instead of -n")
     p.add_argument("--width", type=int, help="images a row (10 by default, 8 of one class)")
     p.add_argument("--scale", type=int, default=3, help="screen pixels a pixel (3 by default)")

@@ -58,7 +58,7 @@ def blend(
     ends = [model.labels(rows, digit) for digit in digits]
     starts = [model.start(y, generator(seed, "sample")) for y in ends]  # the same noise twice
     (x_a, x_b), z = (model.begin(start, tau) for start in starts), starts[0].z
-    f_a, f_b = (model.restorer(spread(y), tau, guidance) for y in ends)
+    f_a, f_b = (model.restorer(spread(y), tau, guidance, model.config.guidance_interval) for y in ends)
 
     def restore(x_t: Tensor, t: Tensor) -> Tensor:
         return torch.lerp(f_a(x_t, t), f_b(x_t, t), share)

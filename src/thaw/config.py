@@ -114,6 +114,9 @@ class Config(BaseModel):
     sample_tau: float = Field(1.0, ge=0, le=1, description="default temperature of sampling")
     eta: float = Field(0.0, ge=0, le=1, description="default eta of the warm sampler")
     guidance: float = Field(1.0, ge=0, description="default weight of classifier-free guidance; 1 is off")
+    guidance_interval: tuple[float, float] = Field(
+        (0.0, 1.0), description="part of t/T in which guidance acts; outside, a step takes one evaluation"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
@@ -122,6 +125,9 @@ class Config(BaseModel):
             raise ValueError(f"tau must satisfy 0 <= low <= high <= 1, got {self.tau}")
         if not low <= self.sample_tau <= high:
             raise ValueError(f"sample_tau={self.sample_tau} lies outside the trained range {self.tau}")
+        start, end = self.guidance_interval
+        if not 0 <= start < end <= 1:
+            raise ValueError(f"guidance_interval must satisfy 0 <= low < high <= 1, got {self.guidance_interval}")
         if self.degradation not in degradations.names():
             raise ValueError(
                 f"unknown degradation {self.degradation!r}; choose one of {', '.join(degradations.names())}"
@@ -186,7 +192,8 @@ class Config(BaseModel):
         return override(self, small | {"terminal_components": 2})
 
 
-SAMPLING = ("sampler", "sample_steps", "sample_tau", "eta", "guidance")  # settings that training does not depend on
+# Settings that training does not depend on.
+SAMPLING = ("sampler", "sample_steps", "sample_tau", "eta", "guidance", "guidance_interval")
 
 
 def with_sampling_of(config: Config, other: Config) -> Config:
@@ -194,6 +201,17 @@ def with_sampling_of(config: Config, other: Config) -> Config:
     return make_config(
         {**config.model_dump(), **{key: getattr(other, key) for key in SAMPLING}}, "the sampling settings"
     )
+
+
+def sampled_with(config: Config, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the sampling settings of a configuration with some replaced: what samples are kept under.
+
+    Guidance in all steps is left out: what was kept before there was an interval is found.
+    """
+    chosen = {field: getattr(config, field) for field in SAMPLING} | settings
+    if tuple(chosen["guidance_interval"] or (0.0, 1.0)) == (0.0, 1.0):
+        del chosen["guidance_interval"]
+    return chosen
 
 
 def _explain(error: ValidationError, where: str) -> ThawError:

@@ -36,7 +36,8 @@ def sample(args: argparse.Namespace) -> None:
     model = _opened(args)
     y = model.labels(args.n, args.digit)
     started = time.perf_counter()
-    settings = {name: getattr(args, name) for name in ("sampler", "tau", "eta", "steps", "guidance")}
+    names = ("sampler", "tau", "eta", "steps", "guidance", "guidance_interval")
+    settings = {name: getattr(args, name) for name in names}
     frames = []
     if Path(args.out).suffix == ".gif":
         frames = [step.x_t.cpu() for step in model.trajectory(y, seed=args.seed, **settings)]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from thaw import data
-from thaw.config import SAMPLING
+from thaw.config import sampled_with
 from thaw.data import ImageSet
 from thaw.errors import ThawError
 from thaw.features import Judge, load_judge
@@ -57,13 +57,21 @@ class Evaluation:
 
 
 def draw_samples(
-    model: Model, n: int = 2000, *, seed: int = 0, cache: Path | None = CACHE, progress: bool = False, **settings: Any
+    model: Model,
+    n: int = 2000,
+    *,
+    labels: Tensor | None = None,
+    seed: int = 0,
+    cache: Path | None = CACHE,
+    progress: bool = False,
+    **settings: Any,
 ) -> Tensor:
-    """Draw the images that `evaluate_model` scores, the classes in turn, or read them if they were drawn before.
+    """Draw the images that `evaluate_model` scores, or read them if they were drawn before.
 
     Args:
         model: from `thaw.load_model`, so that its weights have a checksum.
         n: images.
+        labels: (n,) int64, the classes to draw; in turn by default.
         seed: seed of the sampler.
         cache: folder of earlier samples, found by the checksum of the weights and all settings; None for none.
         progress: show a progress bar.
@@ -72,11 +80,11 @@ def draw_samples(
     Returns:
         (n, C, H, W) uint8. The file holds `images` and `labels` as `evaluate_images` takes them.
     """
-    path = cache / f"samples_{digest_of(_sampled(model, n, seed, settings))}.npz" if cache else None
+    path = cache / f"samples_{digest_of(_sampled(model, n, seed, labels, settings))}.npz" if cache else None
     with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # absent or damaged
         if path:
             return torch.from_numpy(np.load(path, allow_pickle=False)["images"])
-    labels = model.labels(n)
+    labels = model.labels(n) if labels is None else labels
     images = to_uint8(model.sample(labels, seed=seed, progress=progress, **settings))
     if path:
         with replacing(path) as temporary:
@@ -84,16 +92,18 @@ def draw_samples(
     return images
 
 
-def _sampled(model: Model, n: int, seed: int, settings: dict[str, Any]) -> dict[str, Any]:
+def _sampled(model: Model, n: int, seed: int, labels: Tensor | None, settings: dict[str, Any]) -> dict[str, Any]:
     """Return all that samples depend on."""
-    chosen = {field: getattr(model.config, field) for field in SAMPLING} | settings
-    return {"weights": weights_digest(model), "n": n, "seed": seed, "labels": "in turn", **chosen}
+    asked = "in turn" if labels is None else digest_of(labels.tolist())
+    key = {"weights": weights_digest(model), "n": n, "seed": seed, "labels": asked}
+    return key | sampled_with(model.config, settings)
 
 
 def evaluate_model(
     model: Model,
     n: int = 2000,
     *,
+    labels: Tensor | None = None,
     seed: int = 0,
     name: str | None = None,
     judge: Judge | None = None,
@@ -104,11 +114,12 @@ def evaluate_model(
     progress: bool = False,
     **settings: Any,
 ) -> Evaluation:
-    """Draw n images, the classes in turn, and score them by the full protocol.
+    """Draw n images, the classes in turn or those given, and score them by the full protocol.
 
     Args:
         model: from `thaw.load_model`, so that its weights have a checksum.
         n: images, at least 256; at least 4,096 for Inception's features.
+        labels: (n,) int64, the classes to draw, such as `class_shares` gives; in turn by default.
         seed: seed of the sampler.
         name: of the evaluation; the file's by default.
         judge: feature network; the shipped one of the model's data set by default.
@@ -123,14 +134,26 @@ def evaluate_model(
         ThawError: for too few images, wrong settings, or a data set without a judge.
     """
     scorer = _Scorer(judge or load_judge(model.config.data_name), _inception(features, weights), reference, cache)
-    check_scored(n, None, scorer.num)  # before any is drawn
+    check_scored(n, labels, scorer.num)  # before any is drawn
 
     def draw() -> tuple[Tensor, Tensor | None]:
-        images = draw_samples(model, n, seed=seed, cache=cache, progress=progress, **settings)
-        return images, model.labels(n) if model.conditional else None
+        images = draw_samples(model, n, labels=labels, seed=seed, cache=cache, progress=progress, **settings)
+        asked = model.labels(n) if labels is None else labels
+        return images, asked if model.conditional else None
 
-    key = _sampled(model, n, seed, settings)
+    key = _sampled(model, n, seed, labels, settings)
     return scorer.evaluate(name or Path(model.info["file"]).stem, draw, key, seed, progress)
+
+
+def class_shares(judge: Judge, n: int) -> Tensor:
+    """Return n labels in the shares that the classes have in the judge's training images, sorted.  (n,) int64
+
+    The classes of MNIST are not equally frequent. Drawn in turn, even perfect digits are at a distance from the test
+    set: that of their histogram.
+    """
+    histogram = judge.references["train"].histogram
+    ends = (histogram.cumsum(0) * n / histogram.sum()).round().long()
+    return torch.bucketize(torch.arange(n), ends, right=True)
 
 
 def evaluate_images(

@@ -103,19 +103,25 @@ class Model:
             raise ThawError(f"digit must be between 0 and {self.classes - 1}, got {digit}")
         return torch.full((n,), digit)
 
-    def restorer(self, y: Tensor, tau: float, guidance: float = 1.0) -> Restore:
+    def restorer(
+        self, y: Tensor, tau: float, guidance: float = 1.0, interval: tuple[float, float] = (0.0, 1.0)
+    ) -> Restore:
         """Return `restore(x_t, t) -> x0_hat`, clipped as the process says, for labels y (B,) at temperature tau.
 
         Guidance w gives u + w (c - u), with c the conditional and u the null-class prediction
-        (Ho & Salimans 2022); w = 1 is off and costs one evaluation instead of two.
+        (Ho & Salimans 2022); w = 1 is off and costs one evaluation instead of two. It acts where t/T lies
+        in the interval (Kynkäänniemi et al. 2024), the ends included; t must be alike in the batch.
         """
+        if not 0 <= interval[0] < interval[1] <= 1:
+            raise ThawError(f"guidance_interval must satisfy 0 <= low < high <= 1, got {tuple(interval)}")
         y = y.to(self.device)
         null = torch.full_like(y, self.classes)
+        low, high = (share * self.process.steps for share in interval)
 
         @torch.no_grad()
         def restore(x_t: Tensor, t: Tensor) -> Tensor:
             conditional = self.denoise(x_t, t, y, tau)
-            if guidance != 1.0:
+            if guidance != 1.0 and low <= int(t[0]) <= high:
                 unconditional = self.denoise(x_t, t, null, tau)
                 conditional = unconditional + guidance * (conditional - unconditional)
             return self.process.clip(conditional)
@@ -154,6 +160,7 @@ class Model:
         eta: float | None = None,
         steps: int | None = None,
         guidance: float | None = None,
+        guidance_interval: tuple[float, float] | None = None,
         order: int = 1,
         seed: int = 0,
         start: Start | None = None,
@@ -178,7 +185,8 @@ class Model:
         drawn = self.start(y, draws)  # drawn in any case: fresh noise does not depend on where it began
         start = drawn if start is None else start
         x_T, z = self.begin(start, tau), start.z
-        restore = self.restorer(y, tau, config.guidance if guidance is None else guidance)
+        interval = config.guidance_interval if guidance_interval is None else guidance_interval
+        restore = self.restorer(y, tau, config.guidance if guidance is None else guidance, interval)
         if known is not None:
             restore = with_known(restore, *(part.to(self.device) for part in known))
         settings = {"sampler": sampler, "tau": tau, "eta": config.eta if eta is None else eta, "steps": steps}

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from thaw import checkpoint, data, figures, results, runs
-from thaw.config import SAMPLING, Config, load_config, override, with_sampling_of
+from thaw.config import Config, load_config, override, sampled_with, with_sampling_of
 from thaw.errors import ThawError
 from thaw.features import Judge, load_judge
 from thaw.files import enter_project, sha256, write_json
@@ -18,6 +18,7 @@ from thaw.metrics import Score, score_model
 from thaw.model import Model
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.provenance import weights_of
+from thaw.sampling import time_steps
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,7 @@ class Study:
         What was scored before with the same weights and settings is read from `scores.json` in the run directory.
         """
         path = self.run / "scores.json"
-        chosen = {key: getattr(model.config, key) for key in SAMPLING} | settings
-        said = ", ".join(f"{key} {value}" for key, value in sorted(chosen.items()))
+        said = ", ".join(f"{key} {value}" for key, value in sorted(sampled_with(model.config, settings).items()))
         weights = sha256(Path(model.info["file"]) / "ema.pt")[:12]  # a run trained again must not show its old scores
         key = f"epoch {model.epoch}, weights {weights}: n {n}, against {reference}, judge {self.judge.digest}, {said}"
         known = json.loads(path.read_text()) if path.is_file() else {}
@@ -178,8 +178,10 @@ def open_study(
 
 def count_evaluations(model: Model) -> int:
     """Return how many network evaluations an image takes under the model's default settings."""
-    steps = min(model.config.sample_steps or model.process.steps, model.process.steps)
-    return steps * (1 if model.config.guidance == 1 else 2)
+    config, total = model.config, model.process.steps
+    low, high = (share * total for share in config.guidance_interval)
+    visited = time_steps(total, min(config.sample_steps or total, total))[:-1]
+    return len(visited) + (config.guidance != 1) * sum(low <= t <= high for t in visited)
 
 
 def time_samples(model: Model, n: int = 64, **settings: Any) -> tuple[Tensor, float]:
