@@ -1,0 +1,102 @@
+"""Every process at its best: ten thousand digits each, settings chosen on the training split.
+
+    python benchmarks/quality.py [--n 10000] [--labels default high row_default ...] [--record]
+
+First the temperature, then the weight of guidance and where it acts are chosen by the distance of a thousand digits
+(another seed) to the *training* images; then n digits, their classes in the shares of the training images, are scored
+against the test set by the full protocol. Real training images, as many, stand beside every score. What was drawn and
+measured is kept in contents/evaluation/.
+"""
+
+import argparse
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from thaw import play, results
+from thaw.evaluation import class_shares, draw_samples, evaluate_model
+from thaw.features import Judge, load_judge
+from thaw.files import enter_project, remember
+from thaw.metrics import evaluate
+from thaw.model import Model
+from thaw.provenance import weights_of
+from thaw.real import CACHE
+
+HOT = ("default", "high", "more_capacity")
+DEGRADED = "row col eraser zoom_nearest blur zoom_bilinear pixelate fade mask snow morph".split()
+LABELS = (*HOT, *(f"{name}_default" for name in DEGRADED))
+TAUS = (0.5, 0.75, 1.0)
+GUIDED = ((1.5, (0.2, 0.9)), (1.25, (0.0, 1.0)), (1.75, (0.2, 0.9)), (1.5, (0.0, 1.0)))  # weight, part of t/T
+STEPS = {"ddpm": 20, "custom": 14}  # at most fifty evaluations, with guidance
+MEASURES = ("fid", "accuracy", "entropy", "precision", "recall", "coverage")
+FORMS = {"fid": ".2f", "accuracy": ".1f"}
+
+
+def choose(model: Model, judge: Judge, n: int) -> dict[str, Any]:
+    """Return the settings with the least distance to the training images: the temperature first, guidance then."""
+    labels, weights = class_shares(judge, n), weights_of(judge, model)
+    steps = min(STEPS[model.config.study], model.process.steps)
+
+    def distance(settings: dict[str, Any]) -> float:
+        def measure() -> float:
+            images = draw_samples(model, n, labels=labels, seed=1, **settings)
+            return evaluate(images, judge, labels, reference="train")["fid"].value
+
+        found = remember(CACHE, {"quality": 1, "n": n, "eta": model.config.eta, **weights, **settings}, measure)
+        print("  ", *settings.values(), f"{found:.3f}", flush=True)
+        return found
+
+    def least(ways: Iterable[tuple[float, float, tuple[float, float]]]) -> dict[str, Any]:
+        names = ("tau", "guidance", "guidance_interval")
+        return min((dict(zip(names, way, strict=True), sampler="warm", steps=steps) for way in ways), key=distance)
+
+    low, high = model.config.tau
+    tau = least((tau, *GUIDED[0]) for tau in TAUS if low <= tau <= high)["tau"]
+    return least((tau, *guided) for guided in GUIDED)
+
+
+def texts(values: dict[str, float | None]) -> dict[str, tuple[float, str]]:
+    """Return measures as they are recorded: the accuracy in percent."""
+    forms = {"fid": (1, ".2f"), "accuracy": (100, ".1f")}
+    known = {what: value for what, value in values.items() if value is not None}
+    return {
+        what: (forms.get(what, (1, ""))[0] * value, forms.get(what, (1, ".3f"))[1]) for what, value in known.items()
+    }
+
+
+def main() -> None:
+    """Print the table."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--n", type=int, default=10_000)
+    options.add_argument("--tune-n", type=int, default=1000)
+    options.add_argument("--labels", nargs="+", default=LABELS)
+    options.add_argument("--record", action="store_true", help="write the numbers to Plots/numbers.json")
+    arguments = options.parse_args()
+    enter_project()
+    torch.set_num_threads(1)
+    judge = load_judge("mnist")
+    shares = class_shares(judge, arguments.n)
+    origin = {"benchmark": "benchmarks/quality.py", "seed": 0, "n": arguments.n}
+
+    def record(what: str, values: dict[str, tuple[Any, str]], *used: Any) -> None:
+        if arguments.record:
+            made = origin | {"weights": weights_of(judge, *used)}
+            results.record({f"quality.{what}{key}": value for key, value in values.items()}, made)
+
+    record("", {"n": (arguments.n, ",d"), "tune_n": (arguments.tune_n, ",d")})
+    for label in arguments.labels:
+        model = play.open_model(label)
+        settings = choose(model, judge, arguments.tune_n)
+        scores = evaluate_model(model, arguments.n, labels=shares, judge=judge, **settings).scores
+        print(f"{label:24s}", "  ".join(f"{what} {scores[what].value:.3f}" for what in MEASURES), flush=True)
+        low, high = settings["guidance_interval"]
+        used = {"tau": settings["tau"], "guidance": settings["guidance"], "low": low, "high": high}
+        used |= {"eta": model.config.eta, "steps": settings["steps"], "epochs": model.epoch}
+        values = texts({what: scores[what].value for what in MEASURES}) | {k: (v, "g") for k, v in used.items()}
+        record(f"{label}.", values, model)
+        record("real.", texts({what: scores[what].floor for what in MEASURES}))
+
+
+if __name__ == "__main__":
+    main()
