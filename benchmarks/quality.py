@@ -22,6 +22,7 @@ from thaw.metrics import evaluate
 from thaw.model import Model
 from thaw.provenance import weights_of
 from thaw.real import CACHE
+from thaw.study import count_evaluations
 
 HOT = ("default", "high", "more_capacity")
 TAUS = (0.5, 0.75, 1.0)
@@ -93,7 +94,9 @@ def main() -> None:
         low, high = settings["guidance_interval"]
         used = {"tau": settings["tau"], "guidance": settings["guidance"], "low": low, "high": high}
         used |= {"eta": model.config.eta, "steps": settings["steps"], "epochs": model.epoch}
+        used["evaluations"] = count_evaluations(model, **settings)
         values = texts({what: scores[what].value for what in MEASURES}) | {k: (v, "g") for k, v in used.items()}
+        values["times_floor"] = (scores["fid"].value / scores["fid"].floor, ".1f")
         record(f"{label}.", values, model)
         record("real.", texts({what: scores[what].floor for what in MEASURES}))
 

@@ -68,8 +68,14 @@ TITLES = {
     "time": "The same recipe with less and more time",
     "others": "Other people's recipes in the same ten minutes",
 }
-REPORTED = ("start", "start_again", "x0", "muon8", "x0_muon8", "x0_logit", "x0_separable", "x0_dit", "v_x0_error",
-            "final_start", "final_x0_muon8", "final_x0_logit", "lucidrains", "diffusers")  # fmt: skip
+REPORTED = {
+    "start", "start_again", "x0", "muon8", "x0_muon8", "x0_logit", "x0_separable", "x0_dit", "v_x0_error",
+    "final_start", "final_x0_muon8", "final_x0_logit", "lucidrains", "diffusers",
+    # Of the appendix:
+    "velocity", "edm", "eps", "cosine", "logit", "strat", "muon", "muon4", "muon16", "linear", "b64", "b256", "w32_64",
+    "w32_96", "x0_w32_muon8", "x0_blocks2", "x0_min_snr", "x0_velocity_weight", "x0_cosine", "x0_noise2", "x0_noise05",
+    "x0_b64", "x0_one_cycle", "x0_ema", "x0_shift", "x0_clip0", "x0_muon8_5", "noattn", "p4_96", "compiled",
+}  # fmt: skip
 COLUMNS = ("trial", "of", "what", "parameters", "multiply-adds", "images/s", "images seen", "distance", "accuracy",
            "entropy", "guidance", "evaluations")  # fmt: skip
 

@@ -176,12 +176,19 @@ def open_study(
     return Study(experiment, folder, Path(plots) if plots else default, judge, notebook, str(config))
 
 
-def count_evaluations(model: Model) -> int:
-    """Return how many network evaluations an image takes under the model's default settings."""
+def count_evaluations(
+    model: Model, steps: int | None = None, guidance: float | None = None,
+    guidance_interval: tuple[float, float] | None = None, **_: Any
+) -> int:  # fmt: skip
+    """Return how many network evaluations an image takes.
+
+    The settings are those of `Model.sample`, all others ignored; the configuration's by default.
+    """
     config, total = model.config, model.process.steps
-    low, high = (share * total for share in config.guidance_interval)
-    visited = time_steps(total, min(config.sample_steps or total, total))[:-1]
-    return len(visited) + (config.guidance != 1) * sum(low <= t <= high for t in visited)
+    low, high = (share * total for share in guidance_interval or config.guidance_interval)
+    visited = time_steps(total, min(steps or config.sample_steps or total, total))[:-1]
+    guided = (config.guidance if guidance is None else guidance) != 1
+    return len(visited) + guided * sum(low <= t <= high for t in visited)
 
 
 def time_samples(model: Model, n: int = 64, **settings: Any) -> tuple[Tensor, float]:
