@@ -25,7 +25,8 @@ def test_configurations_are_shipped():
 def test_every_shipped_configuration_is_named_after_its_study_and_set(path):
     config = load_config(path)
     assert config.study == path.parent.name
-    assert path.stem == (config.data if config.study in ("latent", "autoencoder") else config.label)
+    other = "" if config.data in ("mnist", "folder") else f"_{config.data}"
+    assert path.stem == (config.data if config.study in ("latent", "autoencoder") else config.label + other)
 
 
 @shipped
@@ -116,7 +117,7 @@ def test_a_configuration_cannot_be_changed():
 
 
 def test_an_unknown_set_lists_the_existing_ones():
-    with pytest.raises(ThawError, match="defualt.*cnn, default"):
+    with pytest.raises(ThawError, match="defualt.*cnn, cosine, default"):
         load_config(CONFIGS / "ddpm" / "defualt.yaml")
     with pytest.raises(ThawError, match="configs/"):
         load_config("nowhere/default.yaml")
