@@ -64,7 +64,7 @@ def test_wrong_names_are_told_with_what_there_is(capsys, tmp_path):
     assert "unknown sampler 'heunn'" in fails(capsys, "sample", "default", "--sampler", "heunn", "--out", out)
     assert "trained for temperatures 1 to 1" in fails(capsys, "sample", "default", "--tau", "0.5", "--out", out)
     assert "digit must be between 0 and 9" in fails(capsys, "sample", "default", "--digit", "12", "--out", out)
-    assert "configs/ddpm has cnn, default" in fails(capsys, "train", "--config", "configs/ddpm/defalt.yaml")
+    assert "configs/ddpm has cnn, cosine, default" in fails(capsys, "train", "--config", "configs/ddpm/defalt.yaml")
     assert "did you mean epochs" in fails(capsys, "train", "--config", "configs/ddpm/default.yaml", "--set", "epoch=3")
     assert "unknown degradation 'rows'" in fails(
         capsys, "train", "--config", "configs/custom/row_default_7.yaml", "--set", "degradation=rows"
