@@ -26,7 +26,7 @@ from thaw.study import count_evaluations
 
 HOT = ("default", "high", "more_capacity")
 TAUS = (0.5, 0.75, 1.0)
-GUIDED = ((1.5, (0.2, 0.9)), (1.25, (0.0, 1.0)), (1.75, (0.2, 0.9)), (1.5, (0.0, 1.0)))  # weight, part of t/T
+GUIDED = ((1.5, (0.2, 0.9)), (1.75, (0.2, 0.9)), (1.25, (0.0, 1.0)))  # weight, part of t/T
 STEPS = {"ddpm": 20, "custom": 14}  # at most fifty evaluations, with guidance
 MEASURES = ("fid", "accuracy", "entropy", "precision", "recall", "coverage")
 FORMS = {"fid": ".2f", "accuracy": ".1f"}
