@@ -1,4 +1,4 @@
-"""What each configuration is, and what all shipped weights cost: numbers for the report that need no training.
+"""What each configuration is, what its shipped weights reach, what all cost: numbers for the report without training.
 
     python benchmarks/sets.py [--record]
 
@@ -39,6 +39,19 @@ def describe(config: Config) -> dict[str, tuple[Any, str]]:
     return values | {"multiply_adds": (count_multiply_adds(network, SHAPE) / 1e6, ".1f")}
 
 
+def shipped(config: Config) -> tuple[dict[str, tuple[Any, str]], dict[str, str]]:
+    """Return what is known of the newest shipped weights of a configuration, dashes for none, and their fingerprint."""
+    every = [one for one in read_manifest().items() if one[0] == config.release_name(one[1].get("epoch", -1))]
+    if not every:
+        return dict.fromkeys(("trained", "minutes", "n", "fid", "accuracy"), ("--", "")), {}
+    name, entry = max(every, key=lambda one: one[1]["epoch"])
+    values = {"trained": (entry["epoch"], "d"), "minutes": (entry["train_seconds"] / 60, ".0f")}
+    for what, factor, form in (("fid", 1, ".2f"), ("accuracy", 100, ".1f")):
+        values[what] = (factor * entry[what]["value"], form) if what in entry else ("--", "")
+    values["n"] = (entry["fid"]["n"], ",d") if "fid" in entry else ("--", "")
+    return values, {name: entry["sha256"]}
+
+
 def cost() -> tuple[dict[str, tuple[Any, str]], dict[str, str]]:
     """Return what training the shipped models took, and the fingerprints of those models."""
     last: dict[str, tuple[str, dict[str, Any]]] = {}
@@ -70,11 +83,14 @@ def main() -> None:
     enter_project()
     origin = {"benchmark": "benchmarks/sets.py"}
     for path in SETS:
-        values = describe(load_config(str(path)))
+        config = load_config(str(path))
+        reached, weights = shipped(config)
+        values = describe(config) | reached
         print(f"{str(path):45s}", "  ".join(format(*value) for value in values.values()))
         if record:
             key = f"sets.{path.parent.name}.{path.stem}"
-            results.record({f"{key}.{what}": value for what, value in values.items()}, origin | {"config": str(path)})
+            made = origin | {"config": str(path), "weights": weights}
+            results.record({f"{key}.{what}": value for what, value in values.items()}, made)
     (spent, weights), on = cost(), machine()
     print(*(f"{what} {format(*value)}" for what, value in (spent | on).items()), sep="\n")
     if record:
