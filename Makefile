@@ -67,10 +67,10 @@ recipe: $(VENV)/.installed-dev ## the search behind the recipe: run every trial 
 	@$(BIN)/python benchmarks/recipe/work.py
 	@$(BIN)/python benchmarks/recipe/table.py
 
-test: $(VENV)/.installed-dev ## run the tests and the linter
+test: $(VENV)/.installed-dev ## run the tests and the linter, CORES processes side by side
 	@$(BIN)/python -m ruff check --quiet .
 	@$(BIN)/python -m ruff format --quiet --check .
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(CORES) --dist worksteal
 
 lint: $(VENV)/.installed-dev ## format the code and the notebooks, strip outputs
 	@$(BIN)/python -m ruff check --fix .
