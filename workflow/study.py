@@ -27,11 +27,13 @@ class Study(BaseModel):
 
     out: str = Field(min_length=1, description="folder of executed notebooks, logs and what tells that a step is done")
     settings: dict[str, Any] = Field({}, description="settings that replace those of every training")
+    first: dict[str, str] = Field({}, description="shell commands before any training, such as feature networks")
     trainings: dict[str, Training] = Field(min_length=1)
     export_n: int = Field(2000, ge=0, description="images behind the score in the manifest; 0 for none")
     before: dict[str, dict[str, Any]] = Field({}, description="notebooks that need no weights: name -> parameters")
     after: dict[str, dict[str, Any]] = Field({}, description="notebooks that read the exported weights")
     benchmarks: list[str] = Field([], description="scripts that record numbers with --record")
+    last: dict[str, str] = Field({}, description="other shell commands that record numbers, after the export")
 
     def settings_of(self, name: str) -> dict[str, Any]:
         """Return all settings of a training that replace its file's."""

@@ -9,6 +9,7 @@
 # checkpoints from which an interrupted training goes on. Nor are pretrained/ and Plots/, which are in git: a file in
 # `done/` stands for what a step left there.
 import sys
+from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
 from study import read_study
@@ -17,10 +18,13 @@ DEFINITION = config.get("study", "workflow/studies/full.yaml")
 STUDY = read_study(DEFINITION)
 OUT, THAW = STUDY.out, f"{sys.executable} -m thaw"
 BENCHMARKS = {path.rpartition("/")[2].removesuffix(".py"): path for path in STUDY.benchmarks}
+IN_PATH = f'export PATH="{Path(sys.executable).parent}:$PATH" PYTHONUNBUFFERED=1'  # `python` is this one
 PAPER = config.get("report", "yes") != "no"
 
 
 wildcard_constraints:
+    first="|".join(STUDY.first) or "none",
+    last="|".join(STUDY.last) or "none",
     name="|".join(STUDY.trainings),
     before="|".join(STUDY.before) or "none",
     after="|".join(STUDY.after) or "none",
@@ -32,9 +36,19 @@ rule all:
         "contents/site/index.html",
 
 
+rule first:
+    output:
+        f"{OUT}/done/{{first}}.first",
+    params:
+        command=lambda wildcards: STUDY.first[wildcards.first],
+    shell:
+        "({IN_PATH}; {params.command}) > {output}.txt 2>&1 && mv {output}.txt {output}"
+
+
 rule train:
     input:
         lambda wildcards: STUDY.source(wildcards.name),
+        first=expand(f"{OUT}/done/{{first}}.first", first=STUDY.first),
     output:
         f"{OUT}/done/{{name}}.trained",
     log:
@@ -106,6 +120,17 @@ rule benchmark:
         "{sys.executable} {input[0]} --record > {output}.txt 2>&1 && mv {output}.txt {output}"
 
 
+rule last:
+    input:
+        expand(f"{OUT}/done/{{name}}.exported", name=STUDY.trainings),
+    output:
+        f"{OUT}/done/{{last}}.last",
+    params:
+        command=lambda wildcards: STUDY.last[wildcards.last],
+    shell:
+        "({IN_PATH}; {params.command}) > {output}.txt 2>&1 && mv {output}.txt {output}"
+
+
 rule report:
     input:
         "Report/report.tex",
@@ -114,6 +139,7 @@ rule report:
         expand(f"{OUT}/notebooks/{{before}}.ipynb", before=STUDY.before),
         expand(f"{OUT}/notebooks/{{after}}.ipynb", after=STUDY.after),
         expand(f"{OUT}/done/{{benchmark}}.benchmark", benchmark=BENCHMARKS),
+        expand(f"{OUT}/done/{{last}}.last", last=STUDY.last),
     output:
         f"{OUT}/done/report",
     params:
