@@ -92,7 +92,7 @@ def test_the_full_study_trains_every_model_that_the_report_evaluates(monkeypatch
 def test_mistakes_in_a_study_are_told(tmp_path):
     path = tmp_path / "study.yaml"
     path.write_text("out: x\ntrainings: {a: {notebook: train, config: c.yaml}}\nseed: 1\n")
-    with pytest.raises(ValueError, match=r"study.yaml: seed: .*a study has out, settings, trainings"):
+    with pytest.raises(ValueError, match=r"study.yaml: seed: .*a study has out, settings, first, trainings"):
         read_study(path)
     with pytest.raises(ValueError, match="cannot read the study nothing.yaml"):
         read_study("nothing.yaml")
