@@ -64,6 +64,16 @@ def texts(values: dict[str, float | None]) -> dict[str, tuple[float, str]]:
     }
 
 
+def summary(known: dict[str, dict[str, Any]]) -> dict[str, tuple[float, str]]:
+    """Return how many degradations come within twice the hot default's distance, and their least entropy."""
+    keys = [key for key in known if key.startswith("quality.") and key.endswith("_default.fid")]
+    warm = {key.split(".")[1]: known[key]["value"] for key in keys}
+    hot = known["quality.default.fid"]["value"]
+    within = sum(fid <= 2 * hot for fid in warm.values())
+    entropy = min(known[f"quality.{label}.entropy"]["value"] for label in warm)
+    return {"degradations": (len(warm), "d"), "within": (within, "d"), "least_entropy": (entropy, ".3f")}
+
+
 def main() -> None:
     """Print the table."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -99,6 +109,8 @@ def main() -> None:
         values["times_floor"] = (scores["fid"].value / scores["fid"].floor, ".1f")
         record(f"{label}.", values, model)
         record("real.", texts({what: scores[what].floor for what in MEASURES}))
+    if arguments.record and not arguments.labels:
+        record("", summary(results.read_numbers()), *(play.open_model(label) for label in best))
 
 
 if __name__ == "__main__":
