@@ -5,6 +5,8 @@
 FROM python:3.11-slim-bookworm
 
 ARG LATEX=0
+# Debian keeps one version of a package in a release: a pinned one is gone after the next fix, and the build with it.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends make \
     && if [ "$LATEX" = 1 ]; then apt-get install -y --no-install-recommends \
