@@ -144,6 +144,13 @@ def test_restore_takes_what_degrade_makes(tmp_path, sampler, digits_test):
     assert Image.open(tmp_path / "a.png").size == (3 * 30, 3 * (2 * 29 + 1))
 
 
+def test_a_model_on_pixels_classifies(tmp_path, capsys):
+    out = tmp_path / "numbers.json"
+    assert shell("test", "ddpm_digits_testing_seed0", "-n", 3, "--draws", 2, "--out", out) == 0
+    said = capsys.readouterr().out
+    assert "accuracy" in said and "per pixel, given the class (elbo)" in said and out.is_file()
+
+
 def test_export_of_the_latest_run_is_what_sample_takes(tmp_path):
     assert shell("export", "-n", 0, "--out", tmp_path / "out", "--device", "cpu") == 0
     released = tmp_path / "out/custom_digits_1_row_default_7.pth"

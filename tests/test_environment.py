@@ -1,10 +1,15 @@
 """What is installed: one list behind pip, conda and the container, a lock that satisfies it, and hooks."""
 
 import importlib.metadata
+import json
+import os
 import re
+import shlex
 import shutil
+import socket
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -80,6 +85,32 @@ def test_the_container_leaves_out_what_is_generated_and_keeps_the_weights():
     ignored = (ROOT / ".dockerignore").read_text().split()
     assert {".git", ".venv", "contents/*", "data"} <= set(ignored)
     assert not {"pretrained", "Plots", "Report", "notebooks", "requirements.lock"} & set(ignored)
+
+
+def test_the_container_starts_a_lab_that_its_health_check_finds(tmp_path):
+    """Its own two commands, in this environment and on a free port: without the lab the check fails."""
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    check = json.loads(re.search(r"^HEALTHCHECK .*\\\n +CMD (\[.*\])$", dockerfile, re.M)[1])
+    start = json.loads(re.search(r"^CMD (\[.*\])$", dockerfile, re.M)[1])
+    lab = subprocess.run([*start, "-n"], cwd=ROOT, capture_output=True, text=True).stdout.splitlines()[-1]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    assert check[0] == lab.split()[0] == ".venv/bin/python" and "127.0.0.1:8888" in check[-1]
+    check = [sys.executable, *check[1:-1], check[-1].replace("8888", str(port))]
+    command = [sys.executable, *shlex.split(lab.replace("0.0.0.0", "127.0.0.1"))[1:], f"--port={port}"]
+    folders = ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")
+    environment = os.environ | {name: str(tmp_path / name) for name in folders} | {"JUPYTER_TOKEN": "thaw"}
+    assert subprocess.run(check, capture_output=True).returncode
+    with open(tmp_path / "log", "w") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+    try:
+        started = time.monotonic()
+        while subprocess.run(check, capture_output=True).returncode:
+            assert process.poll() is None and time.monotonic() - started < 120, (tmp_path / "log").read_text()[-2000:]
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.error import URLError
 
+import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
@@ -27,6 +28,8 @@ from thaw.metrics import evaluate
 from thaw.model import Model
 from thaw.pixels import to_uint8
 from thaw.real import collect_real, load_real, save_real
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -189,6 +192,18 @@ def test_without_inceptions_weights_a_sentence_says_where_to_put_them(weights, t
     monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", None)  # not installed
     with pytest.raises(ThawError, match="pip install torch-fidelity"):
         find_weights(weights)
+
+
+def test_the_command_asks_inception(digits, weights, capsys):
+    """And says what is wrong before it scores: scoring itself, an hour for the command, is tested above."""
+    Path("pretrained").symlink_to(ROOT / "pretrained")
+    np.savez("few.npz", images=digits.images[:300, 0].numpy())
+    command = ["evaluate", "--images", "few.npz", "--features", "inception", "--weights"]
+    assert main([*command, str(weights)]) == 1
+    assert "at least 4096 images, got 300" in capsys.readouterr().err
+    np.savez("few.npz", images=digits.images[:1, 0].expand(4096, -1, -1).numpy())
+    assert main([*command, "nothing.pth"]) == 1
+    assert "no file nothing.pth; download" in capsys.readouterr().err
 
 
 def test_the_choice_of_features_is_checked(digits, judge, weights):

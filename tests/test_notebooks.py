@@ -8,6 +8,7 @@ import nbformat
 import pytest
 
 from thaw import degradations, headless
+from thaw.__main__ import main
 from thaw.errors import ThawError
 from thaw.features import load_judges
 
@@ -21,8 +22,10 @@ STUDIES = [
 
 
 def run(name: str, folder: Path, **parameters: object) -> nbformat.NotebookNode:
-    """Execute a notebook with `smoke: true` into a folder and return it."""
-    output = headless.run_notebook(ROOT / f"notebooks/{name}.ipynb", folder / f"{name}.ipynb", parameters)
+    """Execute a notebook by `thaw notebook` into a folder, in the project's root, and return it."""
+    output = folder / f"{name}.ipynb"
+    settings = [part for key, value in parameters.items() for part in ("-p", f"{key}={value}")]
+    assert main(["notebook", name, "--out", str(output), *settings]) == 0
     assert output.with_suffix(".html").stat().st_size > 10_000
     return nbformat.read(output, 4)
 
@@ -105,7 +108,8 @@ def test_load_and_play_needs_no_data_set(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("THAW_DATA", str(tmp_path / "nothing here"))
     out = tmp_path / "play"
-    notebook = run("load_and_play", out, out=str(out), smoke=True)
+    assert main(["play", "--out", str(out), "--set", "smoke=true"]) == 0
+    notebook = nbformat.read(out / "load_and_play.ipynb", 4)
     assert not [output for output in outputs(notebook) if output.output_type == "error"]
     kinds = ("ddpm_default", "custom_row_default_28_algorithm2", "custom_row_default_28_warm")
     for kind in kinds:

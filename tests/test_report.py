@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from thaw import figures, paper
+from thaw.__main__ import main
 
 ROOT = Path(__file__).parents[1]
 needs_latex = pytest.mark.skipif(shutil.which("latexmk") is None, reason="needs latexmk")
@@ -15,11 +16,14 @@ needs_poppler = pytest.mark.skipif(shutil.which("pdftotext") is None, reason="ne
 
 
 def build(folder: Path) -> Path:
-    """Build the report in a copy of what it is made from."""
+    """Build the report by `thaw report` in a copy of what it is made from."""
     for name in ("Plots", "Report", "pretrained"):
         ignored = shutil.ignore_patterns("*.pth", "*.aux", "*.bbl", "*.fdb_latexmk", "*.fls", "*.log", "*.out", "*.pdf")
         shutil.copytree(ROOT / name, folder / name, ignore=ignored if name != "Plots" else None)
-    return paper.build_report(folder / "Report", folder / "Plots", folder / "pretrained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert main(["report"]) == 0
+    return folder / "Report/report.pdf"
 
 
 @needs_latex

@@ -9,6 +9,7 @@ import nbformat
 import pytest
 
 from thaw import cards, site
+from thaw.__main__ import main
 from thaw.checkpoint import read_manifest
 
 ROOT = Path(__file__).parents[1]
@@ -30,14 +31,16 @@ class Links(HTMLParser):
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """A site of the project with one more executed notebook."""
+    """A site of the project with one more executed notebook, by `thaw site`."""
     root = tmp_path_factory.mktemp("project")
     for name in ("notebooks", "Plots", "pretrained", "Report"):
         (root / name).symlink_to(ROOT / name)
     executed = root / "contents/00_degradations/00_degradations.ipynb"
     executed.parent.mkdir(parents=True)
     shutil.copy(ROOT / "notebooks/00_degradations.ipynb", executed)
-    site.build_site(root / "contents/site", root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        assert main(["site"]) == 0
     return root / "contents/site"
 
 

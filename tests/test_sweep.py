@@ -82,6 +82,17 @@ def test_mistakes_in_a_sweep_are_told(project, monkeypatch):
         read_sweep(write(project, configs=["configs/hot.yaml"] * 2)).runs()
 
 
+def test_the_profile_of_slurm_can_be_read(project):
+    """All but its executor, a plugin that needs a cluster: the plan has the profile's resources and every step."""
+    write(project)
+    planned = snakemake(project, "--profile", "workflow/profiles/slurm", "--executor", "local", "--dry-run")
+    assert jobs(planned) == {"train": 2, "score": 2, "figures": 1, "report": 1, "all": 1}
+    profile = yaml.safe_load((ROOT / "workflow/profiles/slurm/config.yaml").read_text())
+    assert profile["executor"] == "slurm"
+    for name, value in profile["default-resources"].items():
+        assert f"{name}={value}" in planned
+
+
 def test_only_what_changed_is_run_again(project):
     write(project, numbers="tiny")
     snakemake(project)

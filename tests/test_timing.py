@@ -16,6 +16,7 @@ from thaw.timing import interleaved, matrix_peak, median_ratio, median_seconds, 
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "benchmarks"))
+import speed  # noqa: E402
 import training  # noqa: E402
 
 
@@ -55,6 +56,23 @@ def test_the_libraries_networks_have_our_multiply_adds(way):
     config = load_config(ROOT / training.CONFIG)
     ours = count_multiply_adds(build_network(config, (1, 28, 28), 10), (1, 28, 28))
     assert way(lambda: torch.zeros(2, 1, 28, 28)).adds == pytest.approx(ours, rel=0.02)
+
+
+def test_the_benchmarks_print_their_tables(monkeypatch, capsys, tiny):
+    """`make speed`, once, on batches of four and tiny models; its third part, compilers, takes minutes."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["speed.py", "--repeats", "1"])
+    small = {"batch_size": 4, "data": "digits"}
+    for benchmark in (speed, training):
+        monkeypatch.setattr(benchmark, "load_config", lambda path: load_config(path, **small))
+    monkeypatch.setattr(speed, "BATCH", 4)
+    monkeypatch.setattr(speed, "shipped_or_random", lambda *_: tiny(steps=20))
+    speed.main()
+    said = capsys.readouterr().out
+    assert all(f"forward {name} " in said for name in degradations.names()) and "times faster" in said
+    training.main()
+    said = capsys.readouterr().out
+    assert all(f"\n{name} " in said for name in ("thaw", "diffusers", "lucidrains", "earlier"))
 
 
 def test_the_loop_over_images_and_rows_averages_what_the_degradation_does():
