@@ -1,7 +1,7 @@
 # docker build -t thaw .                          JupyterLab and the shipped weights
 # docker build --build-arg LATEX=1 -t thaw .      with LaTeX too (600 MB more), for make report
 # docker run --rm -p 8888:8888 thaw               prints an address with a token; choose one by -e JUPYTER_TOKEN=...
-# docker run --name thaw thaw make play           samples, then: docker cp thaw:/app/contents ./contents
+# docker run --name thaw thaw make play           samples, then: docker cp thaw:/app/contents/. contents
 FROM python:3.11-slim-bookworm
 
 ARG LATEX=0
