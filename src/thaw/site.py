@@ -4,6 +4,7 @@ import html
 import re
 import shutil
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,20 @@ from thaw.headless import as_html
 from thaw.results import PLOTS, read_numbers
 
 SITE = Path("contents/site")
-STYLE = """
-body { font: 16px/1.5 Georgia, serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-body { color: #222; background: #fff; }
-h1, h2 { line-height: 1.2; } a { color: #0050a0; } code { font-size: 0.9em; background: #f2f2f2; padding: 0 0.2em; }
-img { max-width: 100%; image-rendering: pixelated; } .wide { overflow-x: auto; } .missing { color: #8a3b00; }
-table { border-collapse: collapse; font-size: 0.85rem; } td, th { padding: 0.2rem 0.6rem; text-align: left; }
-th { border-bottom: 1px solid #888; } tr:nth-child(even) td { background: #f7f7f7; } td { vertical-align: top; }
+DARK = "@media (prefers-color-scheme: dark)"
+STYLE = f"""
+:root {{ color-scheme: light dark; --text: #222; --page: #fff; --shade: #f4f4f4; --link: #0050a0; --missing: #8a3b00; }}
+{DARK} {{ :root {{ --text: #ddd; --page: #161616; --shade: #262626; --link: #80b6ff; --missing: #f0a060; }} }}
+body {{ font: 16px/1.5 Georgia, serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }}
+body {{ color: var(--text); background: var(--page); }} body:has(table) {{ max-width: 78rem; }}
+h1, h2 {{ line-height: 1.2; }} a {{ color: var(--link); }} .missing {{ color: var(--missing); }}
+code {{ font-size: 0.9em; background: var(--shade); padding: 0 0.2em; }}
+img {{ max-width: 100%; image-rendering: pixelated; }} .wide {{ overflow-x: auto; }}
+table {{ border-collapse: collapse; font-size: 0.8rem; }} td, th {{ padding: 0.2rem 0.5rem; text-align: left; }}
+th {{ border-bottom: 1px solid #888; }} tr:nth-child(even) td {{ background: var(--shade); }}
+td {{ vertical-align: top; overflow-wrap: anywhere; }} td:nth-child(odd) {{ white-space: nowrap; }}
+td:last-child {{ font: 0.7rem/1.8 monospace; }} th {{ position: sticky; top: 0; background: var(--page); }}
+@media (min-width: 75rem) {{ .wide {{ overflow: visible; }} }}
 """
 # How a notebook is executed, where that is not `thaw notebook NAME`.
 COMMANDS = {
@@ -95,13 +103,28 @@ def _notebook(source: Path, executed: dict[str, Path], out: Path) -> str:
 
 
 def notebook_html(path: Path) -> str:
-    """Return an executed notebook as one page that asks for nothing: figures inside, formulas as MathML, no scripts."""
+    """Return an executed notebook as one page that asks for nothing: figures inside, formulas as MathML, no scripts.
+
+    It is dark where the reader's system is.
+    """
     body = re.sub(r"<script\b.*?</script>", "", as_html(path), flags=re.S)
+    body = body.replace(
+        "</head>", f"<style>:root {{ color-scheme: light dark; }} {DARK} {{ {_dark()} }}</style></head>", 1
+    )
     body = re.sub(r'<link\b[^>]*href="https?:[^>]*>', "", body)
-    home = '<p style="margin: 1em 2em"><a href="index.html">All pages</a></p>'
+    home = '<p class="jp-RenderedHTMLCommon" style="margin: 1em 2em"><a href="index.html">All pages</a></p>'
     body = re.sub(r"(<body\b[^>]*>)", lambda tag: tag[1] + home, body, count=1)
     text = r'(<div class="jp-RenderedHTMLCommon jp-RenderedMarkdown.*?</div>)'
     return re.sub(text, lambda part: _formulas(part[1]), body, flags=re.S)
+
+
+@cache
+def _dark() -> str:
+    """Return the colours of nbconvert's dark theme."""
+    from nbconvert import HTMLExporter
+
+    templates = HTMLExporter().environment
+    return templates.loader.get_source(templates, "static/theme-dark.css")[0]
 
 
 def _formulas(text: str) -> str:
@@ -136,16 +159,27 @@ def _numbers(numbers: dict[str, dict[str, Any]]) -> str:
     for key, entry in numbers.items():
         origin = entry["origin"]
         made = origin.get("notebook") or origin.get("benchmark") or origin.get("script", "")
-        weights = ", ".join(f"{name} {digest[:12]}" for name, digest in origin.get("weights", {}).items())
+        weights = _files([f"{name} {digest[:12]}" for name, digest in origin.get("weights", {}).items()])
         rows.append(
             [key, entry["text"], made, origin.get("config", ""), origin.get("seed", ""), weights, origin["commit"]]
         )
     return _table(["key", "value", "made by", "configuration", "seed", "weights", "commit"], rows)
 
 
+class _Html(str):
+    """Text of a cell that is HTML already."""
+
+
+def _files(names: list[str]) -> _Html:
+    """Return one name a line; of several only how many, until the reader opens them."""
+    lines = "<br>".join(html.escape(name) for name in names)
+    return _Html(lines if len(names) < 2 else f"<details><summary>{len(names)} files</summary>{lines}</details>")
+
+
 def _table(head: list[str], rows: list[list[Any]]) -> str:
     def line(cells: list[Any], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
+        texts = (cell if isinstance(cell, _Html) else html.escape(str(cell)) for cell in cells)
+        return "<tr>" + "".join(f"<{tag}>{text}</{tag}>" for text in texts) + "</tr>"
 
     body = "\n".join([line(head, "th"), *(line(row, "td") for row in rows)])
     return f'<div class="wide"><table>\n{body}\n</table></div>'
