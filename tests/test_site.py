@@ -95,6 +95,13 @@ def test_figures_and_formulas_of_a_notebook_are_in_its_page(tmp_path):
     assert "<script" not in page and "https://cdn" not in page
 
 
+def test_every_page_is_dark_where_the_reader_s_system_is(pages):
+    for path in pages.glob("*.html"):
+        page = path.read_text()
+        assert "color-scheme: light dark" in page, path.name
+        assert re.search(r"@media \(prefers-color-scheme: dark\) \{.{,3000}?:root \{", page, re.S), path.name
+
+
 def test_the_cards_describe_every_shipped_file():
     """Written from the manifest: `python -m thaw cards` after an export."""
     text = (ROOT / "pretrained/README.md").read_text()
