@@ -9,6 +9,7 @@ measured is kept in contents/evaluation/.
 """
 
 import argparse
+import statistics
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,7 +22,8 @@ from thaw.files import enter_project, remember
 from thaw.metrics import evaluate
 from thaw.model import Model
 from thaw.provenance import weights_of
-from thaw.real import CACHE
+from thaw.real import CACHE, load_real
+from thaw.seeding import generator
 from thaw.study import count_evaluations
 
 HOT = ("default", "high", "more_capacity")
@@ -62,6 +64,30 @@ def texts(values: dict[str, float | None]) -> dict[str, tuple[float, str]]:
     return {
         what: (forms.get(what, (1, ""))[0] * value, forms.get(what, (1, ".3f"))[1]) for what, value in known.items()
     }
+
+
+def shares_matter(judge: Judge, n: int = 2000, draws: int = 100) -> dict[str, tuple[float, str]]:
+    """Return distances (mean, spread) of n real training images to the test set, by how their classes are drawn.
+
+    At random, in equal classes, and in the shares of the training set; the classes are those that the judge sees.
+    """
+    features = load_real(judge).features("train")
+    found: dict[str, list[float]] = {"at_random": [], "in_turn": [], "in_shares": []}
+    for seed in range(draws):
+        order = torch.randperm(len(features), generator=generator(seed, "shares matter"))
+        shuffled = features[order]
+        classes = judge.network.logits(shuffled).argmax(dim=1)
+        turns = torch.arange(n) % int(classes.max() + 1)
+        ways = {"in_turn": turns, "in_shares": class_shares(judge, n)}
+        chosen = {"at_random": torch.arange(n)} | {
+            way: torch.cat([(classes == k).nonzero()[: int((labels == k).sum()), 0] for k in labels.unique()])
+            for way, labels in ways.items()
+        }
+        for way, index in chosen.items():
+            found[way].append(judge.distance(shuffled[index], "test"))
+    means = {f"shares.{way}": (statistics.mean(values), ".2f") for way, values in found.items()}
+    spreads = {f"shares.{way}_spread": (statistics.stdev(values), ".2f") for way, values in found.items()}
+    return means | spreads | {"shares.n": (n, ",d"), "shares.draws": (draws, "d")}
 
 
 def summary(known: dict[str, dict[str, Any]]) -> dict[str, tuple[float, str]]:
@@ -110,6 +136,7 @@ def main() -> None:
         record(f"{label}.", values, model)
         record("real.", texts({what: scores[what].floor for what in MEASURES}))
     if arguments.record and not arguments.labels:
+        record("", shares_matter(judge))
         record("", summary(results.read_numbers()), *(play.open_model(label) for label in best))
 
 
