@@ -92,7 +92,9 @@ def test_the_container_starts_a_lab_that_its_health_check_finds(tmp_path):
     dockerfile = (ROOT / "Dockerfile").read_text()
     check = json.loads(re.search(r"^HEALTHCHECK .*\\\n +CMD (\[.*\])$", dockerfile, re.M)[1])
     start = json.loads(re.search(r"^CMD (\[.*\])$", dockerfile, re.M)[1])
-    lab = subprocess.run([*start, "-n"], cwd=ROOT, capture_output=True, text=True).stdout.splitlines()[-1]
+    lab = subprocess.run(
+        [*start, "-n", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.splitlines()[-1]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
