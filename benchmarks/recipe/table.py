@@ -212,6 +212,9 @@ def record(by_name: dict[str, list[dict[str, Any]]]) -> None:
         values = {"fid": (statistics.mean(fids), ".2f"), "fid_floor": (floor, ".2f"), "n": (settings["n"], ",d")}
         values |= {"accuracy": (100 * statistics.mean(log["best"]["accuracy"] for log in found), ".1f")}
         values |= {"minutes": (settings["minutes"], "g"), "seeds": (len(found), "d")}
+        if "batch" in settings:  # not of other people's recipes
+            widths = "-".join(map(str, settings["network"].get("widths", [])))
+            values |= {"batch": (settings["batch"], "d"), "lr": (settings["lr"], "g"), "widths": (widths, "")}
         values |= {
             "parameters_m": (found[0]["parameters"] / 1e6, ".1f"),
             "evaluations": (evaluations(found[0]["best"]), "d"),
@@ -241,7 +244,7 @@ def evaluations(setting: dict[str, Any]) -> int:
 
 def draw(by_name: dict[str, list[dict[str, Any]]]) -> None:
     """Draw the figures of the report: every three-minute trial of the hot process, and the sampling study."""
-    origin = {"script": "benchmarks/recipe/table.py"}
+    origin = {"script": "benchmarks/recipe/table.py", "logs": "benchmarks/recipe/logs"}
     short = {name: found[0]["best"]["fid"] for name, found in by_name.items()
              if found[0]["settings"]["minutes"] == 3 and found[0]["settings"]["degradation"] == "scale"}  # fmt: skip
     floor = (floor_at(load_judge("mnist"), 1000), "real images")
