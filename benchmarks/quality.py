@@ -19,7 +19,7 @@ from thaw import play, results
 from thaw.evaluation import class_shares, draw_samples, evaluate_model
 from thaw.features import Judge, load_judge
 from thaw.files import enter_project, remember
-from thaw.metrics import evaluate
+from thaw.metrics import Score, evaluate
 from thaw.model import Model
 from thaw.provenance import weights_of
 from thaw.real import CACHE, load_real
@@ -31,7 +31,7 @@ TAUS = (0.5, 0.75, 1.0)
 GUIDED = ((1.5, (0.2, 0.9)), (1.75, (0.2, 0.9)), (1.25, (0.0, 1.0)))  # weight, part of t/T
 STEPS = {"ddpm": 20, "custom": 14}  # at most fifty evaluations, with guidance
 MEASURES = ("fid", "accuracy", "entropy", "precision", "recall", "coverage")
-FORMS = {"fid": ".2f", "accuracy": ".1f"}
+FORMS = {"fid": (1, ".2f"), "accuracy": (100, ".1f")}  # factor and format, where they are not 1 and .3f
 
 
 def choose(model: Model, judge: Judge, n: int) -> dict[str, Any]:
@@ -59,11 +59,12 @@ def choose(model: Model, judge: Judge, n: int) -> dict[str, Any]:
 
 def texts(values: dict[str, float | None]) -> dict[str, tuple[float, str]]:
     """Return measures as they are recorded: the accuracy in percent."""
-    forms = {"fid": (1, ".2f"), "accuracy": (100, ".1f")}
-    known = {what: value for what, value in values.items() if value is not None}
-    return {
-        what: (forms.get(what, (1, ""))[0] * value, forms.get(what, (1, ".3f"))[1]) for what, value in known.items()
-    }
+    recorded = {}
+    for what, value in values.items():
+        factor, form = FORMS.get(what, (1, ".3f"))
+        if value is not None:
+            recorded[what] = (factor * value, form)
+    return recorded
 
 
 def shares_matter(judge: Judge, n: int = 2000, draws: int = 100) -> dict[str, tuple[float, str]]:
@@ -72,13 +73,12 @@ def shares_matter(judge: Judge, n: int = 2000, draws: int = 100) -> dict[str, tu
     At random, in equal classes, and in the shares of the training set; the classes are those that the judge sees.
     """
     features = load_real(judge).features("train")
+    seen = judge.network.logits(features).argmax(dim=1)
+    ways = {"in_turn": torch.arange(n) % len(judge.references["train"].histogram), "in_shares": class_shares(judge, n)}
     found: dict[str, list[float]] = {"at_random": [], "in_turn": [], "in_shares": []}
     for seed in range(draws):
         order = torch.randperm(len(features), generator=generator(seed, "shares matter"))
-        shuffled = features[order]
-        classes = judge.network.logits(shuffled).argmax(dim=1)
-        turns = torch.arange(n) % int(classes.max() + 1)
-        ways = {"in_turn": turns, "in_shares": class_shares(judge, n)}
+        shuffled, classes = features[order], seen[order]
         chosen = {"at_random": torch.arange(n)} | {
             way: torch.cat([(classes == k).nonzero()[: int((labels == k).sum()), 0] for k in labels.unique()])
             for way, labels in ways.items()
@@ -90,13 +90,11 @@ def shares_matter(judge: Judge, n: int = 2000, draws: int = 100) -> dict[str, tu
     return means | spreads | {"shares.n": (n, ",d"), "shares.draws": (draws, "d")}
 
 
-def summary(known: dict[str, dict[str, Any]]) -> dict[str, tuple[float, str]]:
+def summary(scored: dict[str, dict[str, Score]]) -> dict[str, tuple[float, str]]:
     """Return how many degradations come within twice the hot default's distance, and their least entropy."""
-    keys = [key for key in known if key.startswith("quality.") and key.endswith("_default.fid")]
-    warm = {key.split(".")[1]: known[key]["value"] for key in keys}
-    hot = known["quality.default.fid"]["value"]
-    within = sum(fid <= 2 * hot for fid in warm.values())
-    entropy = min(known[f"quality.{label}.entropy"]["value"] for label in warm)
+    warm = [scores for label, scores in scored.items() if label not in HOT]
+    within = sum(scores["fid"].value <= 2 * scored["default"]["fid"].value for scores in warm)
+    entropy = min(scores["entropy"].value for scores in warm)
     return {"degradations": (len(warm), "d"), "within": (within, "d"), "least_entropy": (entropy, ".3f")}
 
 
@@ -122,10 +120,11 @@ def main() -> None:
     record("", {"n": (arguments.n, ",d"), "tune_n": (arguments.tune_n, ",d")})
     shipped = [label for of, label in play.shipped() if of == "mnist"]
     best = [label for label in shipped if label in HOT or label.endswith("_default")]
-    for label in arguments.labels or best:
-        model = play.open_model(label)
+    models = {label: play.open_model(label) for label in arguments.labels or best}
+    scored = {}
+    for label, model in models.items():
         settings = choose(model, judge, arguments.tune_n)
-        scores = evaluate_model(model, arguments.n, labels=shares, judge=judge, **settings).scores
+        scores = scored[label] = evaluate_model(model, arguments.n, labels=shares, judge=judge, **settings).scores
         print(f"{label:24s}", "  ".join(f"{what} {scores[what].value:.3f}" for what in MEASURES), flush=True)
         low, high = settings["guidance_interval"]
         used = {"tau": settings["tau"], "guidance": settings["guidance"], "low": low, "high": high}
@@ -134,10 +133,10 @@ def main() -> None:
         values = texts({what: scores[what].value for what in MEASURES}) | {k: (v, "g") for k, v in used.items()}
         values["times_floor"] = (scores["fid"].value / scores["fid"].floor, ".1f")
         record(f"{label}.", values, model)
-        record("real.", texts({what: scores[what].floor for what in MEASURES}))
+    record("real.", texts({what: scores[what].floor for what in MEASURES}))  # alike for all
     if arguments.record and not arguments.labels:
         record("", shares_matter(judge))
-        record("", summary(results.read_numbers()), *(play.open_model(label) for label in best))
+        record("", summary(scored), *models.values())
 
 
 if __name__ == "__main__":

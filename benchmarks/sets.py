@@ -39,9 +39,9 @@ def describe(config: Config) -> dict[str, tuple[Any, str]]:
     return values | {"multiply_adds": (count_multiply_adds(network, SHAPE) / 1e6, ".1f")}
 
 
-def shipped(config: Config) -> tuple[dict[str, tuple[Any, str]], dict[str, str]]:
+def shipped(config: Config, manifest: dict[str, dict[str, Any]]) -> tuple[dict[str, tuple[Any, str]], dict[str, str]]:
     """Return what is known of the newest shipped weights of a configuration, dashes for none, and their fingerprint."""
-    every = [one for one in read_manifest().items() if one[0] == config.release_name(one[1].get("epoch", -1))]
+    every = [one for one in manifest.items() if one[0] == config.release_name(one[1].get("epoch", -1))]
     if not every:
         return dict.fromkeys(("trained", "minutes", "n", "fid", "accuracy"), ("--", "")), {}
     name, entry = max(every, key=lambda one: one[1]["epoch"])
@@ -81,10 +81,10 @@ def main() -> None:
     options.add_argument("--record", action="store_true", help="write the numbers to Plots/numbers.json")
     record = options.parse_args().record
     enter_project()
-    origin = {"benchmark": "benchmarks/sets.py"}
+    origin, manifest = {"benchmark": "benchmarks/sets.py"}, read_manifest()
     for path in SETS:
         config = load_config(str(path))
-        reached, weights = shipped(config)
+        reached, weights = shipped(config, manifest)
         values = describe(config) | reached
         print(f"{str(path):45s}", "  ".join(format(*value) for value in values.values()))
         if record:
