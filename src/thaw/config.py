@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from thaw import degradations
 from thaw.data import folder_name
 from thaw.errors import ThawError
+from thaw.sampling import check_interval
 
 AUTOENCODERS = ("autoencoder", "vae")
 # Fields that are options of a network's constructor, beside widths and activation.
@@ -125,9 +126,7 @@ class Config(BaseModel):
             raise ValueError(f"tau must satisfy 0 <= low <= high <= 1, got {self.tau}")
         if not low <= self.sample_tau <= high:
             raise ValueError(f"sample_tau={self.sample_tau} lies outside the trained range {self.tau}")
-        start, end = self.guidance_interval
-        if not 0 <= start < end <= 1:
-            raise ValueError(f"guidance_interval must satisfy 0 <= low < high <= 1, got {self.guidance_interval}")
+        check_interval(self.guidance_interval)
         if self.degradation not in degradations.names():
             raise ValueError(
                 f"unknown degradation {self.degradation!r}; choose one of {', '.join(degradations.names())}"

@@ -15,7 +15,7 @@ from thaw.errors import ThawError
 from thaw.pixels import check_images
 from thaw.process import Process
 from thaw.reconstruction import Reconstruction
-from thaw.sampling import Restore, Start, Step, final, reverse, with_known
+from thaw.sampling import Restore, Start, Step, check_interval, final, guided_at, reverse, with_known
 from thaw.schedules import noise_schedule
 from thaw.seeding import derive, generator
 from thaw.terminal import Terminal
@@ -112,16 +112,14 @@ class Model:
         (Ho & Salimans 2022); w = 1 is off and costs one evaluation instead of two. It acts where t/T lies
         in the interval (Kynkäänniemi et al. 2024), the ends included; t must be alike in the batch.
         """
-        if not 0 <= interval[0] < interval[1] <= 1:
-            raise ThawError(f"guidance_interval must satisfy 0 <= low < high <= 1, got {tuple(interval)}")
+        check_interval(interval)
         y = y.to(self.device)
         null = torch.full_like(y, self.classes)
-        low, high = (share * self.process.steps for share in interval)
 
         @torch.no_grad()
         def restore(x_t: Tensor, t: Tensor) -> Tensor:
             conditional = self.denoise(x_t, t, y, tau)
-            if guidance != 1.0 and low <= int(t[0]) <= high:
+            if guidance != 1.0 and guided_at(int(t[0]), self.process.steps, interval):
                 unconditional = self.denoise(x_t, t, null, tau)
                 conditional = unconditional + guidance * (conditional - unconditional)
             return self.process.clip(conditional)

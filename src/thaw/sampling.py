@@ -71,6 +71,17 @@ def coefficients(process: Process, sampler: str, t: int, s: int, tau: float, eta
     return math.sqrt(max(0.0, after**2 - nu**2)) / before, nu
 
 
+def check_interval(interval: tuple[float, float]) -> None:
+    """Raise a `ThawError` unless guidance can act there."""
+    if not 0 <= interval[0] < interval[1] <= 1:
+        raise ThawError(f"guidance_interval must satisfy 0 <= low < high <= 1, got {tuple(interval)}")
+
+
+def guided_at(t: int, total: int, interval: tuple[float, float]) -> bool:
+    """Return whether guidance acts at step t of T: where t/T lies in the interval, the ends included."""
+    return interval[0] * total <= t <= interval[1] * total
+
+
 def check_sampler(process: Process, sampler: str, tau: float, eta: float) -> None:
     """Raise a `ThawError` for an unknown sampler or one that does not fit the temperature."""
     if sampler not in SAMPLERS:

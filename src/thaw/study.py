@@ -18,7 +18,7 @@ from thaw.metrics import Score, score_model
 from thaw.model import Model
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.provenance import weights_of
-from thaw.sampling import time_steps
+from thaw.sampling import guided_at, time_steps
 
 
 @dataclass(frozen=True)
@@ -185,10 +185,10 @@ def count_evaluations(
     The settings are those of `Model.sample`, all others ignored; the configuration's by default.
     """
     config, total = model.config, model.process.steps
-    low, high = (share * total for share in guidance_interval or config.guidance_interval)
+    interval = guidance_interval or config.guidance_interval
     visited = time_steps(total, min(steps or config.sample_steps or total, total))[:-1]
     guided = (config.guidance if guidance is None else guidance) != 1
-    return len(visited) + guided * sum(low <= t <= high for t in visited)
+    return len(visited) + guided * sum(guided_at(t, total, interval) for t in visited)
 
 
 def time_samples(model: Model, n: int = 64, **settings: Any) -> tuple[Tensor, float]:
