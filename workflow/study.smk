@@ -19,6 +19,7 @@ STUDY = read_study(DEFINITION)
 OUT, THAW = STUDY.out, f"{sys.executable} -m thaw"
 BENCHMARKS = {path.rpartition("/")[2].removesuffix(".py"): path for path in STUDY.benchmarks}
 IN_PATH = f'export PATH="{Path(sys.executable).parent}:$PATH" PYTHONUNBUFFERED=1'  # `python` is this one
+RUN = "({IN_PATH}; {params.command}) > {output}.txt 2>&1 && mv {output}.txt {output}"
 PAPER = config.get("report", "yes") != "no"
 
 
@@ -42,7 +43,7 @@ rule first:
     params:
         command=lambda wildcards: STUDY.first[wildcards.first],
     shell:
-        "({IN_PATH}; {params.command}) > {output}.txt 2>&1 && mv {output}.txt {output}"
+        RUN
 
 
 rule train:
@@ -128,7 +129,7 @@ rule last:
     params:
         command=lambda wildcards: STUDY.last[wildcards.last],
     shell:
-        "({IN_PATH}; {params.command}) > {output}.txt 2>&1 && mv {output}.txt {output}"
+        RUN
 
 
 rule report:
