@@ -7,7 +7,7 @@ import torch
 import yaml
 
 from thaw import trainer
-from thaw.checkpoint import list_checkpoints, load_checkpoint, load_model, load_tensors
+from thaw.checkpoint import list_checkpoints, load_checkpoint, load_model, load_tensors, save_release
 from thaw.config import Config, make_config
 from thaw.degradations import Lines
 from thaw.errors import ThawError
@@ -101,6 +101,37 @@ def test_a_finished_run_can_be_trained_longer(tmp_path):
     run(configure(epochs=1), tmp_path / "run")
     assert [epoch.epoch for epoch in run(configure(epochs=2), tmp_path / "run")] == [2]
     assert len(losses(tmp_path / "run")) == 3
+
+
+def test_a_run_starts_from_the_weights_of_another_and_goes_on_without_them(tmp_path):
+    before = run(configure(epochs=1), tmp_path / "first")[-1].model
+    release = save_release(tmp_path, before, before.network.state_dict())
+    for start in (tmp_path / "first", release):
+        config, network = configure(epochs=2, start_from=str(start), tau=(0.0, 1.0)), load_model(start).network
+        whole, path = tmp_path / f"{start.name} whole", tmp_path / f"{start.name} stopped"
+        run(config, whole)
+        begun = run(config, path, until=0)[0].model
+        assert_equal(dict(begun.network.state_dict()), dict(network.state_dict()))
+        start.rename(tmp_path / f"{start.name} moved")
+        run(config, path)
+        assert_equal(states(path), states(whole))
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"widths": (8, 24)}, r"widths is \(8, 24\) there and \(8, 16\) here"),
+        ({"activation": "gelu"}, "activation is 'gelu' there and 'silu' here"),
+        ({"network": "cnn", "label_dropout": 1.0}, "network is 'cnn' there and 'unet' here"),
+        ({"prediction": "v"}, "prediction is 'v' there and 'x0' here"),
+    ],
+)
+def test_a_run_starts_only_from_a_network_like_its_own(tmp_path, other, message):
+    run(configure(epochs=0, **other), tmp_path / "first")
+    with pytest.raises(ThawError, match=message):
+        run(configure(start_from=str(tmp_path / "first")), tmp_path / "run")
+    with pytest.raises(ThawError, match="missing"):
+        run(configure(start_from=str(tmp_path / "missing.pth")), tmp_path / "run")
 
 
 def test_the_loss_goes_down(tmp_path):

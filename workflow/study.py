@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from definition import read_definition
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Training(BaseModel):
@@ -18,6 +18,7 @@ class Training(BaseModel):
     config: str = Field(description="configuration file")
     settings: dict[str, Any] = Field({}, description="settings that replace the file's")
     parameters: dict[str, Any] = Field({}, description="other parameters of the notebook")
+    needs: str | None = Field(None, description="the training whose exported weights this one starts from")
 
 
 class Study(BaseModel):
@@ -34,6 +35,13 @@ class Study(BaseModel):
     after: dict[str, dict[str, Any]] = Field({}, description="notebooks that read the exported weights")
     benchmarks: list[str] = Field([], description="scripts that record numbers with --record")
     last: dict[str, str] = Field({}, description="other shell commands that record numbers, after the export")
+
+    @model_validator(mode="after")
+    def _needs_are_trained(self) -> "Study":
+        for name, one in self.trainings.items():
+            if one.needs is not None and one.needs not in self.trainings:
+                raise ValueError(f"{name} needs {one.needs!r}, which is none of the trainings")
+        return self
 
     def settings_of(self, name: str) -> dict[str, Any]:
         """Return all settings of a training that replace its file's."""
@@ -61,7 +69,8 @@ class Study(BaseModel):
     def source(self, name: str) -> list[str]:
         """Return the files that a training is made from."""
         one = self.trainings[name]
-        return [one.config] + ([] if one.notebook == "train" else [f"notebooks/{one.notebook}.ipynb"])
+        files = [one.config] + ([] if one.notebook == "train" else [f"notebooks/{one.notebook}.ipynb"])
+        return files + ([] if one.needs is None else [f"{self.out}/done/{one.needs}.exported"])
 
 
 def read_study(path: str | Path) -> Study:

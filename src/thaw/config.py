@@ -49,6 +49,10 @@ class Config(BaseModel):
         None, description="train in the latent of this autoencoder: a run directory or a .pth file"
     )
 
+    start_from: str | None = Field(
+        None, description="begin with the weights of this model, whose network is alike: a .pth file or a run directory"
+    )
+
     degradation: str = Field("scale", description="name of a registered degradation")
     options: dict[str, Any] = Field(default_factory=dict, description="options of the degradation")
     steps: int | None = Field(None, ge=1, description="T; the degradation's own number where null")

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from thaw import runs
+from thaw.checkpoint import load_model
 from thaw.coder import Coder
 from thaw.config import SAMPLING, Config
+from thaw.data import ImageSet
 from thaw.errors import ThawError
 from thaw.files import write_text
 from thaw.parallel import check_same
@@ -147,6 +150,26 @@ def resume(trainer: "Trainer") -> bool:
         write_metrics(trainer)
         _drop_older(trainer, found.path, done)
     return True
+
+
+def begin_with(network: nn.Module, config: Config, images: ImageSet) -> None:
+    """Give a run's network the weights of the model that `start_from` names.
+
+    Raises:
+        ThawError: if there is no such model, its network is another one, or its output means something else.
+    """
+    model = load_model(config.start_from)
+    theirs = {"network": model.config.network, "prediction": model.config.prediction, **model.config.network_options()}
+    theirs |= {"shape": model.process.shape, "classes": model.classes}
+    ours = {"network": config.network, "prediction": config.prediction, **config.network_options()}
+    ours |= {"shape": images.shape, "classes": images.classes}
+    for name, value in ours.items():
+        if theirs.get(name) != value:
+            raise ThawError(
+                f"a run cannot start from {config.start_from}: {name} is {theirs.get(name)!r} there and {value!r} "
+                "here; make it alike, or leave start_from out"
+            )
+    network.load_state_dict(model.network.state_dict())
 
 
 def run_terminal(trainer: "Trainer") -> Terminal:

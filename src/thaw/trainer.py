@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from thaw import reporting, resume
+from thaw import reporting, resume, runs
 from thaw.config import Config
 from thaw.data import ImageSet
 from thaw.errors import ThawError
@@ -43,6 +43,8 @@ class Trainer:
         self.process.to(accelerator.device)
         torch.manual_seed(derive(config.seed, "weights"))
         network = build_network(config, images.shape, images.classes)
+        if config.start_from is not None and not runs.list_checkpoints(run):
+            resume.begin_with(network, config, images)
         optimiser = build_optimiser(network, config.optimiser, config.lr, config.weight_decay, accelerator.device)
         self.network, self.optimiser = accelerator.prepare(network, optimiser)
         self.bare = accelerator.unwrap_model(self.network)
