@@ -26,7 +26,8 @@ from thaw.real import CACHE, load_real
 from thaw.seeding import generator
 from thaw.study import count_evaluations
 
-HOT = ("default", "high", "more_capacity")
+HOT = ("default", "high")
+WARM = ("_default", "_default_28", "_finetuned")  # what the sets' names end in; of each degradation the best one counts
 TAUS = (0.5, 0.75, 1.0)
 GUIDED = ((1.5, (0.2, 0.9)), (1.75, (0.2, 0.9)), (1.25, (0.0, 1.0)))  # weight, part of t/T
 STEPS = {"ddpm": 20, "custom": 14}  # at most fifty evaluations, with guidance
@@ -34,8 +35,8 @@ MEASURES = ("fid", "accuracy", "entropy", "precision", "recall", "coverage")
 FORMS = {"fid": (1, ".2f"), "accuracy": (100, ".1f")}  # factor and format, where they are not 1 and .3f
 
 
-def choose(model: Model, judge: Judge, n: int) -> dict[str, Any]:
-    """Return the settings with the least distance to the training images: the temperature first, guidance then."""
+def choose(model: Model, judge: Judge, n: int) -> tuple[float, dict[str, Any]]:
+    """Return the least distance to the training images and its settings: the temperature first, guidance then."""
     labels, weights = class_shares(judge, n), weights_of(judge, model)
     steps = min(STEPS[model.config.study], model.process.steps)
 
@@ -48,12 +49,13 @@ def choose(model: Model, judge: Judge, n: int) -> dict[str, Any]:
         print("  ", *settings.values(), f"{found:.3f}", flush=True)
         return found
 
-    def least(ways: Iterable[tuple[float, float, tuple[float, float]]]) -> dict[str, Any]:
+    def least(ways: Iterable[tuple[float, float, tuple[float, float]]]) -> tuple[float, dict[str, Any]]:
         names = ("tau", "guidance", "guidance_interval")
-        return min((dict(zip(names, way, strict=True), sampler="warm", steps=steps) for way in ways), key=distance)
+        every = (dict(zip(names, way, strict=True), sampler="warm", steps=steps) for way in ways)
+        return min(((distance(settings), settings) for settings in every), key=lambda found: found[0])
 
     low, high = model.config.tau
-    tau = least((tau, *GUIDED[0]) for tau in TAUS if low <= tau <= high)["tau"]
+    tau = least((tau, *GUIDED[0]) for tau in TAUS if low <= tau <= high)[1]["tau"]
     return least((tau, *guided) for guided in GUIDED)
 
 
@@ -90,12 +92,22 @@ def shares_matter(judge: Judge, n: int = 2000, draws: int = 100) -> dict[str, tu
     return means | spreads | {"shares.n": (n, ",d"), "shares.draws": (draws, "d")}
 
 
-def summary(scored: dict[str, dict[str, Score]]) -> dict[str, tuple[float, str]]:
+def best_of_each(models: dict[str, Model], tuned: dict[str, float]) -> dict[str, str]:
+    """Return for every degradation the label whose distance to the training images is least."""
+    best: dict[str, str] = {}
+    for label in sorted(models.keys() - HOT, key=tuned.__getitem__):
+        best.setdefault(models[label].config.degradation, label)
+    return best
+
+
+def summary(scored: dict[str, dict[str, Score]], best: dict[str, str]) -> dict[str, tuple[Any, str]]:
     """Return how many degradations come within twice the hot default's distance, and their least entropy."""
-    warm = [scores for label, scores in scored.items() if label not in HOT]
-    within = sum(scores["fid"].value <= 2 * scored["default"]["fid"].value for scores in warm)
-    entropy = min(scores["entropy"].value for scores in warm)
-    return {"degradations": (len(warm), "d"), "within": (within, "d"), "least_entropy": (entropy, ".3f")}
+    warm = {of: scored[label] for of, label in best.items()}
+    bar = 2 * scored["default"]["fid"].value
+    within = sum(scores["fid"].value <= bar for scores in warm.values())
+    entropy = min(scores["entropy"].value for scores in warm.values())
+    found = {"degradations": (len(warm), "d"), "within": (within, "d"), "least_entropy": (entropy, ".3f")}
+    return found | {"bar": (bar, ".3f")} | {f"best.{of}": (scores["fid"].value, ".3f") for of, scores in warm.items()}
 
 
 def main() -> None:
@@ -119,11 +131,11 @@ def main() -> None:
 
     record("", {"n": (arguments.n, ",d"), "tune_n": (arguments.tune_n, ",d")})
     shipped = [label for of, label in play.shipped() if of == "mnist"]
-    best = [label for label in shipped if label in HOT or label.endswith("_default")]
-    models = {label: play.open_model(label) for label in arguments.labels or best}
-    scored = {}
+    every = [label for label in shipped if label in HOT or label.endswith(WARM)]
+    models = {label: play.open_model(label) for label in arguments.labels or every}
+    tuned, scored = {}, {}
     for label, model in models.items():
-        settings = choose(model, judge, arguments.tune_n)
+        tuned[label], settings = choose(model, judge, arguments.tune_n)
         scores = scored[label] = evaluate_model(model, arguments.n, labels=shares, judge=judge, **settings).scores
         print(f"{label:24s}", "  ".join(f"{what} {scores[what].value:.3f}" for what in MEASURES), flush=True)
         low, high = settings["guidance_interval"]
@@ -136,7 +148,7 @@ def main() -> None:
     record("real.", texts({what: scores[what].floor for what in MEASURES}))  # alike for all
     if arguments.record and not arguments.labels:
         record("", shares_matter(judge))
-        record("", summary(scored), *models.values())
+        record("", summary(scored, best_of_each(models, tuned)), *models.values())
 
 
 if __name__ == "__main__":

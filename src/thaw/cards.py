@@ -31,7 +31,8 @@ they are good. A generated digit may be read as another digit than the one asked
 **Licence.** MIT, as the code. MNIST: LeCun, Cortes and Burges; Fashion-MNIST: Xiao, Rasul and Vollgraf; EMNIST:
 Cohen, Afshar, Tapson and van Schaik.
 """
-UNITS = """Minutes are wall time of the training on the device named (`cpu`: one thread). `distance`: Fréchet distance
+UNITS = """Minutes are wall time of the training on the device named (`cpu`: one thread); where a training began with the
+weights of another, they stand behind its epochs. `distance`: Fréchet distance
 of n samples to the test set, and in brackets that of n real images; `accuracy`: the share whose class was recognised as
 the one asked for."""
 
@@ -68,7 +69,9 @@ def fields(entry: Entry) -> list[Any]:
     warmth = f"{tau[0]:g} to {tau[1]:g}" if isinstance(tau, list) else f"{tau:g}"
     network = f"{config['network']} {'-'.join(map(str, config['widths']))}"
     minutes = f"{entry['train_seconds'] / 60:.0f}" if "train_seconds" in entry else ""
-    cells = [config.get("degradation") or "", warmth, network, f"{entry['parameters']:,}", entry["epoch"], minutes]
+    before = Path(config.get("start_from") or "").stem
+    epochs = f"{entry['epoch']}, after {before}" if before else entry["epoch"]
+    cells = [config.get("degradation") or "", warmth, network, f"{entry['parameters']:,}", epochs, minutes]
     return [*cells, entry.get("train_device", ""), config["seed"]]
 
 
