@@ -31,10 +31,9 @@ they are good. A generated digit may be read as another digit than the one asked
 **Licence.** MIT, as the code. MNIST: LeCun, Cortes and Burges; Fashion-MNIST: Xiao, Rasul and Vollgraf; EMNIST:
 Cohen, Afshar, Tapson and van Schaik.
 """
-UNITS = """Minutes are wall time of the training on the device named (`cpu`: one thread); where a training began with the
-weights of another, they stand behind its epochs. `distance`: Fréchet distance
-of n samples to the test set, and in brackets that of n real images; `accuracy`: the share whose class was recognised as
-the one asked for."""
+UNITS = """Minutes are wall time of the training on the device named (`cpu`: one thread); where a training began
+with the weights of another, they stand behind its epochs. `distance`: Fréchet distance of n samples to the test set,
+and in brackets that of n real images; `accuracy`: the share whose class was recognised as the one asked for."""
 
 
 def cards(manifest: dict[str, Entry]) -> str:
