@@ -16,13 +16,14 @@ from typing import Any
 import torch
 
 from thaw import play, results
-from thaw.evaluation import class_shares, draw_samples, evaluate_model
+from thaw.evaluation import evaluate_model
 from thaw.features import Judge, load_judge
 from thaw.files import enter_project, remember
 from thaw.metrics import Score, evaluate
 from thaw.model import Model
 from thaw.provenance import weights_of
 from thaw.real import CACHE, load_real
+from thaw.samples import draw_samples, labels_in_shares
 from thaw.seeding import generator
 from thaw.study import count_evaluations
 
@@ -37,7 +38,7 @@ FORMS = {"fid": (1, ".2f"), "accuracy": (100, ".1f")}  # factor and format, wher
 
 def choose(model: Model, judge: Judge, n: int) -> tuple[float, dict[str, Any]]:
     """Return the least distance to the training images and its settings: the temperature first, guidance then."""
-    labels, weights = class_shares(judge, n), weights_of(judge, model)
+    labels, weights = labels_in_shares(judge, n), weights_of(judge, model)
     steps = min(STEPS[model.config.study], model.process.steps)
 
     def distance(settings: dict[str, Any]) -> float:
@@ -76,7 +77,10 @@ def shares_matter(judge: Judge, n: int = 2000, draws: int = 100) -> dict[str, tu
     """
     features = load_real(judge).features("train")
     seen = judge.network.logits(features).argmax(dim=1)
-    ways = {"in_turn": torch.arange(n) % len(judge.references["train"].histogram), "in_shares": class_shares(judge, n)}
+    ways = {
+        "in_turn": torch.arange(n) % len(judge.references["train"].histogram),
+        "in_shares": labels_in_shares(judge, n),
+    }
     found: dict[str, list[float]] = {"at_random": [], "in_turn": [], "in_shares": []}
     for seed in range(draws):
         order = torch.randperm(len(features), generator=generator(seed, "shares matter"))
@@ -121,7 +125,7 @@ def main() -> None:
     enter_project()
     torch.set_num_threads(1)
     judge = load_judge("mnist")
-    shares = class_shares(judge, arguments.n)
+    shares = labels_in_shares(judge, arguments.n)
     origin = {"benchmark": "benchmarks/quality.py", "seed": 0, "n": arguments.n}
 
     def record(what: str, values: dict[str, tuple[Any, str]], *used: Any) -> None:

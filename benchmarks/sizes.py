@@ -18,7 +18,6 @@ from thaw import figures, results
 from thaw.bayes import classify
 from thaw.checkpoint import list_checkpoints, load_model
 from thaw.config import Config, load_config
-from thaw.evaluation import weights_digest
 from thaw.features import load_judge
 from thaw.files import enter_project, write_json
 from thaw.folder import load_data
@@ -29,6 +28,7 @@ from thaw.networks import count_parameters
 from thaw.pixels import to_uint8
 from thaw.reconstruction import score_reconstruction
 from thaw.runs import RUNS
+from thaw.samples import weights_digest
 from thaw.training import train
 
 OUT = Path("benchmarks/measured/sizes.json")

@@ -20,7 +20,7 @@ from thaw.__main__ import main
 from thaw.checkpoint import load_model, save_release, save_tensors
 from thaw.damage import NOISE, damaged
 from thaw.errors import ThawError
-from thaw.evaluation import class_shares, draw_samples, evaluate_images, evaluate_model, table
+from thaw.evaluation import evaluate_images, evaluate_model, table
 from thaw.features import load_judge, load_judges, save_judge, train_features
 from thaw.images import read_images
 from thaw.inception import Inception, find_weights, inception_scores, load_inception
@@ -28,6 +28,7 @@ from thaw.metrics import evaluate
 from thaw.model import Model
 from thaw.pixels import to_uint8
 from thaw.real import collect_real, load_real, save_real
+from thaw.samples import draw_samples, labels_in_shares
 
 ROOT = Path(__file__).parents[1]
 
@@ -72,11 +73,11 @@ def test_classes_are_drawn_in_the_shares_of_the_training_images(released, judge,
     """Every class, rounded to whole images; other labels are other samples, and are told."""
     histogram = judge.references["train"].histogram
     for n in (1, 97, 256, int(histogram.sum())):
-        labels = class_shares(judge, n)
+        labels = labels_in_shares(judge, n)
         counts = torch.bincount(labels, minlength=len(histogram))
         assert labels.shape == (n,) and (counts - histogram * n / histogram.sum()).abs().max() < 1
     assert torch.equal(counts, histogram)
-    labels = class_shares(judge, 12)
+    labels = labels_in_shares(judge, 12)
     drawn = draw_samples(released, 12, labels=labels, cache=tmp_path)
     (path,) = tmp_path.glob("samples_*.npz")
     assert torch.equal(drawn, to_uint8(released.sample(labels))) and torch.equal(read_images(path)[1], labels)

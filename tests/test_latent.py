@@ -15,12 +15,12 @@ from thaw.checkpoint import load_model, release_path, save_release
 from thaw.coder import Coder, statistics, weights_hash
 from thaw.config import Config, make_config
 from thaw.errors import ThawError
-from thaw.evaluation import weights_digest
 from thaw.folder import load_data
 from thaw.latent import encode_dataset, latents_path, load_latents, open_coder
 from thaw.metrics import score_model
 from thaw.optimisers import learning_rate
 from thaw.play import open_model
+from thaw.samples import weights_digest
 from thaw.sampling import final
 
 CODER = {

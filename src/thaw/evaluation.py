@@ -1,32 +1,26 @@
 """Models and anybody's images through the full protocol; what did not change is not measured again."""
 
-import contextlib
 import hashlib
-import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from thaw import data
-from thaw.config import sampled_with
 from thaw.data import ImageSet
 from thaw.errors import ThawError
 from thaw.features import Judge, load_judge
-from thaw.files import digest_of, remember, replacing, sha256
+from thaw.files import remember, sha256
 from thaw.images import read_images
 from thaw.inception import NUM, find_weights, inception_scores, load_inception
 from thaw.metrics import Score, check_scored
 from thaw.model import Model
-from thaw.pixels import to_uint8
 from thaw.protocol import VERSION, protocol
 from thaw.real import CACHE
-from thaw.runs import checkpoint_digest
+from thaw.samples import asked, draw_samples, samples_key
 
 # Rows of the table: measure -> format. The histogram is left to the JSON file.
 ROWS = {
@@ -56,49 +50,6 @@ class Evaluation:
         return asdict(self)
 
 
-def draw_samples(
-    model: Model,
-    n: int = 2000,
-    *,
-    labels: Tensor | None = None,
-    seed: int = 0,
-    cache: Path | None = CACHE,
-    progress: bool = False,
-    **settings: Any,
-) -> Tensor:
-    """Draw the images that `evaluate_model` scores, or read them if they were drawn before.
-
-    Args:
-        model: from `thaw.load_model`, so that its weights have a checksum.
-        n: images.
-        labels: (n,) int64, the classes to draw; in turn by default.
-        seed: seed of the sampler.
-        cache: folder of earlier samples, found by the checksum of the weights and all settings; None for none.
-        progress: show a progress bar.
-        settings: as for `Model.sample`; the configuration's by default.
-
-    Returns:
-        (n, C, H, W) uint8. The file holds `images` and `labels` as `evaluate_images` takes them.
-    """
-    path = cache / f"samples_{digest_of(_sampled(model, n, seed, labels, settings))}.npz" if cache else None
-    with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # absent or damaged
-        if path:
-            return torch.from_numpy(np.load(path, allow_pickle=False)["images"])
-    labels = model.labels(n) if labels is None else labels
-    images = to_uint8(model.sample(labels, seed=seed, progress=progress, **settings))
-    if path:
-        with replacing(path) as temporary:
-            np.savez_compressed(temporary, images=images.numpy(), labels=labels.numpy())
-    return images
-
-
-def _sampled(model: Model, n: int, seed: int, labels: Tensor | None, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return all that samples depend on."""
-    asked = "in turn" if labels is None else digest_of(labels.tolist())
-    key = {"weights": weights_digest(model), "n": n, "seed": seed, "labels": asked}
-    return key | sampled_with(model.config, settings)
-
-
 def evaluate_model(
     model: Model,
     n: int = 2000,
@@ -119,7 +70,7 @@ def evaluate_model(
     Args:
         model: from `thaw.load_model`, so that its weights have a checksum.
         n: images, at least 256; at least 4,096 for Inception's features.
-        labels: (n,) int64, the classes to draw, such as `class_shares` gives; in turn by default.
+        labels: (n,) int64, the classes to draw, such as `thaw.samples.labels_in_shares` gives; in turn by default.
         seed: seed of the sampler.
         name: of the evaluation; the file's by default.
         judge: feature network; the shipped one of the model's data set by default.
@@ -138,22 +89,10 @@ def evaluate_model(
 
     def draw() -> tuple[Tensor, Tensor | None]:
         images = draw_samples(model, n, labels=labels, seed=seed, cache=cache, progress=progress, **settings)
-        asked = model.labels(n) if labels is None else labels
-        return images, asked if model.conditional else None
+        return images, asked(model, n, labels) if model.conditional else None
 
-    key = _sampled(model, n, seed, labels, settings)
+    key = samples_key(model, n, seed, labels, settings)
     return scorer.evaluate(name or Path(model.info["file"]).stem, draw, key, seed, progress)
-
-
-def class_shares(judge: Judge, n: int) -> Tensor:
-    """Return n labels in the shares that the classes have in the judge's training images, sorted.  (n,) int64
-
-    The classes of MNIST are not equally frequent. Drawn in turn, even perfect digits are at a distance from the test
-    set: that of their histogram.
-    """
-    histogram = judge.references["train"].histogram
-    ends = (histogram.cumsum(0) * n / histogram.sum()).round().long()
-    return torch.bucketize(torch.arange(n), ends, right=True)
 
 
 def evaluate_images(
@@ -265,19 +204,6 @@ def _load_splits(name: str, root: Path) -> dict[str, ImageSet] | None:
     except ThawError as error:
         print(f"novelty is left out: {error}")
         return None
-
-
-def weights_digest(model: Model) -> str:
-    """Return the SHA-256 of a released file, or of the parts of a checkpoint that samples depend on.
-
-    Raises:
-        ThawError: for a model that was not loaded.
-    """
-    if "sha256" in model.info:
-        return model.info["sha256"]
-    if "file" not in model.info:
-        raise ThawError("a model that was not loaded from a file has no checksum; score it by thaw.metrics.score_model")
-    return checkpoint_digest(Path(model.info["file"]))
 
 
 def table(evaluations: list[Evaluation]) -> str:

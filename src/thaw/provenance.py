@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from thaw.evaluation import weights_digest
 from thaw.features import Judge, judge_path
 from thaw.files import sha256
 from thaw.model import Model
+from thaw.samples import weights_digest
 
 Manifest = dict[str, dict[str, Any]]
 
