@@ -243,6 +243,19 @@ def test_stopping_a_training_keeps_what_was_learnt(curtain, tmp_path):
         train_own(own_config(curtain, data="digits"), tmp_path, lambda share, said: True)
 
 
+def test_an_own_degradation_begins_with_the_hot_weights_where_they_are_shipped(curtain, folder, tmp_path):
+    hot = play.open_model("default", folder=folder)
+    config = own_config(curtain, data="mnist", folder=folder)
+    assert config.start_from == str(folder / hot.info["file"]) and config.tau == (0.0, 1.0)
+    assert config.network_options() == hot.config.network_options()
+    for other in (
+        own_config(curtain, data="mnist", folder=folder, widths=(8, 16)),
+        own_config(curtain, data="mnist", folder=tmp_path),
+        own_config(curtain, data="digits", folder=folder),
+    ):
+        assert other.start_from is None
+
+
 def test_mistakes_in_an_own_degradation_are_sentences(folder, tmp_path):
     @thaw.register("broken")
     class Broken(thaw.Degradation):

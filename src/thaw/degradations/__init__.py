@@ -1,6 +1,6 @@
 """Degradations D_t: one family a file, each known by name once its file is imported here."""
 
-from thaw.degradations.base import Degradation, build, names, register
+from thaw.degradations.base import Degradation, build, in_order, names, register
 from thaw.degradations.blur import Blur
 from thaw.degradations.eraser import Eraser
 from thaw.degradations.fade import Fade
@@ -13,4 +13,4 @@ from thaw.degradations.snow import Snow
 from thaw.degradations.zoom import Zoom
 
 __all__ = ["Blur", "Degradation", "Eraser", "Fade", "Lines", "Mask", "Morph", "Pixelate", "Scale", "Snow", "Zoom"]
-__all__ += ["build", "names", "register"]
+__all__ += ["build", "in_order", "names", "register"]

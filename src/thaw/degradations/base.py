@@ -119,6 +119,11 @@ def names() -> list[str]:
     return sorted(_REGISTRY)
 
 
+def in_order() -> list[str]:
+    """Return the names as they were registered: one of your own comes last."""
+    return list(_REGISTRY)
+
+
 def build(name: str, shape: tuple[int, int, int], steps: int | None = None, **options: object) -> Degradation:
     """Build a degradation by name; `steps` None leaves its own number of steps.
 

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from thaw import degradations
-from thaw.checkpoint import PRETRAINED
+from thaw.checkpoint import PRETRAINED, load_model, release_path
 from thaw.config import Config
 from thaw.data import ImageSet, load
 from thaw.errors import ThawError
@@ -32,7 +32,7 @@ Report = Callable[[float, str], bool]  # (share of the time, what to say) -> whe
 def own_names() -> list[str]:
     """Return the registered degradations that are not the package's own, the newest first."""
     built_in = {*NAMES, "scale"}
-    return [name for name in reversed(list(degradations.base._REGISTRY)) if name not in built_in]
+    return [name for name in reversed(degradations.in_order()) if name not in built_in]
 
 
 def strips(name: str, folder: str | Path = PRETRAINED, rows: int = 3, data: str = "mnist") -> Tensor:
@@ -61,17 +61,44 @@ def destroying(name: str, folder: str | Path = PRETRAINED) -> Image.Image:
     return as_picture([[Tile(mosaic(strips(name, folder), SHOWN), f"{name}: t = 0 ... T")]], scale=2)
 
 
-def own_config(name: str, minutes: float = 1.0, data: str | None = None, **settings: Any) -> Config:
-    """Return the experiment of a training by the clock: a small network, all temperatures.
+def hot_start(data: str, folder: str | Path = PRETRAINED) -> dict[str, Any]:
+    """Return the settings that begin with the shipped hot weights of a data set, in a network like theirs; {} for none.
+
+    What they know of the pictures serves another degradation too: a minute goes several times as far as from random
+    weights (benchmarks/start.py).
+    """
+    try:
+        path = release_path("default", data=data, folder=folder)
+    except ThawError:
+        return {}
+    config = load_model(path).config
+    return {
+        "start_from": str(path),
+        "network": config.network,
+        "prediction": config.prediction,
+        **config.network_options(),
+    }
+
+
+def own_config(
+    name: str, minutes: float = 1.0, data: str | None = None, folder: str | Path = PRETRAINED, **settings: Any
+) -> Config:
+    """Return the experiment of a training by the clock, at all temperatures.
+
+    It begins with the hot weights of the data set where they are shipped and `settings` ask for no other network, else
+    with a small network.
 
     Args:
         name: of the degradation.
         minutes: how long.
         data: data set; MNIST where it is on the disk, else scikit-learn's digits.
+        folder: where released weights are.
         settings: other fields of `Config`.
     """
     data = data or ("mnist" if at_hand("mnist") else "digits")
-    quick = {"widths": (16, 32), "batch_size": 64, "terminal_components": 2, "sample_steps": 14, "eta": 1.0}
+    start = hot_start(data, folder)
+    quick = start if start and not start.keys() & settings.keys() else {"widths": (16, 32)}
+    quick |= {"batch_size": 64, "terminal_components": 2, "sample_steps": 14, "eta": 1.0}
     quick |= {"epochs": 100_000, "minutes": minutes, "tau": (0.0, 1.0), "ema": 0.99, "guidance": 1.5}
     return Config(study="custom", set="mine", degradation=name, data=data, **(quick | settings))
 
@@ -167,6 +194,7 @@ class OwnPanel:
             fresh = [name for name in own if name not in before]
             self.name.value = fresh[0] if fresh else self.name.options[0]
         data = "MNIST" if at_hand("mnist") else "scikit-learn's digits, for MNIST is not on this disk"
+        data += ", from the weights of the hot model" if at_hand("mnist") and hot_start("mnist", self.folder) else ""
         self.note.value = hint(f"Trains on {data}. Changed the cell above? Run it, then press Train.")
         self._preview()
 
@@ -183,7 +211,8 @@ class OwnPanel:
 
     def _start(self) -> Callable[[Job], str]:
         self.refresh()
-        config, tau, seed = own_config(self.name.value, self.minutes.value), self.tau.value, self.seed.value
+        config = own_config(self.name.value, self.minutes.value, folder=self.folder)
+        tau, seed = self.tau.value, self.seed.value
         title = f"{config.degradation}, trained on {config.data}"
 
         def work(job: Job) -> str:

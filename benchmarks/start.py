@@ -1,0 +1,70 @@
+"""What a minute of training a degradation gives, from random weights and from those of the hot model.
+
+    python benchmarks/start.py [--minutes 1] [--record]
+
+As the panel "Your own degradation" trains: by the clock, at all temperatures. From random weights a small network
+learns, which sees more images a minute. Scored against the training images, at tau = 1.
+"""
+
+import argparse
+import tempfile
+from typing import Any
+
+import torch
+
+from thaw import play, results
+from thaw.config import Config
+from thaw.features import Judge, load_judge
+from thaw.files import enter_project
+from thaw.metrics import evaluate
+from thaw.pixels import to_uint8
+from thaw.play.own import own_config, train_own
+from thaw.provenance import weights_of
+from thaw.samples import labels_in_shares
+
+NAMES = ("row", "pixelate", "eraser")
+
+
+def measure(config: Config, judge: Judge, n: int) -> dict[str, tuple[Any, str]]:
+    """Train, draw n digits, and return distance, accuracy and how many images were seen."""
+    seen = [0]
+
+    def report(share: float, said: str) -> bool:
+        seen[0] += config.batch_size if share else 0
+        return False
+
+    with tempfile.TemporaryDirectory() as run:
+        model = train_own(config, run, report)
+    labels = labels_in_shares(judge, n)
+    found = evaluate(to_uint8(model.sample(labels, seed=1)), judge, labels, reference="train")
+    accuracy = (100 * found["accuracy"].value, ".1f")
+    return {"fid": (found["fid"].value, ".2f"), "accuracy": accuracy, "images": (seen[0], ",d")}
+
+
+def main() -> None:
+    """Print the table."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--n", type=int, default=1000)
+    options.add_argument("--minutes", type=float, default=1.0)
+    options.add_argument("--record", action="store_true", help="write the numbers to Plots/numbers.json")
+    arguments = options.parse_args()
+    enter_project()
+    torch.set_num_threads(1)
+    judge = load_judge("mnist")
+    origin = {"benchmark": "benchmarks/start.py", "seed": 0, "n": arguments.n}
+    made = origin | {"weights": weights_of(judge, play.open_model("default"))}
+    values = {"start.n": (arguments.n, ",d"), "start.minutes": (arguments.minutes, "g")}
+    for name in NAMES:
+        for start, config in (
+            ("random", own_config(name, arguments.minutes, "mnist", widths=(16, 32))),
+            ("hot", own_config(name, arguments.minutes, "mnist")),
+        ):
+            found = measure(config, judge, arguments.n)
+            print(f"{name:10s} {start:8s}", "  ".join(f"{what} {format(*value)}" for what, value in found.items()))
+            values |= {f"start.{name}.{start}_{what}": value for what, value in found.items()}
+    if arguments.record:
+        results.record(values, made)
+
+
+if __name__ == "__main__":
+    main()
