@@ -28,7 +28,7 @@ from thaw.seeding import generator
 from thaw.study import count_evaluations
 
 HOT = ("default", "high")
-WARM = ("_default", "_default_28", "_finetuned")  # what the sets' names end in; of each degradation the best one counts
+WARM = ("_default", "col_default_28", "_finetuned")  # what labels end in; of each degradation the best one counts
 TAUS = (0.5, 0.75, 1.0)
 GUIDED = ((1.5, (0.2, 0.9)), (1.75, (0.2, 0.9)), (1.25, (0.0, 1.0)))  # weight, part of t/T
 STEPS = {"ddpm": 20, "custom": 14}  # at most fifty evaluations, with guidance
