@@ -227,13 +227,15 @@ def test_readme_commands_and_paths_exist(file):
 
 
 def test_the_degradation_in_the_readme_trains_draws_and_is_scored_as_written(tmp_path, monkeypatch):
-    """Only the size is changed: digits, tiny network, one epoch."""
+    """Only the size is changed: few digits, one epoch."""
     from thaw import evaluate, load_judge
     from thaw.degradations import base
 
     code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)[1]
-    small = 'epochs=1, data="digits", limit=128, widths=(8, 16), sample_every=0, evaluate_every=0)'
-    code = code.replace("epochs=5)", small).replace("thaw.train(config)", f"thaw.train(config, {str(tmp_path)!r})")
+    small = 'epochs=1, data="digits", limit=128, sample_every=0, evaluate_every=0, **known)'
+    for written, here in (("epochs=2, **known)", small), ("thaw.train(config)", f"thaw.train(config, {str(tmp_path)!r})")):
+        assert code.count(written) == 1
+        code = code.replace(written, here)
     monkeypatch.setattr(base, "_REGISTRY", dict(base._REGISTRY))
     names: dict = {}
     exec(compile(code, "README.md", "exec"), names)
