@@ -233,7 +233,8 @@ def test_the_degradation_in_the_readme_trains_draws_and_is_scored_as_written(tmp
 
     code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)[1]
     small = 'epochs=1, data="digits", limit=128, sample_every=0, evaluate_every=0, **known)'
-    for written, here in (("epochs=2, **known)", small), ("thaw.train(config)", f"thaw.train(config, {str(tmp_path)!r})")):
+    elsewhere = f"thaw.train(config, {str(tmp_path)!r})"
+    for written, here in (("epochs=2, **known)", small), ("thaw.train(config)", elsewhere)):
         assert code.count(written) == 1
         code = code.replace(written, here)
     monkeypatch.setattr(base, "_REGISTRY", dict(base._REGISTRY))
