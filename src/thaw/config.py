@@ -179,6 +179,10 @@ class Config(BaseModel):
         names = ("widths", "activation", *OPTIONS[self.network])
         return {name: getattr(self, name) for name in names}
 
+    def network_settings(self) -> dict[str, Any]:
+        """Return what two experiments share where the weights of one serve the other: network, options, prediction."""
+        return {"network": self.network, "prediction": self.prediction, **self.network_options()}
+
     def check_options(self, names: Iterable[str]) -> None:
         """Raise a `ThawError` if one of the settings is an option of other networks only, and would do nothing."""
         known = OPTIONS[self.network]

@@ -159,10 +159,8 @@ def begin_with(network: nn.Module, config: Config, images: ImageSet) -> None:
         ThawError: if there is no such model, its network is another one, or its output means something else.
     """
     model = load_model(config.start_from)
-    theirs = {"network": model.config.network, "prediction": model.config.prediction, **model.config.network_options()}
-    theirs |= {"shape": model.process.shape, "classes": model.classes}
-    ours = {"network": config.network, "prediction": config.prediction, **config.network_options()}
-    ours |= {"shape": images.shape, "classes": images.classes}
+    theirs = model.config.network_settings() | {"shape": model.process.shape, "classes": model.classes}
+    ours = config.network_settings() | {"shape": images.shape, "classes": images.classes}
     for name, value in ours.items():
         if theirs.get(name) != value:
             raise ThawError(

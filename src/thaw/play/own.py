@@ -61,23 +61,22 @@ def destroying(name: str, folder: str | Path = PRETRAINED) -> Image.Image:
     return as_picture([[Tile(mosaic(strips(name, folder), SHOWN), f"{name}: t = 0 ... T")]], scale=2)
 
 
+def hot_weights(data: str, folder: str | Path = PRETRAINED) -> Path | None:
+    """Return the file of the shipped hot weights of a data set; None for none."""
+    try:
+        return release_path("default", data=data, folder=folder)
+    except ThawError:
+        return None
+
+
 def hot_start(data: str, folder: str | Path = PRETRAINED) -> dict[str, Any]:
     """Return the settings that begin with the shipped hot weights of a data set, in a network like theirs; {} for none.
 
     What they know of the pictures serves another degradation too: a minute goes several times as far as from random
     weights (benchmarks/start.py).
     """
-    try:
-        path = release_path("default", data=data, folder=folder)
-    except ThawError:
-        return {}
-    config = load_model(path).config
-    return {
-        "start_from": str(path),
-        "network": config.network,
-        "prediction": config.prediction,
-        **config.network_options(),
-    }
+    path = hot_weights(data, folder)
+    return {} if path is None else {"start_from": str(path), **load_model(path).config.network_settings()}
 
 
 def own_config(
@@ -194,7 +193,7 @@ class OwnPanel:
             fresh = [name for name in own if name not in before]
             self.name.value = fresh[0] if fresh else self.name.options[0]
         data = "MNIST" if at_hand("mnist") else "scikit-learn's digits, for MNIST is not on this disk"
-        data += ", from the weights of the hot model" if at_hand("mnist") and hot_start("mnist", self.folder) else ""
+        data += ", from the weights of the hot model" if at_hand("mnist") and hot_weights("mnist", self.folder) else ""
         self.note.value = hint(f"Trains on {data}. Changed the cell above? Run it, then press Train.")
         self._preview()
 
