@@ -1,10 +1,15 @@
 """Data sets: shapes, splits and what happens where they are missing."""
 
+import gzip
+import struct
+
+import numpy as np
 import pytest
 import torch
 
 from thaw import data
 from thaw.config import make_config
+from thaw.degradations.morph import pictures_of
 from thaw.errors import ThawError
 
 
@@ -70,14 +75,68 @@ def test_a_folder_without_the_data_is_named(name, tmp_path, monkeypatch):
     assert not list((tmp_path / "empty").iterdir())
 
 
-def test_damaged_files_are_refused(tmp_path, monkeypatch):
+def _idx(array: np.ndarray) -> bytes:
+    """Return an array as the bytes of an IDX file, as MNIST's are."""
+    return struct.pack(f">{1 + array.ndim}i", 0x0800 + array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+
+
+IMAGES, LABELS = _idx(np.arange(3 * 784).reshape(3, 28, 28) % 256), _idx(np.array([0, 9, 4]))
+DAMAGE = {
+    "short": ("images-idx3", IMAGES[:-100]),
+    "long": ("images-idx3", IMAGES + b"\0"),
+    "empty": ("images-idx3", b""),
+    "only a part of the header": ("images-idx3", IMAGES[:9]),
+    "no images": ("images-idx3", _idx(np.zeros((0, 28, 28)))),
+    "labels in their place": ("images-idx3", LABELS),
+    "another magic": ("labels-idx1", b"\0\0\x0d\1" + LABELS[4:]),
+    "packed": ("labels-idx1", gzip.compress(LABELS)),
+    "a page of a server": ("labels-idx1", b"<html>404 not found</html>"),
+    "fewer labels than images": ("images-idx3", _idx(np.zeros((4, 28, 28)))),
+    "a class too many": ("labels-idx1", _idx(np.array([0, 99, 4]))),
+}
+
+
+@pytest.mark.parametrize(("name", "folder", "split", "begin"), [
+    ("mnist", "MNIST", "train", "train"), ("fashion", "FashionMNIST", "test", "t10k"),
+    ("emnist", "EMNIST", "train", "emnist-bymerge-test"), ("emnist", "EMNIST", "test", "emnist-balanced-test"),
+])  # fmt: skip
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_file_is_named_with_the_mend(damage, name, folder, split, begin, tmp_path, monkeypatch):
+    """Nothing takes its place: no download, no other data set, no morph into digits."""
+    raw = tmp_path / "data" / folder / "raw"
+    raw.mkdir(parents=True)
+    monkeypatch.setenv("THAW_DATA", str(tmp_path / "data"))
+    for prefix in ("train", "t10k", "emnist-bymerge-test", "emnist-balanced-test", "emnist-balanced-train"):
+        if not (begin == "emnist-bymerge-test" and "balanced" in prefix):
+            (raw / f"{prefix}-images-idx3-ubyte").write_bytes(IMAGES)
+            (raw / f"{prefix}-labels-idx1-ubyte").write_bytes(LABELS)
+    if begin != "emnist-bymerge-test":  # 3 images cannot be split into 100,000 and the rest
+        assert data.load(name, split, download=False).labels.tolist() == [0, 9, 4]
+    kind, content = DAMAGE[damage]
+    (raw / f"{begin}-{kind}-ubyte").write_bytes(content)
+    monkeypatch.delenv("THAW_DATA")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torchvision.datasets.MNIST.download", lambda _: pytest.fail("there is nothing to download"))
+    with pytest.raises(ThawError, match=f"{begin}-{kind}-ubyte.* (remove|copy)"):
+        data.load(name, split)
+    if split == "test":
+        with pytest.raises(ThawError, match=begin):
+            data.resolve(name)
+    if name == "mnist":
+        with pytest.raises(ThawError, match=begin):
+            pictures_of(name, tmp_path / damage)
+
+
+def test_what_is_missing_or_still_packed_is_named(tmp_path, monkeypatch):
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
-    for split in ("train", "t10k"):
-        for kind in ("images-idx3", "labels-idx1"):
-            (raw / f"{split}-{kind}-ubyte").write_bytes(b"\x00\x00\x08\x01\x00")
     monkeypatch.setenv("THAW_DATA", str(tmp_path))
-    with pytest.raises(ThawError, match=str(tmp_path)):
+    for prefix in ("train", "t10k"):
+        (raw / f"{prefix}-images-idx3-ubyte").write_bytes(IMAGES)
+    with pytest.raises(ThawError, match="t10k-labels-idx1-ubyte missing in .*THAW_DATA"):
+        data.load("mnist", "test", download=False)
+    (raw / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(LABELS)[:-5])
+    with pytest.raises(ThawError, match="t10k-labels-idx1-ubyte.gz is still packed; unpack it, or remove it"):
         data.load("mnist", "test", download=False)
 
 

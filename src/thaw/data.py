@@ -3,10 +3,12 @@
 import contextlib
 import os
 import re
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,6 +22,10 @@ DATA_SETS = ("mnist", "fashion", "emnist", "digits")
 FOLDERS = {"mnist": "MNIST", "fashion": "FashionMNIST", "emnist": "EMNIST"}  # torchvision's names
 EMNIST_TRAIN = 100_000  # images of the bymerge test file used for training; the rest is our test split
 EMNIST_SPLITS = {"balanced": 47, "byclass": 62, "bymerge": 47, "letters": 26}  # name -> classes
+
+
+class DamagedDataError(ThawError):
+    """A file of a data set is there but cannot be what it should be: neither a download nor another set replaces it."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,7 @@ def load(name: str, split: str = "train", *, download: bool = True, emnist: str 
 
     Raises:
         ThawError: for an unknown name or split, or files that are neither there nor downloadable.
+        DamagedDataError: naming the file that is cut short, empty or another one.
     """
     if name not in DATA_SETS:
         raise ThawError(f"unknown data set {name!r}; choose one of {', '.join(DATA_SETS)}")
@@ -103,6 +110,9 @@ def load(name: str, split: str = "train", *, download: bool = True, emnist: str 
         raise ThawError(f"unknown EMNIST split {emnist!r}; choose one of {', '.join(EMNIST_SPLITS)}")
     if name == "digits":
         return _digits(split)
+    for file in (files := _files(name, split, emnist)):
+        if file.exists():
+            _check_idx(file)
     problem = None
     for attempt in (False, True) if download else (False,):
         if attempt:
@@ -110,6 +120,8 @@ def load(name: str, split: str = "train", *, download: bool = True, emnist: str 
         try:
             with locked(data_root() / name) if attempt else contextlib.nullcontext():  # one of several that need it
                 return _torchvision(name, split, attempt, emnist)
+        except DamagedDataError:
+            raise
         except (RuntimeError, OSError, ValueError, ThawError) as error:
             problem = error
     raw = data_root() / FOLDERS[name] / "raw"
@@ -117,7 +129,13 @@ def load(name: str, split: str = "train", *, download: bool = True, emnist: str 
         raw.rmdir()
         if not any(raw.parent.iterdir()):
             raw.parent.rmdir()
+    missing = [file.name for file in files if not file.exists()]
+    packed = [f"{file}.gz" for file in files if file.name in missing and file.with_name(f"{file.name}.gz").exists()]
     reason = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
+    if packed:
+        reason = f"{packed[0]} is still packed; unpack it, or remove it if gunzip calls it damaged"
+    elif raw.is_dir() and missing:
+        reason = f"{', '.join(missing)} missing in {raw}"
     raise ThawError(
         f"no {name} in {data_root()} ({reason}); set THAW_DATA to the folder that holds it in torchvision's "
         "layout, connect to the internet for the download, or use data=digits"
@@ -135,12 +153,68 @@ def resolve(name: str, say: Callable[[str], None] = print) -> str:
         return name
     try:
         load(name, "test")
+    except DamagedDataError:
+        raise
     except ThawError:
         if name not in DATA_SETS or os.environ.get("THAW_DATA"):
             raise
         say(f"{name} is neither in {data_root()} nor downloadable: using scikit-learn's digits instead.")
         return "digits"
     return name
+
+
+def _files(name: str, split: str, emnist: str) -> list[Path]:
+    """Return where torchvision reads a split from: the files of images and of labels."""
+    raw, kinds = data_root() / FOLDERS[name] / "raw", ("images-idx3", "labels-idx1")
+    if name != "emnist":
+        return [raw / f"{'train' if split == 'train' else 't10k'}-{kind}-ubyte" for kind in kinds]
+    if _only_bymerge(raw, emnist):
+        emnist, split = "bymerge", "test"
+    return [raw / f"emnist-{emnist}-{split}-{kind}-ubyte" for kind in kinds]
+
+
+def _check_idx(path: Path) -> None:
+    """Raise `DamagedDataError` unless a file begins with the header of its kind and is as long as that says.
+
+    torchvision compares neither: it ends in an error that names no file, or takes what is there.
+    """
+    dimensions, reason = int(path.name.removesuffix("-ubyte")[-1]), ""
+    try:
+        with open(path, "rb") as file:
+            head, length = file.read(4 * (1 + dimensions)), os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise DamagedDataError(f"cannot read {path} ({error.strerror}); repair or remove it") from None
+    if len(head) < 4 * (1 + dimensions):
+        reason = f"it ends after {length} bytes"
+    else:
+        magic, *sizes = struct.unpack(f">{1 + dimensions}i", head)
+        whole = len(head) + int(np.prod(sizes, dtype=np.int64))
+        if magic != 0x0800 + dimensions or min(sizes) < 1:
+            reason = f"it begins with {head[:4].hex()}, not with {0x0800 + dimensions:08x}"
+            reason += ": still packed by gzip" if head[:2] == b"\x1f\x8b" else ""
+            reason = reason if magic != 0x0800 + dimensions else "it holds nothing"
+        elif length != whole:
+            reason = f"it is {length:,} bytes long, and its header says {whole:,}"
+    if reason:
+        raise DamagedDataError(f"{path} is damaged ({reason}); remove it, and it is downloaded again, or copy it anew")
+
+
+def _check_labels(images: Tensor, labels: Tensor, classes: int, files: list[Path]) -> None:
+    """Raise `DamagedDataError` unless there is a label 0..K-1 for each image."""
+    if len(images) != len(labels):
+        found = f"{len(images):,} images and {files[1].name} {len(labels):,} labels"
+        raise DamagedDataError(f"{files[0]} holds {found}; they are not of one set: remove both, or copy them anew")
+    if int(labels.min()) < 0 or int(labels.max()) >= classes:
+        raise DamagedDataError(
+            f"{files[1]} has labels from {int(labels.min())} to {int(labels.max())}, not {classes} classes; "
+            "remove it, and it is downloaded again, or copy it anew"
+        )
+
+
+def _only_bymerge(raw: Path, emnist: str) -> bool:
+    """Tell whether only the `bymerge` test file stands for this split of EMNIST."""
+    only = (raw / "emnist-bymerge-test-images-idx3-ubyte").exists() and emnist in ("balanced", "bymerge")
+    return only and not any(raw.glob(f"emnist-{emnist}-train-*"))
 
 
 def _torchvision(name: str, split: str, download: bool, emnist: str) -> ImageSet:
@@ -153,15 +227,15 @@ def _torchvision(name: str, split: str, download: bool, emnist: str) -> ImageSet
         files = datasets.FashionMNIST(root, train=train, download=download)
     else:
         return _emnist(root, split, download, emnist)
+    _check_labels(files.data, files.targets, 10, _files(name, split, emnist))
     return ImageSet(name, split, files.data[:, None], files.targets.long(), 10)
 
 
 def _emnist(root: str, split: str, download: bool, which: str) -> ImageSet:
     from torchvision import datasets
 
-    folder, source = Path(root) / "EMNIST" / "raw", ""
-    only = (folder / "emnist-bymerge-test-images-idx3-ubyte").exists() and which in ("balanced", "bymerge")
-    if only and not any(folder.glob(f"emnist-{which}-train-*")):
+    source = ""
+    if _only_bymerge(Path(root) / "EMNIST" / "raw", which):
         files = datasets.EMNIST(root, split="bymerge", train=False)
         order = torch.randperm(len(files.data), generator=generator(0, "emnist split"))
         index = order[:EMNIST_TRAIN] if split == "train" else order[EMNIST_TRAIN:]
@@ -172,8 +246,9 @@ def _emnist(root: str, split: str, download: bool, which: str) -> ImageSet:
     else:
         files = datasets.EMNIST(root, split=which, train=split == "train", download=download)
         index = slice(None)
-    images = files.data.transpose(1, 2)[index]  # EMNIST stores its images transposed
-    labels = files.targets[index].long() - int(which == "letters")  # whose labels begin at 1
+    targets = files.targets.long() - int(which == "letters")  # whose labels begin at 1
+    _check_labels(files.data, targets, EMNIST_SPLITS[which], _files("emnist", split, which))
+    images, labels = files.data.transpose(1, 2)[index], targets[index]  # EMNIST stores its images transposed
     name = "emnist" if which == "balanced" else f"emnist{which}"
     return ImageSet(name, split, images[:, None].contiguous(), labels, EMNIST_SPLITS[which], source)
 

@@ -22,6 +22,8 @@ def pictures_of(name: str, root: Path) -> Tensor:
     """Return the training images of a data set in `root`, (N, C, H, W) uint8, or else scikit-learn's digits."""
     try:
         return data_sets.load(name, "train", download=False).images
+    except data_sets.DamagedDataError:
+        raise
     except ThawError:
         print(f"{name} is not in {root}: morphing into scikit-learn's digits instead.", flush=True)
         return data_sets.load("digits", "train").images
