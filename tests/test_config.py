@@ -75,6 +75,11 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_ones(key, near):
         ({"epochs": -1}, "'epochs'.*-1"),
         ({"epochs": "many"}, "'epochs'.*many"),
         ({"lr": 0}, "'lr'.*0"),
+        ({"lr": float("inf")}, "'lr'.*finite.*inf"),
+        ({"epochs": True}, "'epochs'.*true and false are no values.*True"),
+        ({"widths": [8, True]}, "widths"),
+        ({"threads": 10**9}, "'threads'.*1024"),
+        ({"epochs": None}, "'epochs'.*null"),
         ({"network": "transformer"}, "'network'.*transformer"),
         ({"data": "cifar"}, "'data'.*cifar"),
         ({"set": "More Capacity"}, "'set'.*More Capacity"),
@@ -94,9 +99,12 @@ def test_a_bad_value_is_refused_by_name(values, named):
         make_config(values)
 
 
-def test_overrides_are_validated_and_none_leaves_a_field_alone():
-    config = Config()
-    assert override(config, {"epochs": 3, "lr": None}) == make_config({"epochs": 3})
+def test_overrides_are_validated_and_null_is_a_value():
+    config = make_config({"sample_steps": 5, "minutes": 2})
+    assert override(config, {"epochs": 3}) == make_config({"sample_steps": 5, "minutes": 2, "epochs": 3})
+    assert override(config, {"sample_steps": None, "minutes": None}) == make_config({"sample_steps": None})
+    with pytest.raises(ThawError, match="'lr' in the overrides cannot be null"):
+        override(config, {"lr": None})
     with pytest.raises(ThawError, match="unknown setting 'epoch' in the overrides"):
         override(config, {"epoch": 3})
     with pytest.raises(ThawError, match="'epochs'"):
@@ -131,6 +139,23 @@ def test_a_file_that_holds_no_settings_is_refused(tmp_path, text):
     path = tmp_path / "broken.yaml"
     path.write_text(text)
     with pytest.raises(ThawError, match="broken.yaml"):
+        load_config(path)
+
+
+def test_a_mistake_in_a_file_is_told_with_its_line_and_column(tmp_path):
+    path = tmp_path / "mine.yaml"
+    for text, place in (
+        ("epochs: 3\nwidths: [8, 16\nlr: 1e-3\n", "line 3, column 3"),
+        ("epochs: 3\nlr: 1\nepochs: 4\n", "line 3, column 1: epochs is set twice"),
+        ("options: {group: 2, group: 4}\n", "line 1, column 21: group is set twice"),
+        ("epochs: 3\nset: a: b\n", "line 2, column 7"),
+        ("epochs: 3\nset: \x01\n", "line 2, column 6"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ThawError, match=f"mine.yaml is not valid YAML at {place}"):
+            load_config(path)
+    path.write_bytes(b"epochs: 3\nset: \xff\n")
+    with pytest.raises(ThawError, match="mine.yaml is not valid YAML at line 2"):
         load_config(path)
 
 

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
+
+from thaw.settings import read_yaml
 
 Definition = TypeVar("Definition", bound=BaseModel)
 
@@ -17,10 +18,8 @@ def read_definition(path: str | Path, kind: type[Definition]) -> Definition:
     """
     name = kind.__name__.lower()
     try:
-        return kind.model_validate(yaml.safe_load(Path(path).read_text()))
+        return kind.model_validate(read_yaml(path))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise ValueError(f"{path}: {key}: {first['msg']}; a {name} has {', '.join(kind.model_fields)}") from None
-    except (OSError, yaml.YAMLError) as error:
-        raise ValueError(f"cannot read the {name} {path}: {str(error).splitlines()[0]}") from None

@@ -7,9 +7,10 @@ import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from definition import read_definition
 from pydantic import BaseModel, ConfigDict, Field
+
+from thaw.settings import read_yaml
 
 
 class Run(NamedTuple):
@@ -53,10 +54,7 @@ class Sweep(BaseModel):
         return found
 
     def _run(self, name: str, config: str, changes: dict[str, Any]) -> Run:
-        try:
-            settings = yaml.safe_load(Path(config).read_text())
-        except (OSError, yaml.YAMLError) as error:
-            raise ValueError(f"cannot read the configuration {config}: {str(error).splitlines()[0]}") from None
+        settings = read_yaml(config)
         digest = hashlib.sha256(json.dumps([settings | changes, self.smoke], sort_keys=True).encode()).hexdigest()
         folder = f"{self.runs_in or f'{self.out}/runs'}/{name}-{digest[:8]}"
         options = [f"--set={key}={json.dumps(value)}" for key, value in changes.items()]  # JSON is YAML

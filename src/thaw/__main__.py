@@ -7,13 +7,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from thaw.commands import export, info, init, open_named, settings_of, train
+from thaw.commands import export, info, init, open_named, train
 from thaw.data import EMNIST_SPLITS
 from thaw.drawing_commands import restore, sample, sample_blend
 from thaw.errors import ThawError
 from thaw.latent_commands import encode_dataset, test, test_reconstruction
 from thaw.naming import KINDS, VERSIONS, data_set
 from thaw.publishing import banner, cards, numbers, report, site
+from thaw.settings import settings_of
 
 
 def speedrun(args: argparse.Namespace) -> None:
@@ -22,7 +23,8 @@ def speedrun(args: argparse.Namespace) -> None:
     from thaw.speedrun import table
 
     out = Path(args.out)
-    settings = {"minutes": args.minutes, "seed": args.seed, "data": args.data, **settings_of(args.set)}
+    settings = {key: value for key in ("minutes", "seed", "data") if (value := getattr(args, key)) is not None}
+    settings |= settings_of(args.set)
     records = run_both(out, n=args.n, smoke=args.smoke, **settings)
     print(f"\n{table(records)}\n")
     for path in sorted(out.glob("*.png")):

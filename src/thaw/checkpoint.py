@@ -84,8 +84,8 @@ def read_manifest(folder: str | Path = PRETRAINED) -> dict[str, dict[str, Any]]:
         return {}
     try:
         return json.loads(path.read_text())
-    except json.JSONDecodeError:
-        raise ThawError(f"{path} is not valid JSON; restore it with `git checkout {path}`") from None
+    except ValueError as error:  # its words tell the line and the column
+        raise ThawError(f"{path} is not valid JSON ({error}); restore it with `git checkout {path}`") from None
 
 
 def add_to_manifest(folder: str | Path, name: str, entry: dict[str, Any]) -> None:

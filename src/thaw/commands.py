@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from thaw.errors import ThawError
+from thaw.settings import settings_of
 
 if TYPE_CHECKING:
     import torch
@@ -17,20 +18,6 @@ if TYPE_CHECKING:
 
 
 NOTEBOOKS = {"ddpm": "01_ddpm", "custom": "02_custom_degradation", "latent": "03_latent_flow"}
-
-
-def settings_of(pairs: list[str]) -> dict[str, Any]:
-    """Parse `key=value` arguments; values are YAML."""
-    settings = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise ThawError(f"settings are written key=value, got {pair!r}")
-        try:
-            settings[key.strip().replace("-", "_")] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ThawError(f"the value of {pair!r} is not valid YAML; quote it") from None
-    return settings
 
 
 def device_of(name: str) -> "torch.device":

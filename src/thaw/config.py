@@ -5,15 +5,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from thaw import degradations
 from thaw.data import folder_name
 from thaw.errors import ThawError
 from thaw.sampling import check_interval
+from thaw.settings import read_yaml
 
 AUTOENCODERS = ("autoencoder", "vae")
+MOST_THREADS = 1024  # far more than help; torch breaks down on absurd numbers
 # Fields that are options of a network's constructor, beside widths and activation.
 OPTIONS = {"unet": ("blocks", "patch", "dropout"), "cnn": ()}
 OPTIONS |= dict.fromkeys(("latent", "mlp"), ("blocks", "expansion"))
@@ -27,7 +28,7 @@ class Config(BaseModel):
     set is about.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
     study: Literal["ddpm", "custom", "latent", "autoencoder"] = Field(
         "ddpm", description="hot (ddpm), any other degradation (custom), a flow in a latent, or its autoencoder"
@@ -100,7 +101,7 @@ class Config(BaseModel):
     clip: float = Field(1.0, gt=0, description="gradient norm is clipped to this")
     ema: float = Field(0.999, ge=0, lt=1, description="decay of the weights' moving average a step (0: off)")
     mixed_precision: Literal["no", "bf16", "fp16"] = Field("no", description="Accelerate's mixed precision")
-    threads: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+    threads: Annotated[int, Field(ge=1, le=MOST_THREADS)] | Literal["auto"] = Field(
         1, description="torch threads; auto: one or all, whichever is measured to be faster when the run starts"
     )
     seed: int = Field(0, ge=0, description="seed of everything random in the run")
@@ -152,6 +153,14 @@ class Config(BaseModel):
     def _several(cls, value: Any) -> Any:
         """Take one number for a list of it, as a command line writes it."""
         return (value,) if isinstance(value, int) else value
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value(cls, value: Any) -> Any:
+        """Refuse true and false, which Python would take for the numbers 1 and 0."""
+        if bool in map(type, value if isinstance(value, list | tuple) else [value]):
+            raise ValueError("true and false are no values for it")
+        return value
 
     @property
     def label(self) -> str:
@@ -231,7 +240,10 @@ def _explain(error: ValidationError, where: str) -> ThawError:
         return ThawError(f"unknown setting {key!r} in {where}; {hint}")
     if not key:
         return ThawError(f"{first['msg'].removeprefix('Value error, ')} (in {where})")
-    reasons = [e["msg"][0].lower() + e["msg"][1:] for e in errors if _key_of(e) == key]  # several for `int or "auto"`
+    if first["input"] is None:
+        return ThawError(f"setting {key!r} in {where} cannot be null")
+    said = [e["msg"].removeprefix("Value error, ") for e in errors if _key_of(e) == key]  # several for `int or "auto"`
+    reasons = [text[0].lower() + text[1:] for text in said]
     return ThawError(f"setting {key!r} in {where}: {' or '.join(reasons)}, got {first['input']!r}")
 
 
@@ -250,8 +262,7 @@ def make_config(values: dict[str, Any], where: str = "the configuration") -> Con
 
 
 def override(config: Config, values: dict[str, Any]) -> Config:
-    """Return `config` with some fields replaced, validated again; None values are ignored."""
-    values = {key: value for key, value in values.items() if value is not None}
+    """Return `config` with some fields replaced, validated again; None is a value, for the fields that can be null."""
     return make_config({**config.model_dump(), **values}, "the overrides")
 
 
@@ -268,10 +279,7 @@ def load_config(path: str | Path, **overrides: Any) -> Config:
         known = sorted(p.stem for p in folder.glob("*.yaml")) if folder.is_dir() else []
         hint = f"{folder} has {', '.join(known)}" if known else "the shipped ones are in configs/"
         raise ThawError(f"no configuration {path}; {hint}")
-    try:
-        values = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ThawError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from None
+    values = read_yaml(path)
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise ThawError(f"{path} must hold settings as `key: value` lines")
     return override(make_config(values, str(path)), overrides)

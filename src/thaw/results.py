@@ -29,8 +29,8 @@ def read_numbers(folder: str | Path = PLOTS) -> dict[str, dict[str, Any]]:
     path = Path(folder) / "numbers.json"
     try:
         return json.loads(path.read_text()) if path.is_file() else {}
-    except json.JSONDecodeError:
-        raise ThawError(f"{path} is not valid JSON; restore it with `git checkout {path}`") from None
+    except ValueError as error:
+        raise ThawError(f"{path} is not valid JSON ({error}); restore it with `git checkout {path}`") from None
 
 
 def record(values: dict[str, tuple[Any, str]], origin: dict[str, Any], folder: str | Path = PLOTS) -> None:

@@ -133,7 +133,7 @@ def load_newest(run: Path) -> tuple[Checkpoint | None, list[Path]]:
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file of a checkpoint; a `ThawError` if it is damaged."""
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.safe_load(path.read_text())  # as it was written
     except (yaml.YAMLError, UnicodeDecodeError):
         values = None
     if not isinstance(values, dict):
