@@ -63,7 +63,10 @@ def test_wrong_names_are_told_with_what_there_is(capsys, tmp_path):
     )
     assert "unknown sampler 'heunn'" in fails(capsys, "sample", "default", "--sampler", "heunn", "--out", out)
     assert "trained for temperatures 1 to 1" in fails(capsys, "sample", "default", "--tau", "0.5", "--out", out)
-    assert "digit must be between 0 and 9" in fails(capsys, "sample", "default", "--digit", "12", "--out", out)
+    for digit in ("10", "12"):
+        error = fails(capsys, "sample", "default", "--digit", digit, "--out", out)
+        assert f"digit must be between 0 and 9, got {digit}" in error
+    assert "cnn is not told the class" in fails(capsys, "sample", "cnn", "--digit", "3", "--out", out)
     assert "configs/ddpm has cnn, cosine, default" in fails(capsys, "train", "--config", "configs/ddpm/defalt.yaml")
     assert "did you mean epochs" in fails(capsys, "train", "--config", "configs/ddpm/default.yaml", "--set", "epoch=3")
     assert "unknown degradation 'rows'" in fails(

@@ -6,10 +6,12 @@ import pytest
 import torch
 from cases import full, pictures
 
+from thaw.blend import blend
 from thaw.config import make_config, override
 from thaw.data import load
 from thaw.degradations import Degradation, register
 from thaw.errors import ThawError
+from thaw.play.restore import restorations
 from thaw.study import count_evaluations
 from thaw.training import train
 
@@ -121,9 +123,35 @@ def test_labels_go_round_the_classes_or_stay_on_one(tiny):
     model = tiny()
     assert model.labels(12).tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
     assert model.labels(3, 7).tolist() == [7, 7, 7]
-    for digit in (-1, 11):
-        with pytest.raises(ThawError, match=str(digit)):
+    for digit in (-1, 10, 11):
+        with pytest.raises(ThawError, match=f"digit must be between 0 and 9, got {digit}"):
             model.labels(3, digit)
+
+
+def test_a_label_that_is_no_class_is_refused_wherever_it_is_given(warm_rows):
+    """The null class, K, is one where it is meant: in a tensor of labels."""
+    x, weights = pictures(2), torch.linspace(0, 1, 2)
+    calls = {
+        "sample": lambda y: warm_rows.sample(y),
+        "trajectory": lambda y: warm_rows.trajectory(y),
+        "restore": lambda y: warm_rows.restore(x, 5, y=y),
+        "interpolate": lambda y: warm_rows.interpolate(y, weights),
+        "inpaint": lambda y: warm_rows.inpaint(x, x > 0, y),
+        "start": lambda y: warm_rows.start(y, torch.Generator()),
+    }
+    for call in calls.values():
+        call(torch.tensor([0, 10]))
+        for wrong, said in (([3, 11], "got 11"), ([-1, 3], "got -1"), ([0.5, 1.0], "whole numbers.*float32")):
+            with pytest.raises(ThawError, match=said):
+                call(torch.tensor(wrong))
+    with pytest.raises(ThawError, match="between 0 and 9, got 10"):
+        next(blend(warm_rows, (3, 10)))
+    with pytest.raises(ThawError, match="between 0 and 9, got 10"):
+        list(restorations(warm_rows, x[:1], 5, label=10))
+    unlabelled = replace(warm_rows, classes=0)
+    assert unlabelled.labels(3).tolist() == [0, 0, 0]
+    with pytest.raises(ThawError, match="knows no classes; leave the digit 0 out"):
+        unlabelled.labels(3, 0)
 
 
 def test_the_start_has_the_noise_of_its_temperature(warm_rows):

@@ -100,5 +100,5 @@ def test_mistakes_in_a_study_are_told(tmp_path):
     path.write_text("out: x\ntrainings: {a: {notebook: train, config: c.yaml, needs: b}}\n")
     with pytest.raises(ValueError, match="a needs 'b', which is none of the trainings"):
         read_study(path)
-    with pytest.raises(ValueError, match="cannot read the study nothing.yaml"):
+    with pytest.raises(ValueError, match="cannot read nothing.yaml"):
         read_study("nothing.yaml")

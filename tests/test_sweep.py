@@ -74,9 +74,9 @@ def test_mistakes_in_a_sweep_are_told(project, monkeypatch):
     monkeypatch.chdir(project)
     with pytest.raises(ValueError, match=r"sweep.yaml: seed: .*a sweep has out, runs_in, configs, variants, seeds"):
         read_sweep(write(project, seed=[1]))
-    with pytest.raises(ValueError, match="cannot read the sweep nothing.yaml"):
+    with pytest.raises(ValueError, match="cannot read nothing.yaml"):
         read_sweep("nothing.yaml")
-    with pytest.raises(ValueError, match="cannot read the configuration configs/cold.yaml"):
+    with pytest.raises(ValueError, match="cannot read configs/cold.yaml"):
         read_sweep(write(project, configs=["configs/cold.yaml"])).runs()
     with pytest.raises(ValueError, match="two runs of the sweep are called configs_hot_digits_seed0"):
         read_sweep(write(project, configs=["configs/hot.yaml"] * 2)).runs()

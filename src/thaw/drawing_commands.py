@@ -25,6 +25,13 @@ def _opened(args: argparse.Namespace) -> "Model":
     return open_chosen(args).to(device_of(args.device))
 
 
+def _class(model: "Model", digit: int | None) -> int | None:
+    """Return the class that was asked for; a `ThawError` for a model that would not draw it."""
+    if digit is not None and not model.conditional:
+        raise ThawError(f"{model.config.label} is not told the class; leave --digit {digit} out")
+    return digit
+
+
 def sample(args: argparse.Namespace) -> None:
     """Draw images from released weights or a run."""
     from thaw.output import save_images
@@ -34,7 +41,7 @@ def sample(args: argparse.Namespace) -> None:
     if args.height:
         args.n = args.height * columns
     model = _opened(args)
-    y = model.labels(args.n, args.digit)
+    y = model.labels(args.n, _class(model, args.digit))
     started = time.perf_counter()
     names = ("sampler", "tau", "eta", "steps", "guidance", "guidance_interval")
     settings = {name: getattr(args, name) for name in names}
@@ -93,7 +100,7 @@ def restore(args: argparse.Namespace) -> None:
         raise ThawError(f"{model.config.degradation} cannot be undone without its z; use --degrade on clean images")
     cold = args.sampler in ("algorithm1", "algorithm2") or process.tau[0] == 0
     tau = args.tau if args.tau is not None else 0.0 if cold else model.config.sample_tau
-    y = None if args.digit is None else model.labels(n, args.digit)
+    y = None if args.digit is None else model.labels(n, _class(model, args.digit))
     settings = {"sampler": args.sampler, "tau": tau, "eta": args.eta, "steps": args.steps, "seed": args.seed}
     restored = model.restore(degraded, t, y=y, z=z, **{k: v for k, v in settings.items() if v is not None})
     shown = [given, degraded] if args.degrade else [degraded]

@@ -96,12 +96,27 @@ class Model:
         return self
 
     def labels(self, n: int, digit: int | None = None) -> Tensor:
-        """Return `n` labels: all of one class, or the classes in turn 0, 1, ..., K-1, 0, ...  (n,) int64"""
+        """Return `n` labels: all of one class, or the classes in turn 0, 1, ..., K-1, 0, ...  (n,) int64
+
+        Raises:
+            ThawError: for a digit that is none of the classes 0..K-1; the null class is no digit.
+        """
         if digit is None:
             return torch.arange(n) % max(1, self.classes)
-        if not 0 <= digit <= self.classes:
+        if self.classes == 0:
+            raise ThawError(f"{self.config.label} knows no classes; leave the digit {digit} out")
+        if not 0 <= digit < self.classes:
             raise ThawError(f"digit must be between 0 and {self.classes - 1}, got {digit}")
         return torch.full((n,), digit)
+
+    def check_labels(self, y: Tensor) -> None:
+        """Raise a `ThawError` unless y (B,) holds classes 0..K-1, or K for the null class, as whole numbers."""
+        if y.ndim != 1 or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+            raise ThawError(f"labels are whole numbers (B,), got {y.dtype} {tuple(y.shape)}")
+        wrong = y[(y < 0) | (y > self.classes)]
+        if len(wrong):
+            known = f"0 to {self.classes - 1}, or {self.classes} for the null class" if self.classes else "0 only"
+            raise ThawError(f"the labels of {self.config.label} are {known}; got {int(wrong[0])}")
 
     def restorer(
         self, y: Tensor, tau: float, guidance: float = 1.0, interval: tuple[float, float] = (0.0, 1.0)
@@ -111,8 +126,12 @@ class Model:
         Guidance w gives u + w (c - u), with c the conditional and u the null-class prediction
         (Ho & Salimans 2022); w = 1 is off and costs one evaluation instead of two. It acts where t/T lies
         in the interval (Kynkäänniemi et al. 2024), the ends included; t must be alike in the batch.
+
+        Raises:
+            ThawError: for labels that the model does not know, or no interval.
         """
         check_interval(interval)
+        self.check_labels(y)
         y = y.to(self.device)
         null = torch.full_like(y, self.classes)
 
@@ -133,7 +152,8 @@ class Model:
         return self.process.predict(output, x_t, t, temperature)
 
     def start(self, y: Tensor, draws: torch.Generator) -> Start:
-        """Draw where the trajectories for labels y (B,) begin, on the model's device."""
+        """Draw where the trajectories for labels y (B,) begin, on the model's device, as `check_labels` allows."""
+        self.check_labels(y)
         z = self.process.degradation.draw_z(len(y), draws)
         coordinates = self.terminal.sample(y, draws)
         noise = torch.randn(len(y), *self.process.shape, generator=draws)

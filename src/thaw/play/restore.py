@@ -81,7 +81,7 @@ def restorations(
         The tiles so far (original, damaged, one a way; last of all with SSIM and PSNR), and how many ways there are.
     """
     x_t, z = destroy(model, picture, t, seed)
-    y = None if label is None else torch.tensor([label])
+    y = None if label is None else model.labels(1, label)
     original, found = to_uint8(picture), ways(model.process)
     tiles = [Tile(original[0], "original"), Tile(shown(x_t)[0], f"destroyed,\nt = {t} of {model.process.steps}")]
     yield list(tiles), len(found)
