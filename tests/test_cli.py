@@ -243,6 +243,9 @@ def test_the_degradation_in_the_readme_trains_draws_and_is_scored_as_written(tmp
     monkeypatch.setattr(base, "_REGISTRY", dict(base._REGISTRY))
     names: dict = {}
     exec(compile(code, "README.md", "exec"), names)
+    drawn = names["picture"]
+    exec(compile(code, "README.md", "exec"), names := {})  # its run is complete by now
+    assert names["epoch"].before and torch.equal(names["picture"], drawn)
     assert names["picture"].shape == (64, 1, 28, 28)
     model = names["epoch"].model
     assert model.terminal.rank == 0

@@ -47,6 +47,9 @@ def work(path: Path, out: Path, values: dict, rank: int, port: int, until: int |
     for epoch in train(configure(**values), path, progress=False):
         if epoch.epoch == until:
             break
+    if epoch.before:
+        torch.save(epoch.model.network.state_dict() | {"written": written}, out / f"rank{rank}.pt")
+        return
     trainer = seen["trainer"]
     parts = {"model": trainer.bare, "ema": trainer.ema, "optimiser": trainer.optimiser}
     content = {name: part.state_dict() for name, part in parts.items()}
@@ -146,6 +149,10 @@ def test_a_time_limit_ends_both_at_the_same_step(processes, tmp_path):
     first, second = train_two(processes, tmp_path / "run", tmp_path / "out", epochs=10_000, minutes=0.02)
     assert_equal(first["model"], second["model"])
     assert len(losses(tmp_path / "run")) > 1
+    again = train_two(processes, tmp_path / "run", tmp_path / "out", epochs=10_000, minutes=0.02)  # of no time left
+    for rank, left in enumerate(again):
+        assert all(torch.equal(left[key], states(tmp_path / "run")["ema"][key]) for key in first["model"])
+        assert rank == 0 or not left["written"]
 
 
 @pytest.mark.parametrize("accumulate", [2, 3])

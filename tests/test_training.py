@@ -90,11 +90,43 @@ def test_the_same_configuration_trains_the_same_weights_and_another_seed_others(
 
 
 def test_a_finished_run_is_left_alone(tmp_path):
-    config = configure(epochs=1)
-    run(config, tmp_path / "run")
-    before = states(tmp_path / "run")
-    assert run(config, tmp_path / "run") == []
-    assert_equal(states(tmp_path / "run"), before)
+    """It yields what it came to once more, as it does where the epochs or the minutes are fewer now; so do none."""
+    path = tmp_path / "run"
+    for epochs, changes in ((0, {}), (2, {}), (2, {"epochs": 1}), (2, {"epochs": 9, "minutes": 1e-9})):
+        trained = run(configure(epochs=epochs), path)[-1]
+        files = {p: p.stat().st_mtime_ns for p in path.glob("epoch_*/*")}
+        lines, before = (path / "metrics.jsonl").read_text(), states(path)
+        (again,) = run(configure(**{"epochs": epochs} | changes), path)
+        assert again.before and (again.epoch, again.record, again.path) == (epochs, trained.record, trained.path)
+        assert_equal(dict(again.model.network.state_dict()), dict(trained.model.network.state_dict()))
+        assert (path / "metrics.jsonl").read_text() == lines and len(lines.splitlines()) == epochs + 1
+        assert files == {p: p.stat().st_mtime_ns for p in files}
+        assert_equal(states(path), before)
+
+
+def test_a_run_that_is_cut_short_within_an_epoch_yields_the_last_complete_one(tmp_path, monkeypatch):
+    """Its checkpoint is kept, and a longer run still goes on from within the next."""
+    values = {"epochs": 3, "save_every": 9, "save_minutes": 0.0}  # a checkpoint every step
+    config, path, step, taken = configure(**values), tmp_path / "run", trainer.Trainer.step, []
+
+    def interrupted(self, *arguments):
+        taken.append(self.epoch)
+        if len(taken) == 4:  # the last of two in epoch 2
+            raise KeyboardInterrupt
+        return step(self, *arguments)
+
+    monkeypatch.setattr(trainer.Trainer, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(config, path)
+    assert [p.name for p in list_checkpoints(path, partial=True)][-2:] == ["epoch_0001", "epoch_0001_step_000001"]
+    monkeypatch.undo()
+    (epoch,) = run(configure(**values | {"epochs": 1}), path)
+    assert (epoch.epoch, epoch.path) == (1, path / "epoch_0001")
+    expected = load_checkpoint(epoch.path).states["ema"]
+    assert_equal(dict(epoch.model.network.state_dict()), {k: expected[k] for k in epoch.model.network.state_dict()})
+    run(config, path)
+    run(config, tmp_path / "straight")
+    assert_equal(states(path), states(tmp_path / "straight"))
 
 
 def test_a_finished_run_can_be_trained_longer(tmp_path):
@@ -304,7 +336,7 @@ def test_a_time_limit_ends_the_run_with_the_learning_rate_decayed(tmp_path, monk
     last = epochs[-1].record
     assert 30 <= last["seconds"] < 34 and last["images"] < 30 * 32
     assert last["lr"] < 0.02 * config.lr < 0.5 * config.lr < epochs[1].record["lr"]
-    assert run(config, tmp_path / "run") == []  # the time is used up
+    assert [epoch.before for epoch in run(config, tmp_path / "run")] == [True]  # the time is used up
     longer = run(configure(epochs=1000, minutes=1.0, limit=256, batch_size=32), tmp_path / "run")
     assert longer[0].epoch == epochs[-1].epoch + 1 and longer[-1].record["seconds"] >= 60
 

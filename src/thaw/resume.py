@@ -145,11 +145,25 @@ def resume(trainer: "Trainer") -> bool:
         trainer.loss.copy_(states["rng"]["loss"])
         if trainer.loss.is_cuda and "cuda" in states["rng"]:
             torch.cuda.set_rng_state(states["rng"]["cuda"][0], trainer.loss.device)
-    done = trainer.done
+    done = trainer.done and not trainer.index  # within an epoch, the last complete one is what the run has come to
     if trainer.accelerator.is_main_process:  # the process may have died between the checkpoint and what follows it
         write_metrics(trainer)
         _drop_older(trainer, found.path, done)
     return True
+
+
+def last_complete(trainer: "Trainer") -> Path:
+    """Return the checkpoint of the last complete epoch of a run that is done, whose average the trainer then holds.
+
+    The newest may stand within the next epoch, where `epochs` or `minutes` were lowered after an interrupt.
+    """
+    path = trainer.run / runs.checkpoint_name(trainer.epoch)
+    if not trainer.index:
+        return path
+    if not path.is_dir():  # dropped by an earlier version
+        return trainer.run / runs.checkpoint_name(trainer.epoch, trainer.index)
+    trainer.ema.module.load_state_dict(runs.load_checkpoint(path).states["ema"])
+    return path
 
 
 def begin_with(network: nn.Module, config: Config, images: ImageSet) -> None:

@@ -49,10 +49,9 @@ class Study:
     def origin(self, **more: Any) -> dict[str, Any]:
         """Return where a result of this study comes from; once it is trained, with the digest of its weights."""
         found = {"notebook": self.notebook, "config": self.settings, "run": self.run.name, "seed": self.config.seed}
-        last = self.run / runs.checkpoint_name(self.config.epochs)
-        if last in checkpoint.list_checkpoints(self.run):
-            name = self.config.release_name(self.config.epochs)
-            found["weights"] = {name: runs.checkpoint_digest(last)}
+        kept = checkpoint.list_checkpoints(self.run)
+        if kept and (epoch := runs.epoch_of(kept[-1])) >= self.config.epochs:  # it may have been trained longer before
+            found["weights"] = {self.config.release_name(epoch): runs.checkpoint_digest(kept[-1])}
         return found | more
 
     def show_grid(self, what: str, images: Tensor, columns: int, **style: Any) -> Image.Image:
@@ -121,8 +120,9 @@ class Study:
         return {name: Score(**record) for name, record in known[key].items()}
 
     def score_epochs(self, n: int) -> dict[int, dict[str, Score]]:
-        """Score the kept checkpoints after the untrained one, under this study's sampling settings."""
-        return {model.epoch: self.score(model, n) for model in self.epochs(count=1000)[1:]}
+        """Score the kept checkpoints after the untrained one (or that, alone), under this study's sampling settings."""
+        models = self.epochs(count=1000)
+        return {model.epoch: self.score(model, n) for model in models[1:] or models}
 
     def record_training(self, model: Model, seconds_64: float) -> None:
         """Record size, settings, training cost and sampling cost."""

@@ -31,15 +31,18 @@ class Epoch:
         record: the line of metrics.jsonl: loss, learning rate, images per second, scores.
         model: the averaged model, ready to sample from; valid until the next epoch.
         path: the checkpoint, or None where none was written.
+        before: the run was complete already; this is what it had come to, and nothing was trained or written.
     """
 
     epoch: int
     record: dict[str, Any]
     model: Model
     path: Path | None
+    before: bool = False
 
     def __str__(self) -> str:
-        return f"epoch {self.epoch:4d}{reporting.describe(self.record)}"
+        told = f"epoch {self.epoch:4d}{reporting.describe(self.record)}"
+        return f"{told}   (trained before)" if self.before else told
 
 
 def train(
@@ -67,7 +70,8 @@ def train(
         position: line of the progress bar, where several processes show one each.
 
     Yields:
-        `Epoch`s, from epoch 0 (random weights) or from the epoch after the newest checkpoint.
+        `Epoch`s, from epoch 0 (random weights) or from the epoch after the newest checkpoint. Of a run that has all its
+        epochs, or has used up its `minutes`, the last one, again: there is always a model to sample from.
 
     Raises:
         ThawError: if the data set is missing, the run directory cannot be written, is another
@@ -94,6 +98,10 @@ def train(
                 choose_threads(trainer)
             record = trainer.report({})
             yield Epoch(0, record, trainer.model(), trainer.save())
+        elif trainer.done:
+            path = resume.last_complete(trainer)
+            yield Epoch(trainer.epoch, trainer.records[-1], trainer.model(), path, before=True)
+            return
         progress = "THAW_HEADLESS" not in os.environ if progress is None else progress
         shown, interrupts = trainer.batches * config.batch_size, resume.Interrupts()
         with tqdm(
