@@ -215,13 +215,12 @@ def test_images_that_cannot_be_read_are_told(tmp_path, capsys):
     )
 
 
-@pytest.mark.parametrize("file", ["README.md"])
-def test_readme_commands_and_paths_exist(file):
-    """Every make target, config and linked file that the README names is there."""
-    text = (ROOT / file).read_text()
+def test_targets_and_configurations_of_the_manual_exist():
+    """Every make target and config that the README or a page of docs/ names is there."""
+    text = "\n".join(path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
     assert set(re.findall(r"(?:^|[`(])make ([a-z]+)\b", text, re.M)) - {"lab"} <= targets
-    for path in re.findall(r"\]\(([\w./]+)\)", text) + re.findall(r"CONFIG=(\S+\.yaml)", text):
+    for path in re.findall(r"CONFIG=(\S+\.yaml)", text):
         assert (ROOT / path).exists(), path
     for config, size in (("default", 289_516), ("cnn", 291_217)):
         config = load_config(f"configs/ddpm/{config}.yaml")

@@ -1,4 +1,4 @@
-"""The manual: every command in it is understood by the program, and run by a test or by CI."""
+"""The manual, README and docs/: every command in it is understood by the program, and run by a test or by CI."""
 
 import ast
 import re
@@ -9,11 +9,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 
 from thaw.__main__ import main, parser
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+PAGES = {path: path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
 CI = (ROOT / ".ci/run").read_text()
 
 # The beginning of a command -> the test that runs it, or what it calls, on smaller settings. The longest one counts.
@@ -51,21 +52,22 @@ COVER = {
 # What no test runs, and why.
 NOT_RUN = {
     "make test": "CI",
-    "snakemake --executor kubernetes": "needs a cluster; the README says that it was not run",
+    "snakemake --executor kubernetes": "needs a cluster; docs/sweeps.md says that it was not run",
     "docker ": "needs a container engine; built and run by hand. test_environment.py runs what it starts and asks",
     "git checkout": "is git's own",
     "apt install": "is Debian's own",
 }
 # Run in part only: the test reads the profile and plans, the jobs were submitted by hand, to a Slurm on one machine;
-# versions and extras are checked, not fetched; conda's file is checked, the README says that conda was not run.
+# versions and extras are checked, not fetched; conda's file is checked, docs/containers.md says that conda was not run.
 
 
 def commands() -> list[str]:
-    """Return the commands of the README, in blocks and in lines, without the path of the environment."""
-    found = []
-    for block in re.findall(r"```bash\n(.*?)```", README, re.S):
-        found += re.sub(r"\\\n\s*", "", block).splitlines()
-    inline = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", README, flags=re.S).replace("\n", " "))
+    """Return the commands of the manual, in blocks and in lines, without the path of the environment."""
+    found, inline = [], []
+    for page in PAGES.values():
+        for block in re.findall(r"```bash\n(.*?)```", page, re.S):
+            found += re.sub(r"\\\n\s*", "", block).splitlines()
+        inline += re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", page, flags=re.S).replace("\n", " "))
     starts = ("make ", ".venv/bin/", "thaw ", "docker ", "conda ", "pip ", "git ", "apt ")
     found += [one for one in inline if one.startswith(starts) and not one.endswith("...")]
     cleaned = []
@@ -180,8 +182,7 @@ def test_what_pip_is_told_to_install_is_there(command):
 
 def test_the_errors_of_the_faq_are_ours():
     """Each bold quotation is in the sources, up to what a message fills in."""
-    faq = README.split("## Questions and errors")[1].split("\n## ")[0]
-    quoted = re.findall(r"^\*\*`(.+?)`", faq, re.M)
+    quoted = re.findall(r"^\*\*`(.+?)`", PAGES[ROOT / "docs/questions.md"], re.M)
     assert len(quoted) >= 8
     sources = "\n".join(path.read_text() for path in [*(ROOT / "src").rglob("*.py"), ROOT / "Makefile"])
     for message in quoted:
@@ -191,7 +192,36 @@ def test_the_errors_of_the_faq_are_ours():
                 assert piece.strip(" ,") in sources or len(piece) < 6, message
 
 
-def test_the_manual_is_short_and_its_pictures_and_links_are_there():
-    assert len(README.splitlines()) <= 345
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert target.startswith("http") or (ROOT / target).exists(), target
+def anchors(page: str) -> set[str]:
+    """Return the names that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", page, flags=re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_pictures_links_and_headings_that_a_page_names_are_there(path):
+    for target, _, anchor in re.findall(r"\]\(([^)#]*)(#?)([^)]*)\)", PAGES[path]):
+        aim = path.parent / target if target else path
+        assert target.startswith("http") or aim.exists(), target
+        assert not anchor or anchor in anchors(aim.read_text()), f"{target}#{anchor}"
+
+
+def test_the_first_page_is_short_and_leads_to_every_other():
+    first = PAGES[ROOT / "README.md"]
+    assert len(first.splitlines()) <= 150
+    assert all(f"](docs/{path.name}" in first for path in PAGES if path.parent.name == "docs")
+
+
+def test_python_in_the_manual_imports_what_there_is():
+    """And the block that draws runs as written, with fewer steps; that of README is run in test_cli.py."""
+    blocks = re.findall(r"```python\n(.*?)```", "".join(PAGES.values()), re.S)
+    for line in [one for block in blocks for one in ast.parse(block).body]:
+        if isinstance(line, ast.Import | ast.ImportFrom):
+            exec(ast.unparse(line), {})
+    (drawing,) = [block for block in blocks if "release_path" in block]
+    assert drawing.count("tau=0.5") == 1
+    names: dict = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        exec(drawing.replace("tau=0.5", "tau=0.5, steps=2"), names)
+    assert names["images"].shape == (10, 1, 28, 28) and names["images"].dtype == torch.uint8
