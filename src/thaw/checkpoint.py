@@ -14,7 +14,7 @@ from torch import Tensor
 from thaw.coder import Coder
 from thaw.config import Config, make_config
 from thaw.errors import ThawError
-from thaw.files import locked, sha256, write_json
+from thaw.files import advice, locked, sha256, write_json
 from thaw.model import Model, build_network, build_process
 from thaw.networks import count_parameters
 from thaw.runs import RUNS, epoch_of, list_checkpoints, load_checkpoint, load_newest, read_yaml
@@ -115,7 +115,8 @@ def release_path(label: str, epoch: int | None = None, data: str = "mnist", fold
     if not shipped:
         stems = [path.stem for path in Path(folder).glob("*_*_[0-9]*_*.pth")]
         labels = {re.sub(rf"^{STUDIES}_([a-z]+)_\d+_", r"\2 ", stem) for stem in stems}
-        raise ThawError(f"no weights {data} {label} in {folder}; there are: {', '.join(sorted(labels)) or 'none'}")
+        hint = advice(folder, f"there are: {', '.join(sorted(labels)) or 'none'}")
+        raise ThawError(f"no weights {data} {label} in {folder}; {hint}")
     if epoch is None:
         epoch = max(shipped)
     if epoch not in shipped:

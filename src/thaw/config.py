@@ -8,13 +8,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from thaw import degradations
+from thaw.arguments import MOST_THREADS
 from thaw.data import folder_name
 from thaw.errors import ThawError
+from thaw.files import advice
 from thaw.sampling import check_interval
 from thaw.settings import read_yaml
 
 AUTOENCODERS = ("autoencoder", "vae")
-MOST_THREADS = 1024  # far more than help; torch breaks down on absurd numbers
 # Fields that are options of a network's constructor, beside widths and activation.
 OPTIONS = {"unet": ("blocks", "patch", "dropout"), "cnn": ()}
 OPTIONS |= dict.fromkeys(("latent", "mlp"), ("blocks", "expansion"))
@@ -278,7 +279,7 @@ def load_config(path: str | Path, **overrides: Any) -> Config:
         folder = path.parent
         known = sorted(p.stem for p in folder.glob("*.yaml")) if folder.is_dir() else []
         hint = f"{folder} has {', '.join(known)}" if known else "the shipped ones are in configs/"
-        raise ThawError(f"no configuration {path}; {hint}")
+        raise ThawError(f"no configuration {path}; {advice(path, hint)}")
     values = read_yaml(path)
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise ThawError(f"{path} must hold settings as `key: value` lines")
