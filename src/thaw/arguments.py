@@ -3,6 +3,7 @@
 import argparse
 import ast
 import difflib
+import json
 import math
 import os
 from collections.abc import Mapping
@@ -119,17 +120,16 @@ def _like(default: Any, value: Any, name: str) -> Any:
         default = "" if name in PATHS else 0.0 if name in PARAMETERS else value
         if value is None:
             return None
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    whole = number and value == value and abs(value) < math.inf and value == int(value)
-    if isinstance(default, bool) or not isinstance(default, int | float):
-        fits = type(value) is type(default)
+    number = type(value) in (int, float)
+    if type(default) in (int, float):
+        fits = number and -math.inf < value < math.inf and (type(default) is float or value == int(value))
     else:
-        fits = whole if isinstance(default, int) else number and abs(value) < math.inf
+        fits = type(value) is type(default)
     if not fits:
-        shown = {None: "null", True: "true", False: "false"}.get(value, repr(value)) if not number else value
+        shown = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
         raise ThawError(f"must be {KINDS.get(type(default), type(default).__name__)}, got {shown}")
     if isinstance(default, list):
         return [_like(default[0], entry, name) for entry in value] if default else value
     if number and name in PARAMETERS:
         return PARAMETERS[name].check(value)
-    return int(value) if isinstance(default, int) and not isinstance(default, bool) else value
+    return int(value) if type(default) is int else value
