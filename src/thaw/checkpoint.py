@@ -137,6 +137,12 @@ def load_model(path: str | Path) -> Model:
     path = Path(path)
     if path.is_dir():
         return _load_checkpoint_model(path)
+    if not path.exists() and not path.suffix:
+        try:
+            known = release_path(str(path))
+        except ThawError:
+            raise ThawError(f"no run directory or file {path}; {advice(path, 'check its name')}") from None
+        raise ThawError(f"{path} names shipped weights, and a run directory or a file is needed here: give {known}")
     content = load_tensors(path)
     listed = read_manifest(path.parent).get(path.name)
     digest = sha256(path)

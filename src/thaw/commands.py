@@ -26,7 +26,9 @@ def device_of(name: str) -> "torch.device":
     import torch
 
     try:
-        return torch.zeros(1, device=name).device
+        there = torch.zeros(1, device=name)
+        there.cpu()  # what is on the `meta` device is nowhere
+        return there.device
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ThawError(

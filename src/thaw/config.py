@@ -15,6 +15,7 @@ from thaw.files import advice
 from thaw.sampling import check_interval
 from thaw.settings import read_yaml
 
+Positive = Annotated[int, Field(ge=1)]
 AUTOENCODERS = ("autoencoder", "vae")
 # Fields that are options of a network's constructor, beside widths and activation.
 OPTIONS = {"unet": ("blocks", "patch", "dropout"), "cnn": ()}
@@ -70,8 +71,9 @@ class Config(BaseModel):
     network: Literal["unet", "cnn", "latent", "mlp", "autoencoder", "vae"] = Field(
         "unet", description="network architecture"
     )
-    widths: tuple[int, ...] = Field(
+    widths: tuple[Positive, ...] = Field(
         (24, 64),
+        min_length=1,
         description="channels: per resolution (unet, autoencoder, vae), per layer (cnn), per stage (latent, mlp)",
     )
     blocks: int = Field(1, ge=1, description="residual blocks per level or stage (all but cnn)")
@@ -95,7 +97,7 @@ class Config(BaseModel):
     lr_decay: Literal["cosine", "none", "milestones"] = Field(
         "cosine", description="decay of the learning rate to zero, none, or by gamma at each milestone"
     )
-    milestones: tuple[int, ...] = Field((), description="epochs after which the learning rate falls")
+    milestones: tuple[Positive, ...] = Field((), description="epochs after which the learning rate falls")
     gamma: float = Field(0.2, gt=0, le=1, description="factor of the learning rate at a milestone")
     warmup: float = Field(0.02, ge=0, lt=1, description="share of the steps in which the learning rate rises")
     weight_decay: float = Field(0.01, ge=0, description="weight decay")
