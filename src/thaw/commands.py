@@ -66,8 +66,9 @@ def open_named(name: str | None, epoch: int | None = None, default: str | None =
     from thaw.runs import RUNS, checkpoint_name
 
     if name is None and default and not (RUNS / ".latest").exists():
+        model = load_model(release_path(default, epoch))
         print(f"no run in {RUNS} yet: these are the shipped weights `{default}`", file=sys.stderr)
-        name = default
+        return model
     path = find_run(name)
     if not path.exists() and not path.suffix:
         return load_model(release_path(str(name), epoch))
