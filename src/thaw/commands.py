@@ -189,7 +189,8 @@ def info(args: argparse.Namespace) -> None:
     from thaw.networks import count_multiply_adds, count_parameters
     from thaw.runs import RUNS
 
-    if args.model is not None or args.epoch is not None or (RUNS / ".latest").exists():
+    given = args.model is not None or args.epoch is not None or (RUNS / ".latest").exists()
+    if given:
         model = open_named(args.model, args.epoch)
         facts: dict[str, Any] = {"epoch": model.epoch, "classes": model.classes, "shape": list(model.process.shape)}
         facts |= {"parameters": count_parameters(model.network), "terminal_rank": model.terminal.rank}
@@ -200,7 +201,7 @@ def info(args: argparse.Namespace) -> None:
         print(yaml.safe_dump(facts | {"config": model.config.model_dump(mode="json")}, sort_keys=False), end="")
     if args.model is None:
         shipped = read_manifest()
-        if not shipped:
+        if not (shipped or given):
             raise ThawError(f"no weights are listed in {PRETRAINED}; {advice(PRETRAINED, 'export some')}")
         for name, entry in shipped.items():
             score = f"FID {entry['fid']['value']:.2f}" if "fid" in entry else ""
