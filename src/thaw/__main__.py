@@ -2,12 +2,12 @@
 
 import argparse
 import os
+import re
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from thaw import arguments as a
 from thaw.commands import export, info, init, open_named, train
 from thaw.data import EMNIST_SPLITS
 from thaw.drawing_commands import restore, sample, sample_blend
@@ -60,18 +60,25 @@ def evaluate(args: argparse.Namespace) -> None:
     """Score models, or anybody's images, by the full protocol, beside what real images get."""
     import torch
 
-    from thaw.evaluation import evaluate_images, evaluate_model, table
+    from thaw.evaluation import evaluate_images, evaluate_model, read_judged, table
+    from thaw.features import load_judge
     from thaw.files import write_json
 
     if bool(args.models) == bool(args.images):
-        raise ThawError("thaw evaluate takes either models or --images PATH")
+        raise ThawError("thaw evaluate takes either models or --images PATH ...")
     if args.images and args.n is not None:
-        raise ThawError(f"all images in {args.images} are scored; leave --n {args.n} out")
+        raise ThawError(f"all images in {', '.join(args.images)} are scored; leave --n {args.n} out")
     torch.set_num_threads(args.threads)
     common = {"seed": args.seed, "progress": sys.stderr.isatty(), "features": args.features, "weights": args.weights}
     models = {name: open_named(name) for name in args.models}  # a wrong name is told before the first is scored
     if args.images:
-        found = [evaluate_images(args.images, name=Path(args.images).name, judge=args.data, **common)]
+        judge = load_judge(args.data)
+        names = [Path(path).resolve().name for path in args.images]
+        names = names if len(set(names)) == len(names) else args.images
+        sets = [read_judged(path, judge) for path in args.images]  # all, before the first is scored
+        found = [
+            evaluate_images(*images, name=name, judge=judge, **common) for name, images in zip(names, sets, strict=True)
+        ]
     else:
         n = 2000 if args.n is None else args.n
         found = [evaluate_model(model, n, name=name, **common) for name, model in models.items()]
@@ -125,7 +132,7 @@ def parser() -> argparse.ArgumentParser:
         p.add_argument("--dataset", type=data_set, help="MNIST, EMNIST or FashionMNIST; with --model, for --config")
         p.add_argument("--model", choices=KINDS, help="an autoencoder, or the flow in the latent of the one shipped")
         p.add_argument("--split", choices=tuple(EMNIST_SPLITS), help="of EMNIST")
-        p.add_argument("--epochs", "--total-epochs", type=a.EPOCHS, help="passes over the training set")
+        p.add_argument("--epochs", "--total-epochs", type=int, help="passes over the training set")
         p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="replace any setting")
         p.add_argument("--run", help="run directory (contents/runs/<name> by default)")
         p.add_argument("--smoke", action="store_true", help="tiny settings, to see that everything works")
@@ -136,11 +143,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--plots", metavar="FOLDER", help="of the notebook's figures and numbers (Plots/ by default)")
     _add_models(verb)
     p = verb(speedrun)
-    p.add_argument("--minutes", type=a.MINUTES, help="training time of each model (10 by default)")
-    p.add_argument("--seed", type=a.SEED)
+    p.add_argument("--minutes", type=float, help="training time of each model (10 by default)")
+    p.add_argument("--seed", type=int)
     p.add_argument("--data", help="data set (mnist by default)")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="replace any setting of both")
-    p.add_argument("-n", type=a.SCORED_OR_NONE, default=2000, help="samples a score (0: none)")
+    p.add_argument("-n", type=int, default=2000, help="samples a score (0: none)")
     p.add_argument("--out", default="contents/speedrun")
     p.add_argument("--smoke", action="store_true", help="tiny settings, to see that everything works")
     p = verb(notebook)
@@ -152,19 +159,21 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter of the notebook")
     p = verb(evaluate)
     p.add_argument("models", nargs="*", metavar="MODEL", help="names of shipped weights, .pth files or run directories")
-    p.add_argument("--images", metavar="PATH", help="folder of PNGs, .npy or .npz of uint8 images, instead of models")
-    p.add_argument("-n", "--n", type=a.COUNT, help="images drawn from each model (2000 by default)")
+    p.add_argument(
+        "--images", nargs="+", metavar="PATH", help="sets of images instead of models: folders, .npy or .npz files"
+    )
+    p.add_argument("-n", "--n", type=int, help="images drawn from each model (2000 by default)")
     p.add_argument("--data", default="mnist", help="data set that --images should look like")
     p.add_argument("--features", default="own", help="own (default), or inception for FID, KID and IS as others report")
     p.add_argument("--weights", metavar="PATH", help="Inception's weights; torch's cache, or a download, by default")
-    p.add_argument("--seed", type=a.SEED, default=0)
-    p.add_argument("--threads", type=a.THREADS, default=1)
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--threads", type=int, default=1)
     p.add_argument("--out", metavar="FILE.json", help="write all scores with their origin")
     p = verb(features)
     p.add_argument("--data", default="mnist", help="data set (mnist by default)")
     p.add_argument("--config", help="take the data set from this file, a folder of images, say")
-    p.add_argument("--epochs", type=a.COUNT, default=8)
-    p.add_argument("--seed", type=a.SEED, default=0, help="0 is the shipped network; others go to contents/features/")
+    p.add_argument("--epochs", type=int, default=8)
+    p.add_argument("--seed", type=int, default=0, help="0 is the shipped network; others go to contents/features/")
     p.add_argument("--real", action="store_true", help="no training: ship single real features with the judge (2.6 MB)")
     verb(banner).add_argument("--out", default="Plots/readme.png")
     verb(numbers).add_argument("--out", default="Report/numbers.tex")
@@ -181,14 +190,14 @@ def _add_models(verb: Any) -> None:
         text = "name of shipped weights (default, row_default_28, ...), a .pth file, a run or one of its checkpoints; "
         optional = {} if flag.startswith("-") else {"nargs": "?"}
         p.add_argument(flag, help=text + "the most recently active run by default", **optional)
-        p.add_argument("--epoch", type=a.EPOCHS, help="epoch of the weights; the newest by default")
+        p.add_argument("--epoch", type=int, help="epoch of the weights; the newest by default")
 
     def drawing(p: argparse.ArgumentParser, n: int, what: str, out: str) -> None:
-        p.add_argument("-n", type=a.COUNT, default=n, help=f"how many {what} ({n} by default)")
-        p.add_argument("--tau", type=a.SHARE, help="temperature, 0 cold to 1")
-        p.add_argument("--steps", type=a.COUNT, help="sampling steps")
-        p.add_argument("--seed", type=a.SEED, default=0)
-        p.add_argument("--threads", type=a.THREADS, default=1)
+        p.add_argument("-n", type=int, default=n, help=f"how many {what} ({n} by default)")
+        p.add_argument("--tau", type=float, help="temperature, 0 cold to 1")
+        p.add_argument("--steps", type=int, help="sampling steps")
+        p.add_argument("--seed", type=int, default=0)
+        p.add_argument("--threads", type=int, default=1)
         p.add_argument("--device", default="cpu", help="cpu (default), cuda, ...")
         text = "a grid (.png), an animation (.gif), an array (.npz with uint8 `images`), or a new folder of PNGs"
         p.add_argument("--out", default=out, help=f"{text}; {out} by default")
@@ -202,8 +211,8 @@ def _add_models(verb: Any) -> None:
 
     def measuring(p: argparse.ArgumentParser) -> None:
         p.add_argument("--on", default="test", choices=("train", "test"), help="which images; test by default")
-        p.add_argument("--seed", type=a.SEED, default=0)
-        p.add_argument("--threads", type=a.THREADS, default=1)
+        p.add_argument("--seed", type=int, default=0)
+        p.add_argument("--threads", type=int, default=1)
         p.add_argument("--device", default="cpu", help="cpu (default), cuda, ...")
 
     model_argument(verb(info))
@@ -211,66 +220,73 @@ def _add_models(verb: Any) -> None:
     model_argument(p)
     named(p)
     drawing(p, 64, "images", "contents/sample.png")
-    p.add_argument("--digit", type=a.CLASS, help="only this class")
+    p.add_argument("--digit", type=int, help="only this class")
     p.add_argument("--sampler", help="warm, ddpm, ddim, algorithm1, algorithm2 or direct")
-    p.add_argument("--eta", "--diffusion", type=a.SHARE, help="fresh noise of warm sampling, 0 deterministic to 1")
-    p.add_argument("--guidance", "--weight", type=a.WEIGHT, help="weight of classifier-free guidance, 1 is off")
-    p.add_argument("--guidance-interval", type=a.SHARE, nargs=2, metavar=("LOW", "HIGH"), help="part of t/T it acts in")
-    p.add_argument("--height", type=a.SIDE, help="rows of the grid; with --width, instead of -n")
-    p.add_argument("--width", type=a.SIDE, help="images a row (10 by default, 8 of one class)")
-    p.add_argument("--scale", type=a.SCALE, default=3, help="screen pixels a pixel (3 by default)")
+    p.add_argument("--eta", "--diffusion", type=float, help="fresh noise of warm sampling, 0 deterministic to 1")
+    p.add_argument("--guidance", "--weight", type=float, help="weight of classifier-free guidance, 1 is off")
+    p.add_argument("--guidance-interval", type=float, nargs=2, metavar=("LOW", "HIGH"), help="part of t/T it acts in")
+    p.add_argument("--height", type=int, help="rows of the grid; with --width, instead of -n")
+    p.add_argument("--width", type=int, help="images a row (10 by default, 8 of one class)")
+    p.add_argument("--scale", type=int, default=3, help="screen pixels a pixel (3 by default)")
     p = verb(sample_blend)
     model_argument(p)
     drawing(p, 4, "rows", "contents/blend.png")
-    p.add_argument("--digits", type=a.CLASS, nargs=2, default=[3, 8], metavar=("A", "B"), help="the two classes")
-    p.add_argument("--columns", type=a.Range(2, 10_000), default=9, help="images from one class to the other")
-    p.add_argument("--guidance", type=a.WEIGHT, help="weight of classifier-free guidance, 1 is off")
+    p.add_argument("--digits", type=int, nargs=2, default=[3, 8], metavar=("A", "B"), help="the two classes")
+    p.add_argument("--columns", type=int, default=9, help="images from one class to the other")
+    p.add_argument("--guidance", type=float, help="weight of classifier-free guidance, 1 is off")
     p = verb(restore)
     p.add_argument("images", help="an image, a folder of images, or an .npz")
     model_argument(p, "--model")
     drawing(p, 10, "images at most", "contents/restored.png")
     p.add_argument("--degrade", action="store_true", help="the images are clean: degrade them first")
-    p.add_argument("-t", type=a.COUNT, help="the step the images stand at, 1 to T (default)")
-    p.add_argument("--digit", type=a.CLASS, help="the class of all images, if known")
+    p.add_argument("-t", type=int, help="the step the images stand at, 1 to T (default)")
+    p.add_argument("--digit", type=int, help="the class of all images, if known")
     p.add_argument("--sampler", default="warm", help="warm (default), algorithm1, algorithm2 or direct")
-    p.add_argument("--eta", type=a.SHARE, help="fresh noise of warm sampling, 0 deterministic to 1")
+    p.add_argument("--eta", type=float, help="fresh noise of warm sampling, 0 deterministic to 1")
     p = verb(export)
     p.add_argument("run", nargs="?", help="run directory; the most recently active one by default")
     p.add_argument("--out", "--to", default="pretrained", help="folder of released weights (pretrained by default)")
-    p.add_argument("-n", type=a.SCORED_OR_NONE, default=2000, help="samples behind the score in the manifest (0: none)")
-    p.add_argument("--seed", type=a.SEED, default=0, help="seed of these samples")
+    p.add_argument("-n", type=int, default=2000, help="samples behind the score in the manifest (0: none)")
+    p.add_argument("--seed", type=int, default=0, help="seed of these samples")
     p.add_argument("--device", default="cpu", help="cpu (default), cuda, ...")
-    p.add_argument("--epochs", type=a.EPOCHS, nargs="*", help="only these epochs")
+    p.add_argument("--epochs", type=int, nargs="*", help="only these epochs")
     p.add_argument("--onnx", metavar="FILE", help="write the network of a run, file or shipped name as ONNX instead")
     p.add_argument("--sampling", metavar="CONFIG", help="take the default sampling settings from this file")
     p = verb(encode_dataset)
     model_argument(p)
     named(p)
-    p.add_argument("--threads", type=a.THREADS, default=1)
+    p.add_argument("--threads", type=int, default=1)
     p = verb(test)
     model_argument(p)
     named(p)
-    p.add_argument("-n", type=a.COUNT, help="how many images; all of the split by default")
+    p.add_argument("-n", type=int, help="how many images; all of the split by default")
     p.add_argument("--route", help="ode (likelihood; default in a latent) or elbo (bound; default on pixels)")
-    p.add_argument("--steps", type=a.COUNT, default=10, help="steps of the differential equation (10 by default)")
-    p.add_argument("--probes", type=a.COUNT, help="random directions of its divergence; exact up to 49 dimensions")
-    p.add_argument("--draws", type=a.COUNT, default=50, help="draws of noise behind a bound (50 by default)")
-    p.add_argument("--first", type=a.COUNT, help="finest step of noise that is asked of the network")
+    p.add_argument("--steps", type=int, default=10, help="steps of the differential equation (10 by default)")
+    p.add_argument("--probes", type=int, help="random directions of its divergence; exact up to 49 dimensions")
+    p.add_argument("--draws", type=int, default=50, help="draws of noise behind a bound (50 by default)")
+    p.add_argument("--first", type=int, help="finest step of noise that is asked of the network")
     p.add_argument("--out", metavar="FILE.json", help="write the numbers and the confusion matrix")
     measuring(p)
     p = verb(test_reconstruction)
     model_argument(p)
     named(p)
-    p.add_argument("--height", type=a.SIDE, default=8, help="rows of originals (8 by default)")
-    p.add_argument("--width", type=a.SIDE, default=8, help="columns (8 by default)")
-    p.add_argument("--scale", type=a.SCALE, default=3, help="screen pixels a pixel (3 by default)")
+    p.add_argument("--height", type=int, default=8, help="rows of originals (8 by default)")
+    p.add_argument("--width", type=int, default=8, help="columns (8 by default)")
+    p.add_argument("--scale", type=int, default=3, help="screen pixels a pixel (3 by default)")
     p.add_argument("--out", default="contents/reconstruction.png", help="a .png file")
     measuring(p)
+
+
+def _at_home(argument: str) -> str:
+    """Return an argument with the `~` of `~/x`, `--out=~/x` or `data_path=~/x` expanded, as not every shell does."""
+    option, path = re.fullmatch(r"([\w.-]+=)?(.*)", argument, re.DOTALL).groups()
+    return (option or "") + (os.path.expanduser(path) if re.match("~[^/=]*/", path) else path)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code (a `ThawError` is printed as one sentence)."""
     main = parser()
+    arguments = [_at_home(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
     args, more = main.parse_known_args(arguments)
     if more and args.verb not in ("init", "train"):
         main.error(f"unrecognized arguments: {' '.join(more)}")

@@ -8,15 +8,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from thaw import degradations
-from thaw.arguments import MOST_THREADS
 from thaw.data import folder_name
 from thaw.errors import ThawError
-from thaw.files import advice
+from thaw.files import user_path
+from thaw.images import ENDINGS
 from thaw.sampling import check_interval
 from thaw.settings import read_yaml
 
-Positive = Annotated[int, Field(ge=1)]
 AUTOENCODERS = ("autoencoder", "vae")
+MOST_THREADS = 1024  # far more than help; torch breaks down on absurd numbers
 # Fields that are options of a network's constructor, beside widths and activation.
 OPTIONS = {"unet": ("blocks", "patch", "dropout"), "cnn": ()}
 OPTIONS |= dict.fromkeys(("latent", "mlp"), ("blocks", "expansion"))
@@ -44,8 +44,9 @@ class Config(BaseModel):
     data_path: str | None = Field(None, description="the folder of images of `data: folder`")
     data_size: int = Field(32, ge=4, description="images of a folder are cropped and resized to this square")
     data_channels: Literal[1, 3] = Field(3, description="read the images of a folder as grey (1) or colour (3)")
-    data_extensions: tuple[str, ...] = Field(
-        ("png", "jpg", "jpeg", "webp", "bmp", "gif"), min_length=1, description="file names that count as images"
+    data_extensions: tuple[str, ...] = Field(ENDINGS, min_length=1, description="file names that count as images")
+    data_background: Literal["black", "white"] = Field(
+        "black", description="what transparent images of a folder are composited over"
     )
 
     autoencoder: str | None = Field(
@@ -71,9 +72,8 @@ class Config(BaseModel):
     network: Literal["unet", "cnn", "latent", "mlp", "autoencoder", "vae"] = Field(
         "unet", description="network architecture"
     )
-    widths: tuple[Positive, ...] = Field(
+    widths: tuple[int, ...] = Field(
         (24, 64),
-        min_length=1,
         description="channels: per resolution (unet, autoencoder, vae), per layer (cnn), per stage (latent, mlp)",
     )
     blocks: int = Field(1, ge=1, description="residual blocks per level or stage (all but cnn)")
@@ -97,7 +97,7 @@ class Config(BaseModel):
     lr_decay: Literal["cosine", "none", "milestones"] = Field(
         "cosine", description="decay of the learning rate to zero, none, or by gamma at each milestone"
     )
-    milestones: tuple[Positive, ...] = Field((), description="epochs after which the learning rate falls")
+    milestones: tuple[int, ...] = Field((), description="epochs after which the learning rate falls")
     gamma: float = Field(0.2, gt=0, le=1, description="factor of the learning rate at a milestone")
     warmup: float = Field(0.02, ge=0, lt=1, description="share of the steps in which the learning rate rises")
     weight_decay: float = Field(0.01, ge=0, description="weight decay")
@@ -164,6 +164,17 @@ class Config(BaseModel):
         if bool in map(type, value if isinstance(value, list | tuple) else [value]):
             raise ValueError("true and false are no values for it")
         return value
+
+    @field_validator("data_path", "autoencoder", "start_from")
+    @classmethod
+    def _path(cls, value: str | None) -> str | None:
+        """Expand `~`, which a shell leaves alone within a setting."""
+        return value if value is None else str(user_path(value))
+
+    @property
+    def background(self) -> int:
+        """Grey level, 0..255, that transparent images are composited over; the shipped data sets are all on black."""
+        return 255 if self.data == "folder" and self.data_background == "white" else 0
 
     @property
     def label(self) -> str:
@@ -276,12 +287,12 @@ def load_config(path: str | Path, **overrides: Any) -> Config:
         ThawError: no such file (the message lists the sets that exist beside it), YAML that is not
             a mapping, an unknown key or a bad value.
     """
-    path = Path(path)
+    path = user_path(path)
     if not path.is_file():
         folder = path.parent
         known = sorted(p.stem for p in folder.glob("*.yaml")) if folder.is_dir() else []
         hint = f"{folder} has {', '.join(known)}" if known else "the shipped ones are in configs/"
-        raise ThawError(f"no configuration {path}; {advice(path, hint)}")
+        raise ThawError(f"no configuration {path}; {hint}")
     values = read_yaml(path)
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise ThawError(f"{path} must hold settings as `key: value` lines")

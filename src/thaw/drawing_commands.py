@@ -19,6 +19,8 @@ def _opened(args: argparse.Namespace) -> "Model":
     from thaw.output import check_out
 
     check_out(args.out)
+    if args.n < 1:
+        raise ThawError(f"-n must be at least 1, got {args.n}")
     torch.set_num_threads(args.threads)
     return open_chosen(args).to(device_of(args.device))
 
@@ -77,7 +79,8 @@ def restore(args: argparse.Namespace) -> None:
     """
     import torch
 
-    from thaw.output import open_images, save_images
+    from thaw.images import background_hint, background_of, open_set, read_items
+    from thaw.output import save_images
     from thaw.pixels import to_pixels, to_uint8
     from thaw.seeding import generator
 
@@ -86,8 +89,13 @@ def restore(args: argparse.Namespace) -> None:
     t = process.steps if args.t is None else args.t
     if not 1 <= t <= process.steps:
         raise ThawError(f"-t must be between 1 and T={process.steps}, got {t}")
-    given, names = open_images(args.images, model.shape, n)
-    given, n = to_pixels(given).to(model.device), len(given)
+    items = open_set(args.images)
+    total, items = len(items), items[:n]
+    images = read_items(items, args.images, shape=model.shape, background=model.config.background)
+    names = [
+        f"{i:05d}.png" if item.array is not None else f"{i:05d}_{item.file.stem}.png" for i, item in enumerate(items)
+    ]
+    given, n = to_pixels(images).to(model.device), len(images)
     z = process.degradation.draw_z(n, generator(args.seed, "degrade"))
     z = None if z is None else z.to(model.device)
     if args.degrade:
@@ -96,6 +104,11 @@ def restore(args: argparse.Namespace) -> None:
         degraded = given
     else:
         raise ThawError(f"{model.config.degradation} cannot be undone without its z; use --degrade on clean images")
+    if model.config.data != "folder":  # all have a black background
+        black = torch.full_like(given[:1], -1)
+        black = black if args.degrade else process.degradation(black, torch.full((1,), t, device=model.device))
+        hint = background_hint(images, background_of(to_uint8(black)), f"those of {model.config.data_name}")
+        print(hint, end="\n" if hint else "")
     cold = args.sampler in ("algorithm1", "algorithm2") or process.tau[0] == 0
     tau = args.tau if args.tau is not None else 0.0 if cold else model.config.sample_tau
     y = None if args.digit is None else model.labels(n, _class(model, args.digit))
@@ -106,4 +119,5 @@ def restore(args: argparse.Namespace) -> None:
         args.out, to_uint8(restored), columns=n, names=names, frames=[*(x.cpu() for x in shown), restored],
         above=[to_uint8(x.cpu()) for x in shown],
     )  # fmt: skip
-    print(f"{n} images restored from step {t} of {process.steps}: {args.out}")
+    rest = f" (the first of {total}; -n {total} takes all)" if n < total else ""
+    print(f"{n} images{rest} restored from step {t} of {process.steps}: {args.out}")

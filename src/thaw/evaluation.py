@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from thaw import data
@@ -14,7 +15,7 @@ from thaw.data import ImageSet
 from thaw.errors import ThawError
 from thaw.features import Judge, load_judge
 from thaw.files import remember, sha256
-from thaw.images import read_images
+from thaw.images import background_hint, check_differ, read_images
 from thaw.inception import NUM, find_weights, inception_scores, load_inception
 from thaw.metrics import Score, check_scored
 from thaw.model import Model
@@ -96,7 +97,7 @@ def evaluate_model(
 
 
 def evaluate_images(
-    images: Tensor | str | Path,
+    images: Tensor | np.ndarray | str | Path,
     labels: Tensor | None = None,
     *,
     name: str = "images",
@@ -111,7 +112,8 @@ def evaluate_images(
     """Score anybody's images by the full protocol.
 
     Args:
-        images: (N, 1, H, W) uint8, or a folder of PNGs, a `.npy` or a `.npz` file: see `thaw.images.read_images`.
+        images: a tensor or array, a file of images, or a folder: see `thaw.images.open_set`. What is transparent is
+            composited over the background of the judge's training images, black or white.
         labels: (N,) the classes that were asked for; those that the files tell by default.
         name: of the evaluation.
         judge: data set whose images they should look like, or a feature network.
@@ -119,14 +121,17 @@ def evaluate_images(
         features, weights, reference, cache, progress: as for `evaluate_model`.
 
     Raises:
-        ThawError: for images that cannot be read or scored.
+        ThawError: for images that cannot be read or scored, or are all equal.
     """
-    if not isinstance(images, Tensor):
-        images, told = read_images(images)
-        labels = told if labels is None else labels
     loaded = load_judge(judge) if isinstance(judge, str) else judge
+    images, told = read_judged(images, loaded)
+    labels = told if labels is None else labels
     scorer = _Scorer(loaded, _inception(features, weights), reference, cache)
     check_scored(len(images), labels, scorer.num)
+    check_differ(images, name)
+    hint = background_hint(images, loaded.background, f"those of {loaded.data}")
+    if hint:
+        print(hint)
     # The same images in another order or kind of file are the same images.
     told = [-1] * len(images) if labels is None else labels.tolist()
     rows = sorted(zip((image.numpy().tobytes() for image in images), told, strict=True))
@@ -134,6 +139,11 @@ def evaluate_images(
     key = {"images": digest, "shape": list(images.shape), "type": str(images.dtype), "seed": seed}
     key["labels"] = labels is not None
     return scorer.evaluate(name, lambda: (images, labels), key, seed, progress)
+
+
+def read_judged(images: Tensor | np.ndarray | str | Path, judge: Judge) -> tuple[Tensor, Tensor | None]:
+    """Read images as a judge takes them: see `thaw.images.read_images`."""
+    return read_images(images, judge.shape[0], background=255 if judge.background > 127 else 0)
 
 
 def _inception(features: str, weights: str | Path | None) -> Path | None:
@@ -209,15 +219,20 @@ def _load_splits(name: str, root: Path) -> dict[str, ImageSet] | None:
 def table(evaluations: list[Evaluation]) -> str:
     """Return an aligned table: a row a measure, a column an evaluation, what real images get in brackets."""
     rows = {measure: form for measure, form in ROWS.items() if any(measure in e.scores for e in evaluations)}
-    columns = [["", *rows]]
+    columns = [["", "n", *rows]]
     for evaluation in evaluations:
         cells = [_cell(evaluation.scores.get(measure), form) for measure, form in rows.items()]
-        columns.append([evaluation.name, *cells])
+        n = next((str(score.n) for score in evaluation.scores.values()), "-")
+        columns.append([evaluation.name, f"{n} {'':9s}", *cells])
     widths = [max(map(len, column)) for column in columns]
     lines = zip(*columns, strict=True)
     aligned = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
     sources = {e.settings["source"] for e in evaluations if "source" in e.settings}
     head = [*(f"Real images: {source}." for source in sorted(sources)), "In brackets: as many real images."]
+    untold = [e.name for e in evaluations if e.settings.get("labels") is False and "fid" in e.scores]
+    if untold:
+        reason = "nothing tells their classes (`labels` in an .npz, or a subfolder for each class)"
+        head.append(f"No accuracy for {', '.join(untold)}: {reason}.")
     return "\n".join([*head, *(line.rstrip() for line in aligned)])
 
 

@@ -1,6 +1,6 @@
 """The judge: a small classifier whose features every score rests on, with its reference statistics."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,7 +12,8 @@ from tqdm.auto import tqdm
 from thaw.checkpoint import PRETRAINED, add_to_manifest, load_tensors, read_manifest, save_tensors
 from thaw.data import ImageSet
 from thaw.errors import ThawError
-from thaw.files import advice, sha256
+from thaw.files import sha256
+from thaw.images import background_of
 from thaw.pixels import to_pixels
 from thaw.seeding import derive, generator
 
@@ -98,6 +99,7 @@ class Judge:
         floors: sample size -> Frechet distances of that many training images to the test split, one a seed.
         digest: first 12 digits of the file's SHA-256; part of every score's record.
         source: what to say beside every score, where the splits are not the official ones; else empty.
+        background: grey level of the background of most training images, see `thaw.images.background_of`.
     """
 
     network: FeatureNetwork
@@ -108,6 +110,7 @@ class Judge:
     floors: dict[int, list[float]]
     digest: str = ""
     source: str = ""
+    background: int = 0
 
     @torch.no_grad()
     def features(self, images: Tensor, batch: int = 500, progress: bool = False) -> Tensor:
@@ -198,6 +201,7 @@ def make_judge(network: FeatureNetwork, train: ImageSet, test: ImageSet) -> Judg
     with torch.no_grad():
         accuracy = float((network.classify(of_test).argmax(dim=1) == test.labels).float().mean())
     judge = Judge(network, train.name, train.shape, accuracy, references, {}, source=train.source)
+    judge = replace(judge, background=background_of(train.images))
     for n in FLOOR_SIZES:
         if n <= len(train):
             draws = [generator(seed, "floor", n) for seed in range(FLOOR_SEEDS)]
@@ -231,6 +235,7 @@ def save_judge(judge: Judge, folder: str | Path = PRETRAINED) -> Path:
     content = {"format": FORMAT, "data": judge.data, "shape": list(judge.shape), "accuracy": judge.accuracy}
     content |= {"classes": judge.network.head.out_features, "network": state, "floors": judge.floors}
     content |= {"source": judge.source} if judge.source else {}
+    content |= {"background": judge.background} if judge.background else {}
     content["references"] = {name: vars(reference) for name, reference in judge.references.items()}
     save_tensors(path, content)
     entry = {"sha256": sha256(path), "bytes": path.stat().st_size, "accuracy": judge.accuracy, "floors": judge.floors}
@@ -247,8 +252,7 @@ def load_judge(data: str, folder: str | Path = PRETRAINED) -> Judge:
     """
     path = judge_path(data, folder)
     if not path.is_file():
-        hint = advice(path, "train it with `python -m thaw features` (see --help)")
-        raise ThawError(f"no feature network {path}; {hint}")
+        raise ThawError(f"no feature network {path}; train it with `python -m thaw features` (see --help)")
     content = load_tensors(path)
     digest = sha256(path)
     listed = read_manifest(folder).get(path.name)
@@ -263,7 +267,7 @@ def load_judge(data: str, folder: str | Path = PRETRAINED) -> Judge:
         references = {name: Statistics(**parts) for name, parts in content["references"].items()}
         network = network.to(memory_format=torch.channels_last).eval()
         known = (content["data"], shape, content["accuracy"], references, content["floors"])
-        return Judge(network, *known, digest[:12], content.get("source", ""))
+        return Judge(network, *known, digest[:12], content.get("source", ""), content.get("background", 0))
     except (KeyError, TypeError, RuntimeError, AttributeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ThawError(f"{path} lacks a part of a feature network file ({reason}); restore it with git") from None

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from thaw import data
 from thaw.errors import ThawError
 from thaw.features import frechet, statistics
-from thaw.files import make_folder, remember, sha256
+from thaw.files import make_folder, remember, sha256, user_path
 from thaw.metrics import Score, check_scored, inception_score, kid
 from thaw.protocol import OTHER, VERSION, prepare
 from thaw.real import CACHE, choose
@@ -61,7 +61,7 @@ def find_weights(path: str | Path | None = None) -> Path:
         from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3 as URL
     except ImportError:
         raise ThawError("Inception's features need torch-fidelity; install it: pip install torch-fidelity") from None
-    where = Path(path) if path else Path(torch.hub.get_dir()) / "checkpoints" / URL.rsplit("/", 1)[1]
+    where = user_path(path) if path else Path(torch.hub.get_dir()) / "checkpoints" / URL.rsplit("/", 1)[1]
     if path and not where.is_file():
         raise ThawError(f"no file {where}; download Inception's weights from {URL}, or leave --weights out")
     if not where.is_file():

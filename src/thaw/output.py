@@ -1,4 +1,4 @@
-"""Images in and out of the command line: a grid, an animation, a folder, or an array; and back."""
+"""Images out of the command line: a grid, an animation, a folder, or an array."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +11,6 @@ from torch import Tensor
 from thaw.errors import ThawError
 from thaw.figures import save_gif, save_grid
 from thaw.files import replacing
-from thaw.folder import list_images, read_image
-
-ENDINGS = ("png", "jpg", "jpeg", "webp", "bmp", "gif")
 
 
 def check_out(path: str | Path) -> Path:
@@ -69,39 +66,3 @@ def save_images(
             for name, array in zip(names or [f"{i:05d}.png" for i in range(len(arrays))], arrays, strict=True):
                 Image.fromarray(array).save(temporary / name)
     return path
-
-
-def open_images(path: str | Path, shape: tuple[int, int, int], n: int | None = None) -> tuple[Tensor, list[str]]:
-    """Read an image, a folder of images, or an .npz as `save_images` writes it, at the size of a model.
-
-    Args:
-        path: file or folder.
-        shape: (C, H, W); images are cropped, resized and turned grey or coloured to it, an array must have it.
-        n: the first so many; all by default.
-
-    Returns:
-        Images (N, C, H, W) uint8, and a .png name for each.
-
-    Raises:
-        ThawError: for a path that is not there, or holds no such images.
-    """
-    path, (C, H, W) = Path(path), shape
-    if path.suffix == ".npz":
-        images = _open_array(path, shape)[:n]
-        return images, [f"{i:05d}.png" for i in range(len(images))]
-    files = (list_images(path, ENDINGS) if path.is_dir() else [path])[:n]
-    images = torch.stack([read_image(file, H, W, C) for file in files])
-    return images, [f"{i:05d}_{file.stem}.png" for i, file in enumerate(files)]
-
-
-def _open_array(path: Path, shape: tuple[int, int, int]) -> Tensor:
-    C, H, W = shape
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            array = content["images"]
-    except (OSError, KeyError, ValueError, EOFError) as error:
-        raise ThawError(f"cannot read {path} as an .npz with uint8 `images` ({type(error).__name__})") from None
-    if array.dtype != np.uint8 or array.shape[1:] not in ((H, W), (H, W, C)):
-        expected = f"(n, {H}, {W})" if C == 1 else f"(n, {H}, {W}, {C})"
-        raise ThawError(f"{path} must hold uint8 images {expected}, got {array.dtype} {array.shape}")
-    return torch.from_numpy(array).reshape(-1, H, W, C).permute(0, 3, 1, 2).contiguous()

@@ -226,5 +226,7 @@ def run_coder(trainer: "Trainer") -> Coder | None:
 
 def differences(old: Config, new: Config) -> str:
     """Name the settings that differ and matter; how long, and how often to save, may change."""
-    changed = [k for k, v in old.model_dump().items() if k not in {*FREE, *SAMPLING} and v != getattr(new, k)]
+    unused = set() if new.data == "folder" else {k for k in Config.model_fields if k.startswith("data_")}
+    free = {*FREE, *SAMPLING, *unused}
+    changed = [k for k, v in old.model_dump().items() if k not in free and v != getattr(new, k)]
     return ", ".join(f"{k}: {getattr(old, k)!r} there, {getattr(new, k)!r} here" for k in changed[:3])

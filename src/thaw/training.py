@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from thaw import reporting, resume
 from thaw.config import Config
 from thaw.features import Judge
+from thaw.files import user_path
 from thaw.folder import load_data
 from thaw.model import Model
 from thaw.parallel import build_accelerator
@@ -79,7 +80,7 @@ def train(
             finite.
     """
     check_tracker(config.tracker)
-    run = Path(run) if run else RUNS / config.run_name
+    run = user_path(run) if run else RUNS / config.run_name
     images = load_data(config, "train")
     if config.limit is not None:
         images = images.subset(min(config.limit, len(images)), config.seed)
