@@ -10,6 +10,7 @@ DATA ?= mnist
 SWEEP ?= workflow/sweeps/default.yaml
 CORES ?= 2
 LAB ?=
+KERNELS := --KernelManager.transport_encryption=auto  # or each kernel greets with a warning about its local sockets
 
 .DEFAULT_GOAL := help
 .PHONY: help play lab app train speedrun sweep reproduce smoke site recipe speed test lint hooks lock report showcase features clean
@@ -39,10 +40,10 @@ play: $(VENV)/.installed ## sample from the shipped weights: executed notebook, 
 	@$(BIN)/python -m thaw play
 
 lab: $(VENV)/.installed ## open JupyterLab on the notebooks
-	@$(BIN)/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) --notebook-dir=. $(LAB) notebooks/load_and_play.ipynb
+	@$(BIN)/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) --notebook-dir=. $(KERNELS) $(LAB) notebooks/load_and_play.ipynb
 
 app: $(VENV)/.installed-app ## the same without code, as an app in the browser
-	@$(BIN)/python -m voila --progressive_rendering=True --show_tracebacks=False notebooks/load_and_play.ipynb
+	@$(BIN)/python -m voila --progressive_rendering=True --show_tracebacks=False $(KERNELS) notebooks/load_and_play.ipynb
 
 train: $(VENV)/.installed ## retrain, e.g. make train CONFIG=configs/ddpm/default.yaml EPOCHS=20
 	@$(BIN)/python -m thaw train --config "$(CONFIG)" $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(RUN),--run "$(RUN)")

@@ -18,6 +18,7 @@ import torch._inductor.config
 from torch import Tensor, nn
 
 from thaw import results
+from thaw.arguments import COUNT
 from thaw.config import load_config
 from thaw.model import Model, build_network, build_process
 from thaw.onnx import INPUTS, Restorer, export_onnx
@@ -64,7 +65,7 @@ def cpu_seconds() -> float:
 def main() -> None:
     """Print the table."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--repeats", type=int, default=40)
+    options.add_argument("--repeats", type=COUNT, default=40)
     options.add_argument("--record", action="store_true", help="write the numbers to Plots/numbers.json")
     arguments = options.parse_args()
     torch.set_num_threads(1)

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from thaw import results, resume
+from thaw.arguments import COUNT, SCORED
 from thaw.config import Config, load_config
 from thaw.data import ImageSet
 from thaw.features import load_judge
@@ -97,9 +98,9 @@ def train(config: Config, path: str, n: int) -> dict[str, Any]:
 def main() -> None:
     """Train what was not trained yet, and print the table."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--epochs", type=int, default=1)
-    options.add_argument("--seeds", type=int, default=3)
-    options.add_argument("--n", type=int, default=2_000, help="samples a score")
+    options.add_argument("--epochs", type=COUNT, default=1)
+    options.add_argument("--seeds", type=COUNT, default=3)
+    options.add_argument("--n", type=SCORED, default=2_000, help="samples a score")
     options.add_argument("--record", action="store_true", help="write the numbers to Plots/numbers.json")
     arguments = options.parse_args()
     enter_project()

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from thaw import play, results
+from thaw.arguments import SCORED
 from thaw.evaluation import evaluate_model
 from thaw.features import Judge, load_judge
 from thaw.files import enter_project, remember
@@ -117,8 +118,8 @@ def summary(scored: dict[str, dict[str, Score]], best: dict[str, str]) -> dict[s
 def main() -> None:
     """Print the table."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--n", type=int, default=10_000)
-    options.add_argument("--tune-n", type=int, default=1000)
+    options.add_argument("--n", type=SCORED, default=10_000)
+    options.add_argument("--tune-n", type=SCORED, default=1000)
     options.add_argument("--labels", nargs="+", help="shipped sets; the hot ones and all degradations by default")
     options.add_argument("--record", action="store_true", help="write the numbers to Plots/numbers.json")
     arguments = options.parse_args()

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from thaw import results
+from thaw.arguments import COUNT
 from thaw.data import load
 from thaw.features import Judge, load_judge
 from thaw.files import enter_project, remember
@@ -55,7 +56,7 @@ def measure(model: Model, judge: Judge, n: int, settings: dict[str, Any]) -> dic
 def main() -> None:
     """Print the table."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--n", type=int, default=512)
+    options.add_argument("--n", type=COUNT, default=512)
     options.add_argument("--names", nargs="+", default=NAMES)
     options.add_argument("--record", action="store_true", help="write the numbers to Plots/numbers.json")
     arguments = options.parse_args()

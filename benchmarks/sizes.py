@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from thaw import figures, results
+from thaw.arguments import COUNT, SCORED
 from thaw.bayes import classify
 from thaw.checkpoint import list_checkpoints, load_model
 from thaw.config import Config, load_config
@@ -114,8 +115,8 @@ def total_of(logs: dict[str, dict[str, Any]]) -> Any:
 def main() -> None:
     """Measure every size that has no log of this `n` yet, and draw them all."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--n", type=int, default=2000, help="samples a score")
-    options.add_argument("--images", type=int, default=1000, help="test images that are classified, by the bound")
+    options.add_argument("--n", type=SCORED, default=2000, help="samples a score")
+    options.add_argument("--images", type=COUNT, default=1000, help="test images that are classified, by the bound")
     options.add_argument("--only", nargs="*", choices=tuple(SIZES), default=list(SIZES))
     arguments = options.parse_args()
     torch.set_num_threads(1)

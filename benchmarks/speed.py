@@ -10,6 +10,7 @@ import argparse
 import torch
 
 from thaw import checkpoint, degradations, results
+from thaw.arguments import COUNT
 from thaw.config import load_config
 from thaw.errors import ThawError
 from thaw.model import Model, build_network, build_process
@@ -36,7 +37,7 @@ def shipped_or_random(label: str, path: str) -> Model:
 def main() -> None:
     """Print the table."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--repeats", type=int, default=5)
+    options.add_argument("--repeats", type=COUNT, default=5)
     options.add_argument("--record", action="store_true", help="write the comparison's numbers to Plots/numbers.json")
     arguments = options.parse_args()
     repeats = arguments.repeats

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from thaw import play, results
+from thaw.arguments import MINUTES, SCORED
 from thaw.config import Config
 from thaw.features import Judge, load_judge
 from thaw.files import enter_project
@@ -44,8 +45,8 @@ def measure(config: Config, judge: Judge, n: int) -> dict[str, tuple[Any, str]]:
 def main() -> None:
     """Print the table."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--n", type=int, default=1000)
-    options.add_argument("--minutes", type=float, default=1.0)
+    options.add_argument("--n", type=SCORED, default=1000)
+    options.add_argument("--minutes", type=MINUTES, default=1.0)
     options.add_argument("--record", action="store_true", help="write the numbers to Plots/numbers.json")
     arguments = options.parse_args()
     enter_project()

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from thaw import results
+from thaw.arguments import SCORED
 from thaw.data import load
 from thaw.features import load_judge
 from thaw.files import enter_project
@@ -54,7 +55,7 @@ class Given:
 def main() -> None:
     """Print the table."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--n", type=int, default=1_000)
+    options.add_argument("--n", type=SCORED, default=1_000)
     options.add_argument("--models", nargs="+", default=["row_default", "zoom_nearest_default"])
     options.add_argument("--record", action="store_true", help="write the numbers to Plots/numbers.json")
     arguments = options.parse_args()

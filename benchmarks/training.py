@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from thaw import results
+from thaw.arguments import COUNT
 from thaw.config import load_config
 from thaw.degradations.lines import line_order
 from thaw.networks import build, count_multiply_adds, count_parameters, multiply_adds
@@ -113,7 +114,7 @@ def earlier_way(draw: Callable[[], Tensor]) -> Contender:
 def main() -> None:
     """Print the table."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--repeats", type=int, default=9)
+    options.add_argument("--repeats", type=COUNT, default=9)
     options.add_argument("--record", action="store_true", help="write the numbers to Plots/numbers.json")
     arguments = options.parse_args()
     config = load_config(CONFIG)

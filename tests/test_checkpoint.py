@@ -217,6 +217,14 @@ def test_a_missing_file_is_refused_by_name(tmp_path):
         load_model(tmp_path / "nowhere.pth")
     with pytest.raises(ThawError, match="not a complete checkpoint"):
         load_model(tmp_path)
+    with pytest.raises(ThawError, match="no run directory or file nothing; check its name"):
+        load_model("nothing")
+
+
+def test_the_name_of_shipped_weights_is_no_path_and_the_path_is_told(repository, monkeypatch):
+    monkeypatch.chdir(repository)
+    with pytest.raises(ThawError, match=f"default names shipped weights.*: give {release_path('default')}"):
+        load_model("default")
 
 
 def test_a_damaged_manifest_is_refused_by_name(released):

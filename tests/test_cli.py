@@ -75,6 +75,50 @@ def test_wrong_names_are_told_with_what_there_is(capsys, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_without_a_run_the_shipped_default_is_taken_and_said_so(tmp_path, monkeypatch, capsys):
+    (tmp_path / "pretrained").symlink_to(ROOT / "pretrained")
+    monkeypatch.chdir(tmp_path)
+    few = ["-n", "2", "--steps", "2"]
+    for name, arguments in (
+        ("a.npz", ["sample", *few]),
+        ("b.npz", ["sample", "default", *few]),
+        ("c.png", ["sample-blend", *few]),
+        ("d.png", ["restore", "a.npz", "--degrade", *few]),
+    ):
+        assert main([*arguments, "--out", name]) == 0 and Path(name).is_file()
+        said = capsys.readouterr().err
+        assert ("shipped weights `default`" in said) == (name != "b.npz")
+    assert np.array_equal(np.load("a.npz")["images"], np.load("b.npz")["images"])
+    for verb in ("export", "encode-dataset", "test-reconstruction"):  # the default is neither run nor autoencoder
+        assert "no run in contents/runs yet" in fails(capsys, verb)
+    assert "row_default_28 is no run directory (contents/runs has none)" in fails(capsys, "export", "row_default_28")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["sample"], ["info"], ["evaluate", "default"], ["train", "--config", "configs/ddpm/default.yaml"], ["play"],
+        ["notebook", "01_ddpm"], ["cards"], ["numbers"], ["report"], ["site"], ["banner"], ["speedrun"],
+        ["sample", "pretrained/x.pth"], ["sample", "--dataset", "mnist"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_outside_the_clone_that_is_what_is_told(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 1
+    *_, error = capsys.readouterr().err.splitlines()
+    assert f"{tmp_path} is not inside the Thaw project: run this in the folder that you cloned" in error
+    assert not list(tmp_path.iterdir())
+    monkeypatch.chdir(ROOT / "tests")
+    assert main(arguments) == 1
+    assert f"run this in the project's folder, {ROOT}" in capsys.readouterr().err
+
+
+def test_advice_on_what_is_no_part_of_the_project_is_left_as_it_is(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert fails(capsys, "sample", "x.pth").endswith("no file x.pth; check its name\n")
+
+
 def test_damaged_weights_are_told(capsys, tmp_path):
     whole = checkpoint.release_path("default")
     cut = tmp_path / whole.name

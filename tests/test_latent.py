@@ -198,4 +198,4 @@ def test_the_verbs_of_a_latent(work, tmp_path, capsys):
     assert np.load(tmp_path / "x.npz")["images"].shape == (2, 28, 28)
     assert "autoencoder_parameters" in shell("info", work / "flow")
     assert "is no autoencoder" in fails(capsys, "encode-dataset", str(work / "flow"))
-    assert "-n must be between 1 and the 297 images" in fails(capsys, "test", str(work / "flow"), "-n", "0")
+    assert "-n must be between 1 and the 297 images" in fails(capsys, "test", str(work / "flow"), "-n", "298")

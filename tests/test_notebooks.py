@@ -1,6 +1,7 @@
 """Every notebook executes headlessly at its smallest size, from the project's root and from its own folder."""
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from thaw import degradations, headless
 from thaw.__main__ import main
+from thaw.arguments import checked_parameters
 from thaw.errors import ThawError
 from thaw.features import load_judges
 
@@ -131,6 +133,74 @@ def test_unknown_parameters_and_notebooks_are_refused(tmp_path):
     with pytest.raises(ThawError, match=r"no notebook .*; there are: 00_degradations, 01_ddpm"):
         headless.run_notebook(ROOT / "notebooks/09_nothing.ipynb", tmp_path / "x.ipynb")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("n", "1e2x", "a whole number, got '1e2x'; it is 60 by default"),
+        ("n", 1.5, "a whole number, got 1.5"),
+        ("n", True, "a whole number, got true"),
+        ("n", 0, "a whole number from 1 to"),
+        ("score_n", 100, "a whole number from 256 to"),
+        ("seed", -1, "a whole number from 0 to"),
+        ("seed", None, "a whole number, got null"),
+        ("smoke", "yess", "true or false, got 'yess'"),
+        ("smoke", 1, "true or false, got 1"),
+        ("out", 3, "text, got 3"),
+        ("epoch", "last", "a number, got 'last'"),
+        ("minutes", math.inf, "a number, got inf"),
+    ],
+)
+def test_a_parameter_is_of_the_type_of_its_default(key, value, said, tmp_path):
+    """Known before the notebook runs."""
+    with pytest.raises(ThawError, match=f"parameter '{key}' of load_and_play.ipynb must be {said}"):
+        headless.run_notebook(ROOT / "notebooks/load_and_play.ipynb", tmp_path / "x.ipynb", {key: value})
+    assert not list(tmp_path.iterdir())
+
+
+def test_parameters_are_taken_as_they_are_meant():
+    defaults = {
+        "n": "2_000",
+        "tau": "0.5",
+        "run": "None",
+        "seeds": "[0, 1]",
+        "overrides": "{}",
+        "made": "list(range(3))",
+    }
+    given = {"n": 1e2, "tau": 1, "run": Path("a b"), "seeds": [1e0, 2], "overrides": {"lr": None}, "made": "any"}
+    found = checked_parameters(given, defaults, "x.ipynb")
+    assert found == given | {"run": "a b"} and [type(found[key]) for key in ("n", "run")] == [int, str]
+    assert checked_parameters({"run": None}, defaults, "x.ipynb") == {"run": None}
+    for wrong, said in (
+        ({"seeds": 3}, "a list, got 3"),
+        ({"seeds": [0, "a"]}, "got 'a'"),
+        ({"overrides": []}, "mapping"),
+    ):
+        with pytest.raises(ThawError, match=said):
+            checked_parameters(wrong, defaults, "x.ipynb")
+
+
+def test_a_headless_run_tells_where_it_is_and_its_kernel_does_not_greet(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(ROOT)
+    cells = [nbformat.v4.new_markdown_cell("## One of these"), nbformat.v4.new_code_cell("print('said')")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "short.ipynb")
+    headless.run_notebook(tmp_path / "short.ipynb", tmp_path / "out" / "short.ipynb")
+    told = capfd.readouterr()
+    assert re.fullmatch(r" +\d+ s  One of these\nsaid\n", told.out) and "IPKernelApp" not in told.err
+
+
+def test_a_cell_that_takes_long_is_told_ever_less_often(capsys):
+    now = [0.0]
+    progress = headless.Progress(lambda: now[0])
+    progress.begin(nbformat.v4.new_markdown_cell("# Long\ntext"), 0)
+    progress.begin(nbformat.v4.new_code_cell("train()"), 1)
+    for second in range(50):
+        now[0] = second
+        progress.pulse()
+    assert capsys.readouterr().out.splitlines() == [
+        "    0 s  Long", "   10 s  ... Long", "   20 s  ... Long", "   40 s  ... Long"
+    ]  # fmt: skip
 
 
 def test_a_mistake_in_the_parameters_is_one_sentence(tmp_path, monkeypatch):

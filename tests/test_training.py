@@ -295,6 +295,14 @@ def test_precision_is_a_setting_of_the_run_and_not_of_the_process(tmp_path):
             assert all(p.dtype == torch.float32 for p in epoch.model.network.parameters())
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU computes in fp16")
+def test_a_precision_that_the_device_lacks_is_refused_before_anything_is_written(tmp_path):
+    config = configure(epochs=1, limit=32, mixed_precision="fp16")
+    with pytest.raises(ThawError, match="mixed_precision=fp16 needs a GPU.*set it to no"):
+        next(train(config, tmp_path / "run", progress=False))
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("decay", ["cosine", "none"])
 def test_the_learning_rate_rises_then_falls_or_stays(decay):
     config = configure(lr=1.0, warmup=0.1, lr_decay=decay)

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from trial import MEASURED
 
+from thaw.arguments import COUNT, SCORED
 from thaw.checkpoint import load_model, release_path
 from thaw.features import load_judge
 from thaw.files import write_json
@@ -41,9 +42,9 @@ def main() -> None:
     """Score every combination that has no entry yet, and write the log after each."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("model")
-    options.add_argument("--n", type=int, default=1000)
+    options.add_argument("--n", type=SCORED, default=1000)
     options.add_argument("--split", default="train")
-    options.add_argument("--at", type=int, default=30, help="evaluations of the guidance sweep")
+    options.add_argument("--at", type=COUNT, default=30, help="evaluations of the guidance sweep")
     arguments = options.parse_args()
     torch.set_num_threads(1)
     path = Path(arguments.model)

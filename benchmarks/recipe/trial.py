@@ -21,6 +21,7 @@ from parts import Denoiser, make_network, make_optimiser
 from torch import Tensor, nn
 
 from thaw import checkpoint, data
+from thaw.arguments import SEED
 from thaw.config import make_config
 from thaw.features import load_judge
 from thaw.files import write_json
@@ -176,7 +177,7 @@ def main() -> None:
     """Run one trial and write its log."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("name")
-    arguments.add_argument("seed", type=int)
+    arguments.add_argument("seed", type=SEED)
     chosen = arguments.parse_args()
     settings = load_trials()[chosen.name]
     torch.set_num_threads(settings["threads"])

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,9 @@ def device_of(name: str) -> "torch.device":
     import torch
 
     try:
-        return torch.zeros(1, device=name).device
+        there = torch.zeros(1, device=name)
+        there.cpu()  # what is on the `meta` device is nowhere
+        return there.device
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ThawError(
@@ -33,8 +36,28 @@ def device_of(name: str) -> "torch.device":
         ) from None
 
 
-def open_named(name: str | None, epoch: int | None = None) -> "Model":
+def find_run(name: str | None) -> Path:
+    """Return the path of a run that is given by path or name; without one that of the most recently active run.
+
+    Raises:
+        ThawError: without a name, where there is no run.
+    """
+    from thaw.runs import RUNS
+
+    if name is not None:
+        return Path(name) if Path(name).exists() or not (RUNS / name / ".latest").exists() else RUNS / name
+    if not (RUNS / ".latest").exists():
+        raise ThawError(f"no run in {RUNS} yet; train one, or name shipped weights (`thaw info` lists them)")
+    return (RUNS / ".latest").resolve()
+
+
+def open_named(name: str | None, epoch: int | None = None, default: str | None = "default") -> "Model":
     """Load shipped weights by name, a file, a run or a checkpoint; without a name the most recently active run.
+
+    Args:
+        name: which.
+        epoch: of the weights; the newest where None.
+        default: the shipped weights that are taken where nothing is named and nothing was trained yet, if any.
 
     Raises:
         ThawError: if there is no such thing.
@@ -42,13 +65,11 @@ def open_named(name: str | None, epoch: int | None = None) -> "Model":
     from thaw.checkpoint import load_model, release_path
     from thaw.runs import RUNS, checkpoint_name
 
-    if name is None:
-        if not (RUNS / ".latest").exists():
-            raise ThawError(f"no run in {RUNS} yet; train one, or name shipped weights (`thaw info` lists them)")
-        path = (RUNS / ".latest").resolve()
-    else:
-        path = Path(name)
-        path = path if path.exists() or not (RUNS / name / ".latest").exists() else RUNS / name
+    if name is None and default and not (RUNS / ".latest").exists():
+        model = load_model(release_path(default, epoch))
+        print(f"no run in {RUNS} yet: these are the shipped weights `{default}`", file=sys.stderr)
+        return model
+    path = find_run(name)
     if not path.exists() and not path.suffix:
         return load_model(release_path(str(name), epoch))
     if path.is_dir() and epoch is not None:
@@ -70,7 +91,7 @@ def open_chosen(args: argparse.Namespace, study: str = "latent") -> "Model":
     if data is None:
         if any(vars(args).get(name) for name in ("kind", "version", "split")):
             raise ThawError("--model, --model-version and --split say which model of a --dataset; name that too")
-        return open_named(args.model, args.epoch)
+        return open_named(args.model, args.epoch, "default" if study == "latent" else None)
     if args.model is not None:
         raise ThawError(f"name the model by {args.model!r} or by --dataset {data}, not by both")
     kind = "flow" if study == "latent" else args.kind
@@ -163,11 +184,13 @@ def train(args: argparse.Namespace) -> None:
 
 def info(args: argparse.Namespace) -> None:
     """Tell what a weights file or run is; without a name, the most recently active run, and what is shipped."""
-    from thaw.checkpoint import read_manifest
+    from thaw.checkpoint import PRETRAINED, read_manifest
+    from thaw.files import advice
     from thaw.networks import count_multiply_adds, count_parameters
     from thaw.runs import RUNS
 
-    if args.model is not None or (RUNS / ".latest").exists():
+    given = args.model is not None or args.epoch is not None or (RUNS / ".latest").exists()
+    if given:
         model = open_named(args.model, args.epoch)
         facts: dict[str, Any] = {"epoch": model.epoch, "classes": model.classes, "shape": list(model.process.shape)}
         facts |= {"parameters": count_parameters(model.network), "terminal_rank": model.terminal.rank}
@@ -177,7 +200,10 @@ def info(args: argparse.Namespace) -> None:
         facts |= {k: v for k, v in model.info.items() if isinstance(v, str | int | float)}
         print(yaml.safe_dump(facts | {"config": model.config.model_dump(mode="json")}, sort_keys=False), end="")
     if args.model is None:
-        for name, entry in read_manifest().items():
+        shipped = read_manifest()
+        if not (shipped or given):
+            raise ThawError(f"no weights are listed in {PRETRAINED}; {advice(PRETRAINED, 'export some')}")
+        for name, entry in shipped.items():
             score = f"FID {entry['fid']['value']:.2f}" if "fid" in entry else ""
             score = f"squared error {entry['mse']:.2f}" if "mse" in entry else score
             print(f"{name:52s} {entry['bytes'] / 1e6:5.1f} MB  {score}")
@@ -196,9 +222,10 @@ def export(args: argparse.Namespace) -> None:
     from thaw.release import export_run
     from thaw.runs import RUNS
 
-    run = Path(args.run or RUNS / ".latest")
-    if args.run is None and not run.exists():
-        raise ThawError(f"no run in {RUNS} yet; train one, or name a run directory")
+    run = find_run(args.run)
+    if not run.is_dir():
+        known = f"{RUNS} has {', '.join(sorted(path.name for path in RUNS.glob('[!.]*'))) or 'none'}"
+        raise ThawError(f"{args.run} is no run directory ({known}); export ships runs, and other weights by --onnx")
     sampling = load_config(args.sampling) if args.sampling else None
     settings = {"n": args.n, "epochs": args.epochs, "sampling": sampling, "seed": args.seed}
     for path in export_run(run.resolve(), args.out, device=device_of(args.device), **settings):

@@ -8,15 +8,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from thaw import degradations
+from thaw.arguments import MOST_THREADS
 from thaw.data import folder_name
 from thaw.errors import ThawError
-from thaw.files import user_path
+from thaw.files import advice, user_path
 from thaw.images import ENDINGS
 from thaw.sampling import check_interval
 from thaw.settings import read_yaml
 
+Positive = Annotated[int, Field(ge=1)]
 AUTOENCODERS = ("autoencoder", "vae")
-MOST_THREADS = 1024  # far more than help; torch breaks down on absurd numbers
 # Fields that are options of a network's constructor, beside widths and activation.
 OPTIONS = {"unet": ("blocks", "patch", "dropout"), "cnn": ()}
 OPTIONS |= dict.fromkeys(("latent", "mlp"), ("blocks", "expansion"))
@@ -72,8 +73,9 @@ class Config(BaseModel):
     network: Literal["unet", "cnn", "latent", "mlp", "autoencoder", "vae"] = Field(
         "unet", description="network architecture"
     )
-    widths: tuple[int, ...] = Field(
+    widths: tuple[Positive, ...] = Field(
         (24, 64),
+        min_length=1,
         description="channels: per resolution (unet, autoencoder, vae), per layer (cnn), per stage (latent, mlp)",
     )
     blocks: int = Field(1, ge=1, description="residual blocks per level or stage (all but cnn)")
@@ -97,7 +99,7 @@ class Config(BaseModel):
     lr_decay: Literal["cosine", "none", "milestones"] = Field(
         "cosine", description="decay of the learning rate to zero, none, or by gamma at each milestone"
     )
-    milestones: tuple[int, ...] = Field((), description="epochs after which the learning rate falls")
+    milestones: tuple[Positive, ...] = Field((), description="epochs after which the learning rate falls")
     gamma: float = Field(0.2, gt=0, le=1, description="factor of the learning rate at a milestone")
     warmup: float = Field(0.02, ge=0, lt=1, description="share of the steps in which the learning rate rises")
     weight_decay: float = Field(0.01, ge=0, description="weight decay")
@@ -292,7 +294,7 @@ def load_config(path: str | Path, **overrides: Any) -> Config:
         folder = path.parent
         known = sorted(p.stem for p in folder.glob("*.yaml")) if folder.is_dir() else []
         hint = f"{folder} has {', '.join(known)}" if known else "the shipped ones are in configs/"
-        raise ThawError(f"no configuration {path}; {hint}")
+        raise ThawError(f"no configuration {path}; {advice(path, hint)}")
     values = read_yaml(path)
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise ThawError(f"{path} must hold settings as `key: value` lines")

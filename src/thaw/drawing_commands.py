@@ -19,8 +19,6 @@ def _opened(args: argparse.Namespace) -> "Model":
     from thaw.output import check_out
 
     check_out(args.out)
-    if args.n < 1:
-        raise ThawError(f"-n must be at least 1, got {args.n}")
     torch.set_num_threads(args.threads)
     return open_chosen(args).to(device_of(args.device))
 

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from thaw.checkpoint import PRETRAINED, add_to_manifest, load_tensors, read_manifest, save_tensors
 from thaw.data import ImageSet
 from thaw.errors import ThawError
-from thaw.files import sha256
+from thaw.files import advice, sha256
 from thaw.images import background_of
 from thaw.pixels import to_pixels
 from thaw.seeding import derive, generator
@@ -252,7 +252,8 @@ def load_judge(data: str, folder: str | Path = PRETRAINED) -> Judge:
     """
     path = judge_path(data, folder)
     if not path.is_file():
-        raise ThawError(f"no feature network {path}; train it with `python -m thaw features` (see --help)")
+        hint = advice(path, "train it with `python -m thaw features` (see --help)")
+        raise ThawError(f"no feature network {path}; {hint}")
     content = load_tensors(path)
     digest = sha256(path)
     listed = read_manifest(folder).get(path.name)

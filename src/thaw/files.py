@@ -14,6 +14,8 @@ from typing import Any
 
 from thaw.errors import ThawError
 
+PROJECT = ("benchmarks", "configs", "notebooks", "Plots", "pretrained", "Report", "workflow")  # its own folders
+
 
 def user_path(path: str | Path) -> Path:
     """Return a path that a user gave, with `~` expanded, which a shell does not do everywhere."""
@@ -137,6 +139,31 @@ def project_root() -> Path:
         if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
             return folder
     raise ThawError(f"{here} is not inside the Thaw project; change to the folder that you cloned")
+
+
+def advice(path: str | Path, otherwise: str) -> str:
+    """Return what to do about a file of the project that is not there: go to the project, or else what is said.
+
+    Args:
+        path: of the file, relative to the project's root.
+        otherwise: what helps in the project itself, or where the path is none of its own.
+    """
+    top = Path(path).parts[0] if Path(path).parts else ""
+    if top not in PROJECT or Path(top).exists():
+        return otherwise
+    try:
+        return f"run this in the project's folder, {project_root()}"
+    except ThawError:
+        clone = Path(__file__).resolve().parents[2]
+        known = f" ({clone})" if (clone / top).is_dir() else ""
+        return f"{Path.cwd()} is not inside the Thaw project: run this in the folder that you cloned{known}"
+
+
+def needed(path: str | Path, otherwise: str) -> Path:
+    """Return the path of a file or folder of the project; a `ThawError` with `advice` if it is not there."""
+    if not Path(path).exists():
+        raise ThawError(f"no {path}; {advice(path, otherwise)}")
+    return Path(path)
 
 
 def enter_project() -> Path:

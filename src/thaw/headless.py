@@ -1,17 +1,19 @@
 """Running notebooks without a screen: papermill with checked parameters, an executed copy and its HTML."""
 
 import contextlib
-import difflib
 import os
+import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from thaw.arguments import checked_parameters
 from thaw.errors import ThawError
-from thaw.files import make_folder, project_root, write_text
+from thaw.files import advice, make_folder, project_root, write_text
 
 
 def run_notebook(notebook: str | Path, output: str | Path, parameters: dict[str, Any] | None = None) -> Path:
@@ -24,30 +26,28 @@ def run_notebook(notebook: str | Path, output: str | Path, parameters: dict[str,
         parameters: values for the notebook's parameters cell.
 
     Raises:
-        ThawError: for a missing notebook, a parameter that it does not have, or an error in a cell.
+        ThawError: for a missing notebook, a parameter that it does not have or that is of another type than its
+            default, or an error in a cell.
         KeyboardInterrupt: on Ctrl-C, once the running cell has ended in order (a training saves what it has).
     """
     import papermill  # takes a second to import
 
     notebook, output = Path(notebook), Path(output)
     if not notebook.is_file():
-        known = ", ".join(sorted(p.stem for p in notebook.parent.glob("*.ipynb")))
-        raise ThawError(f"no notebook {notebook}; there are: {known or 'none'}")
-    known = papermill.inspect_notebook(str(notebook))
-    for key in parameters or {}:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=2)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(known)}"
-            raise ThawError(f"{notebook.name} has no parameter {key!r}; {hint}")
+        known = ", ".join(sorted(p.stem for p in notebook.parent.glob("*.ipynb"))) or "none"
+        raise ThawError(f"no notebook {notebook}; {advice(notebook, f'there are: {known}')}")
+    known = {key: found["default"] for key, found in papermill.inspect_notebook(str(notebook)).items()}
+    parameters = checked_parameters(parameters or {}, known, notebook.name)
     make_folder(output.parent)
     failed = output.with_name(f"{output.stem}.failed.ipynb")
     before = dict(os.environ)
     os.environ["THAW_HEADLESS"] = "1"  # inherited by the kernel: lines instead of progress bars
     try:
-        with _interrupts_to_kernel():
+        with _interrupts_to_kernel(), _progress() as tell:
             papermill.execute_notebook(
                 str(notebook), str(failed), parameters=parameters, kernel_name="python3", cwd=str(project_root()),
-                progress_bar=False, stdout_file=sys.stdout, stderr_file=sys.stderr,
+                progress_bar=False, stdout_file=sys.stdout, stderr_file=sys.stderr, on_cell_start=tell.begin,
+                extra_arguments=["--log-level=ERROR"],  # a kernel greets with a warning about its local sockets
             )  # fmt: skip
     except papermill.exceptions.PapermillExecutionError as error:
         reason = f"{error.ename}: {error.evalue}".strip().splitlines()[0]
@@ -64,6 +64,55 @@ def run_notebook(notebook: str | Path, output: str | Path, parameters: dict[str,
     failed.replace(output)
     write_html(output)
     return output
+
+
+class Progress:
+    """Lines that tell where a notebook is: one a section, and in a cell that takes long one now and then.
+
+    Args:
+        clock: returns seconds.
+    """
+
+    FIRST = 10.0  # seconds in a cell before it is told; the next time after twice as many, and so on
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock, self.started, self.section = clock, clock(), "the first cells"
+        self.begun, self.due = self.started, self.FIRST
+
+    def begin(self, cell: Any, cell_index: int) -> None:
+        """Note that a cell begins, which may be a heading."""
+        self.begun, self.due = self.clock(), self.FIRST
+        heading = re.match(r"#+ +(.+)", cell.source) if cell.cell_type == "markdown" else None
+        if heading:
+            self.section = heading[1].strip()
+            self._tell(self.section)
+
+    def pulse(self) -> None:
+        """Tell that a cell is still running, where it has been for long."""
+        if self.clock() - self.begun >= self.due:
+            self.due *= 2
+            self._tell(f"... {self.section}")
+
+    def _tell(self, what: str) -> None:
+        print(f"{self.clock() - self.started:5.0f} s  {what}", flush=True)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Progress]:
+    """Within the block, a thread tells how a notebook gets on."""
+    tell, ended = Progress(), threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(1.0):
+            tell.pulse()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield tell
+    finally:
+        ended.set()
+        thread.join()
 
 
 @contextlib.contextmanager

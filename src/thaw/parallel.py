@@ -26,7 +26,11 @@ def launched() -> tuple[int, int]:
 
 
 def build_accelerator(config: Config) -> Accelerator:
-    """Return an Accelerator of the configuration's precision, joined with the other processes where there are some."""
+    """Return an Accelerator of the configuration's precision, joined with the other processes where there are some.
+
+    Raises:
+        ThawError: for a precision that the device does not compute in.
+    """
     if AcceleratorState._shared_state and AcceleratorState().mixed_precision != config.mixed_precision:
         AcceleratorState._reset_state()  # a notebook may train in one precision after another
     if "MASTER_ADDR" in os.environ and "ACCELERATE_MIXED_PRECISION" in os.environ and "WORLD_SIZE" not in os.environ:
@@ -35,11 +39,20 @@ def build_accelerator(config: Config) -> Accelerator:
             "and give thaw --device cpu.",
             flush=True,
         )
-    return Accelerator(
-        mixed_precision=config.mixed_precision,
-        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),  # `Trainer.step` weighs the parts itself
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
-    )
+    precision = config.mixed_precision
+    try:
+        accelerator = Accelerator(
+            mixed_precision=precision,
+            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),  # `Trainer.step` weighs the parts
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
+        )
+    except (ValueError, ImportError) as error:
+        if precision == "no":
+            raise
+        raise ThawError(f"mixed_precision={precision} does not work here ({error}); set it to no") from None
+    if precision == "fp16" and accelerator.device.type == "cpu":  # Accelerate would say nothing, and compute in float32
+        raise ThawError("mixed_precision=fp16 needs a GPU, and this run computes on the CPU; set it to no, or to bf16")
+    return accelerator
 
 
 def parts(accelerator: Accelerator, config: Config, n: int) -> list[slice]:

@@ -1,6 +1,9 @@
 """The verbs of the command line that make the report and what lies around it."""
 
 import argparse
+from pathlib import Path
+
+from thaw.files import needed
 
 
 def banner(args: argparse.Namespace) -> None:
@@ -12,8 +15,9 @@ def banner(args: argparse.Namespace) -> None:
 
 def numbers(args: argparse.Namespace) -> None:
     """Write the LaTeX file of all numbers in Plots/numbers.json."""
-    from thaw.results import write_tex
+    from thaw.results import PLOTS, write_tex
 
+    needed(PLOTS / "numbers.json", "run a notebook that records some")
     print(f"{write_tex(args.out)} numbers in {args.out}")
 
 
@@ -21,6 +25,7 @@ def report(args: argparse.Namespace) -> None:
     """Build the report from Plots/, or say in a sentence why it cannot be built."""
     from thaw.paper import build_report
 
+    needed(Path(args.folder) / "report.tex", "name its folder with --folder")
     print(build_report(args.folder))
 
 
@@ -28,6 +33,7 @@ def cards(args: argparse.Namespace) -> None:
     """Write the model cards of the released weights from their manifest."""
     from thaw.cards import write_cards
 
+    needed(Path(args.folder) / "MANIFEST.json", "export some weights first")
     print(write_cards(args.folder))
 
 
@@ -35,4 +41,5 @@ def site(args: argparse.Namespace) -> None:
     """Write the pages of notebooks, report, weights and numbers."""
     from thaw.site import build_site
 
+    needed("notebooks", "restore them with `git checkout notebooks`")
     print(build_site(args.out))

@@ -38,7 +38,7 @@ def export_run(
         seed: their seed.
 
     Raises:
-        ThawError: if the run has no checkpoint, or not those asked for.
+        ThawError: if it is no run with checkpoints, or has not those asked for.
     """
     run = Path(run)
     found = {checkpoint.epoch_of(path): path for path in checkpoint.list_checkpoints(run)}
@@ -47,8 +47,12 @@ def export_run(
         newest = max(found)
         every = read_yaml(found[newest] / "cfg.yaml")["save_every"]
         wanted = [epoch for epoch in sorted(found) if epoch == newest or epoch % every == 0]
-    if not found or any(epoch not in found for epoch in wanted):
-        raise ThawError(f"{run} holds the epochs {', '.join(map(str, found)) or 'none'}; asked for {epochs or 'all'}")
+    if not found:
+        raise ThawError(
+            f"{run} is no run directory with checkpoints, which is what export takes (contents/runs/NAME, say)"
+        )
+    if any(epoch not in found for epoch in wanted):
+        raise ThawError(f"{run} holds the epochs {', '.join(map(str, found))}; asked for {epochs}")
     paths = []
     for epoch in wanted:
         model = checkpoint.load_model(found[epoch])

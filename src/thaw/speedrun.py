@@ -13,7 +13,7 @@ from thaw.config import Config, load_config, override, with_sampling_of
 from thaw.data import resolve
 from thaw.errors import ThawError
 from thaw.features import judge_path, load_judge
-from thaw.files import write_json
+from thaw.files import make_folder, write_json
 from thaw.metrics import score_model
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.pixels import to_uint8
@@ -91,12 +91,12 @@ def speedrun(out: str | Path, *, n: int = 2000, smoke: bool = False, **overrides
         ThawError: for unknown settings, or when one of the trainings fails.
     """
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     configs = [load_config(path, **overrides) for path in CONFIGS]
     data = resolve(configs[0].data)
     configs = [override(config, {"data": data}) for config in configs]
     if smoke:
         configs, n = [config.smoke() for config in configs], 256
+    make_folder(out)
     context = multiprocessing.get_context("spawn")
     side_by_side = (os.cpu_count() or 1) > 1
     workers = [

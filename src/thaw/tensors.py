@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from thaw.errors import ThawError
-from thaw.files import replacing
+from thaw.files import advice, replacing
 
 
 def load_tensors(path: str | Path) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def load_tensors(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise ThawError(f"no file {path}")
+        raise ThawError(f"no file {path}; {advice(path, 'check its name')}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
