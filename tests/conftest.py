@@ -6,8 +6,10 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from thaw import data
@@ -69,6 +71,31 @@ def judge(digits: data.ImageSet, digits_test: data.ImageSet) -> Judge:
     torch.manual_seed(0)
     network = FeatureNetwork().to(memory_format=torch.channels_last).eval()
     return make_judge(network, digits.subset(1000, 0), digits_test)
+
+
+# Folders of images by their number of classes: name, images a class (of all where there is none), channels.
+FOLDERS = {0: ("loose", 12, 3), 1: ("single", 11, 1), 2: ("pair", 10, 3), 3: ("three", 10, 1), 47: ("many", 2, 1)}
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory) -> dict[int, Path]:
+    """Folders of no, one, few and many classes, grey and colour, whose test splits are of 1, 1, 2, 3 and 9 images."""
+    root = tmp_path_factory.mktemp("folders")
+    for classes, (name, count, channels) in FOLDERS.items():
+        draws = np.random.default_rng(classes)
+        for index in range(count * max(1, classes)):
+            folder = root / name / (f"class{index % classes:02d}" if classes else "")
+            folder.mkdir(parents=True, exist_ok=True)
+            corners = Image.fromarray(draws.integers(0, 256, (2, 2, channels), dtype=np.uint8).squeeze())
+            corners.resize((20, 18), Image.Resampling.BILINEAR).save(folder / f"{index:03d}.png")
+    return {classes: root / name for classes, (name, *_) in FOLDERS.items()}
+
+
+def folder_settings(folders: dict[int, Path], classes: int) -> dict:
+    """Return the settings that read one of the folders."""
+    size = 17 if classes == 2 else 16  # odd sizes too
+    return {"data": "folder", "data_path": str(folders[classes]), "data_size": size,
+            "data_channels": FOLDERS[classes][2]}  # fmt: skip
 
 
 def randomise(network: nn.Module, scale: float = 0.05) -> nn.Module:

@@ -1,16 +1,19 @@
 """Training: exact resume, checkpoints, the average, and failing loudly."""
 
 import json
+import shutil
 
 import pytest
 import torch
 import yaml
+from conftest import folder_settings
 
 from thaw import trainer
 from thaw.checkpoint import list_checkpoints, load_checkpoint, load_model, load_tensors, save_release
 from thaw.config import Config, make_config
 from thaw.degradations import Lines
 from thaw.errors import ThawError
+from thaw.folder import load_folder
 from thaw.optimisers import average, learning_rate
 from thaw.terminal import fit_terminal
 from thaw.training import Epoch, train
@@ -351,3 +354,70 @@ def test_a_time_limit_ends_the_run_with_the_learning_rate_decayed(tmp_path, monk
 
 def test_epochs_still_end_a_run_that_has_time_left(tmp_path):
     assert run(configure(epochs=2, minutes=60.0), tmp_path / "run")[-1].epoch == 2
+
+
+def _add(folder):
+    shutil.copytree(folder / "class01", folder / "class03")
+
+
+def _empty(folder):
+    for path in (folder / "class01").iterdir():
+        path.unlink()
+
+
+def _remove(folder):
+    sorted((folder / "class00").iterdir())[0].unlink()
+
+
+def _replace(folder):
+    one, *_, other = sorted((folder / "class02").iterdir())
+    shutil.copy(one, other)
+
+
+def _relabel(folder):
+    one, other = (sorted((folder / f"class0{k}").iterdir())[0] for k in (0, 1))
+    saved = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(saved)
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    (_add, "a new class class03"), (_empty, "without the class class01, 2 classes in place of 3"),
+    (_remove, "26 images in place of 27"), (_replace, "as many images, but not the same"),
+    (_relabel, "as many images, but not the same"),
+])  # fmt: skip
+@pytest.mark.parametrize("old", [False, True], ids=["", "of an earlier version"])
+def test_a_run_whose_images_changed_does_not_go_on(change, said, old, tmp_path, folders):
+    """What changed is told; runs of earlier versions know the number of their classes only."""
+    folder = tmp_path / "images"
+    shutil.copytree(folders[3], folder)
+    config = configure(**folder_settings(folders, 3) | {"data_path": str(folder), "limit": None})
+    run(config, tmp_path / "run", until=1)
+    if old:
+        _forget(tmp_path / "run")
+    change(folder)
+    load_folder.cache_clear()
+    if old and change not in (_add, _empty):
+        assert run(config, tmp_path / "run")[-1].epoch == 3
+        return
+    with pytest.raises(ThawError, match=rf"{folder} is not what .*run was trained on: .*{'' if old else said}"):
+        run(config, tmp_path / "run")
+    assert list_checkpoints(tmp_path / "run")[-1].name == "epoch_0001"
+
+
+def _forget(run_path):
+    """Turn the newest checkpoint into one of an earlier version, without fingerprint and sums."""
+    path = list_checkpoints(run_path)[-1]
+    context = yaml.safe_load((path / "ctx.yaml").read_text())
+    del context["data"]
+    (path / "ctx.yaml").write_text(yaml.safe_dump(context))
+    (path / "SHA256SUMS").unlink()
+
+
+def test_a_run_goes_on_to_the_same_bits_where_its_images_were_moved(tmp_path, folders):
+    shutil.copytree(folders[2], tmp_path / "there")
+    values = folder_settings(folders, 2) | {"limit": None}
+    run(configure(**values), tmp_path / "straight")
+    run(configure(**values), tmp_path / "moved", until=1)
+    run(configure(**values | {"data_path": str(tmp_path / "there")}), tmp_path / "moved")
+    assert_equal(states(tmp_path / "moved"), states(tmp_path / "straight"))

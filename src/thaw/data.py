@@ -1,12 +1,15 @@
 """Data sets as uint8 tensors held in memory."""
 
 import contextlib
+import hashlib
 import os
 import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,6 +42,7 @@ class ImageSet:
         labels: (N,) int64 in 0..K-1.
         classes: the number of classes K.
         source: what to say beside every number on it, where the splits are not the official ones; else empty.
+        names: what the classes are called, (K,), where the folders tell; else empty.
     """
 
     name: str
@@ -47,6 +51,7 @@ class ImageSet:
     labels: Tensor
     classes: int
     source: str = ""
+    names: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -55,6 +60,14 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @cached_property
+    def fingerprint(self) -> dict[str, Any]:
+        """What a run or a judge keeps to know its data again: `classes`, `names`, `images` (how many), `digest`."""
+        digest = hashlib.sha256(self.images.contiguous().numpy())
+        digest.update(self.labels.contiguous().numpy())
+        known = {"classes": self.classes, "names": list(self.names), "images": len(self)}
+        return known | {"digest": digest.hexdigest()}
 
     def subset(self, n: int, seed: int) -> "ImageSet":
         """Return `n` images drawn without replacement."""
@@ -66,6 +79,21 @@ class ImageSet:
     def pixels(self, index: Tensor | slice = slice(None)) -> Tensor:
         """Return images as float32 in [-1, 1].  (n,) indices -> (n, C, H, W)"""
         return to_pixels(self.images[index])
+
+
+def what_changed(before: dict[str, Any], now: ImageSet) -> str:
+    """Tell in words how a data set differs from the one of a fingerprint (or a part of one); empty if it does not."""
+    here, changes = now.fingerprint, []
+    if (names := before.get("names")) is not None and names != here["names"]:
+        gone, new = (sorted(set(a) - set(b)) for a, b in ((names, here["names"]), (here["names"], names)))
+        changes += [f"without the class {', '.join(gone)}"] * bool(gone) + [f"a new class {', '.join(new)}"] * bool(new)
+    if before.get("classes", here["classes"]) != here["classes"]:
+        changes.append(f"{here['classes']} classes in place of {before['classes']}")
+    if before.get("images", here["images"]) != here["images"]:
+        changes.append(f"{here['images']:,} images in place of {before['images']:,}")
+    if not changes and before.get("digest", here["digest"]) != here["digest"]:
+        changes.append("as many images, but not the same, or with other labels")
+    return ", ".join(changes)
 
 
 def data_root() -> Path:

@@ -87,7 +87,8 @@ def load_folder(
     if split == "train":
         check_differ(images, where)
     labels = torch.tensor([classes.index(item.label) if classes else 0 for item in items])
-    return ImageSet(data.folder_name(path), split, images, labels, len(classes))
+    names = tuple(map(str, classes))
+    return ImageSet(data.folder_name(path), split, images, labels, len(classes), names=names)
 
 
 def _silent(_: str) -> None:

@@ -1,8 +1,9 @@
 """The latent data set: every image encoded once, cached under the autoencoder's hash, and standardised."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,9 +29,17 @@ class Latents(ImageSet):
     Attributes:
         images: (N, c, h, w) float32.
         coder: what encoded them.
+        encoded: the fingerprint of the images that were, by which a run knows its data: the last digits of latents
+            depend on the machine.
     """
 
     coder: Coder | None = None
+    encoded: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """That of the images."""
+        return self.encoded
 
     def pixels(self, index: Tensor | slice = slice(None)) -> Tensor:
         """Return latents as they are.  (n,) indices -> (n, c, h, w)"""
@@ -123,4 +132,5 @@ def load_latents(config: Config, split: str = "train", coder: Coder | None = Non
     coder = open_coder(config, folder) if coder is None else coder
     images = images_of(config, split)
     latents = (encode_dataset(coder.network, images, folder) - coder.mean.cpu()) / coder.std.cpu()
-    return Latents(images.name, split, latents, images.labels, images.classes, images.source, coder)
+    told = {"source": images.source, "names": images.names, "encoded": images.fingerprint}
+    return Latents(images.name, split, latents, images.labels, images.classes, coder=coder, **told)

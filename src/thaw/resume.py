@@ -4,6 +4,7 @@ import json
 import signal
 import sys
 import threading
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from thaw import runs
 from thaw.checkpoint import load_model
 from thaw.coder import Coder
 from thaw.config import SAMPLING, Config
-from thaw.data import ImageSet
+from thaw.data import ImageSet, what_changed
 from thaw.errors import ThawError
 from thaw.files import write_text
 from thaw.parallel import check_same
@@ -86,6 +87,7 @@ def save(trainer: "Trainer", step: int = 0) -> Path:
     context = {"epoch": trainer.epoch, "step": step, "images": trainer.seen, "seconds": trainer.seconds}
     context |= {"running": trainer.running, "number": trainer.number, "points": trainer.points}
     context |= {"shape": list(trainer.images.shape), "classes": trainer.images.classes, "records": trainer.records}
+    context["data"] = trainer.images.fingerprint
     performance = {"images_per_second": trainer.records[-1].get("images_per_second"), "seconds": trainer.seconds}
     performance |= {"device": str(trainer.accelerator.device), "threads": torch.get_num_threads()}
     runs.save_checkpoint(path, trainer.config, states, context, performance)
@@ -112,18 +114,26 @@ def resume(trainer: "Trainer") -> bool:
     """Load the newest checkpoint of the run that can be read, if there is any; say so where newer ones cannot.
 
     Raises:
-        ThawError: if the run is another experiment's, none of its checkpoints can be read, or the
-            processes see different ones.
+        ThawError: if the run is another experiment's, its data set has changed, none of its checkpoints can be
+            read, or the processes see different ones.
     """
     found, damaged = runs.load_newest(trainer.run)
     position = (found.context["epoch"], found.context.get("step", 0)) if found else (-1, 0)
     check_same(trainer.accelerator, position, trainer.run)  # all have read it: now the first one may tidy up
     if found is None:
         return False
-    differing = differences(found.config, trainer.config)
+    known = found.context.get("data")  # what earlier versions wrote has none
+    differing = differences(found.config, trainer.config, {"data_path"} if known else set())
     if differing:
         raise ThawError(
             f"{trainer.run} holds a run with other settings ({differing}); choose another run directory or remove it"
+        )
+    changed = what_changed(known or {"classes": found.context["classes"]}, trainer.images)
+    if changed:
+        where = trainer.config.data_path or trainer.config.data
+        raise ThawError(
+            f"{where} is not what {trainer.run} was trained on: {changed}; bring the images back, or choose another "
+            "run directory"
         )
     if trainer.accelerator.is_main_process:
         for path in damaged:
@@ -224,9 +234,9 @@ def run_coder(trainer: "Trainer") -> Coder | None:
     return coder.to(trainer.accelerator.device)
 
 
-def differences(old: Config, new: Config) -> str:
-    """Name the settings that differ and matter; how long, and how often to save, may change."""
+def differences(old: Config, new: Config, free: Collection[str] = ()) -> str:
+    """Name the settings that differ and matter; how long, how often to save, and those in `free`, may change."""
     unused = set() if new.data == "folder" else {k for k in Config.model_fields if k.startswith("data_")}
-    free = {*FREE, *SAMPLING, *unused}
-    changed = [k for k, v in old.model_dump().items() if k not in free and v != getattr(new, k)]
+    settled = {*FREE, *SAMPLING, *free, *unused}
+    changed = [k for k, v in old.model_dump().items() if k not in settled and v != getattr(new, k)]
     return ", ".join(f"{k}: {getattr(old, k)!r} there, {getattr(new, k)!r} here" for k in changed[:3])
