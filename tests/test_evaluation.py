@@ -144,7 +144,7 @@ def test_inceptions_features_are_those_that_torchmetrics_takes(weights, digits):
     torch.testing.assert_close(inception.logits(features), logits, rtol=1e-4, atol=1e-4)
 
 
-def test_inceptions_scores_are_named_and_stand_beside_those_of_real_images(digits, tmp_path, monkeypatch):
+def test_inceptions_scores_are_named_and_stand_beside_those_of_real_images(digits, judge, tmp_path, monkeypatch):
     """With a small network in Inception's place: its own takes an hour."""
 
     class Small(nn.Module):
@@ -159,7 +159,7 @@ def test_inceptions_scores_are_named_and_stand_beside_those_of_real_images(digit
     monkeypatch.setattr("thaw.inception.NUM", 16)
     small, cache = Inception(Small(), "0123456789ab"), tmp_path / "cache"
     images = damaged(digits, 64)["noise"]
-    clean, worse = (inception_scores(images[level], small, "digits", cache=cache, seed=5) for level in (0, 100))
+    clean, worse = (inception_scores(images[level], small, judge, cache=cache, seed=5) for level in (0, 100))
     assert set(clean) == {"inception_fid", "inception_kid", "inception_is"}
     for name, score in clean.items():
         assert (score.name, score.n, score.seed, score.features) == (name, 64, 5, "0123456789ab")
@@ -167,7 +167,7 @@ def test_inceptions_scores_are_named_and_stand_beside_those_of_real_images(digit
     assert worse["inception_fid"].value > worse["inception_fid"].floor > 0
     monkeypatch.setattr(data, "load", None)  # kept from here on
     order = torch.randperm(64)
-    assert inception_scores(images[0][order], small, "digits", cache=cache, seed=5) == clean
+    assert inception_scores(images[0][order], small, judge, cache=cache, seed=5) == clean
 
 
 def test_without_inceptions_weights_a_sentence_says_where_to_put_them(weights, tmp_path, monkeypatch):

@@ -91,6 +91,8 @@ def evaluate(args: argparse.Namespace) -> None:
 
 def features(args: argparse.Namespace) -> None:
     """Train the feature network that scores a data set, or store the features of real images beside it."""
+    from dataclasses import replace
+
     import torch
 
     from thaw.config import load_config, make_config
@@ -100,6 +102,7 @@ def features(args: argparse.Namespace) -> None:
 
     torch.set_num_threads(1)
     config = load_config(args.config) if args.config else make_config({"data": args.data})
+    config = make_config(config.reading)  # the images, also where a flow is trained on their latents
     train, test = load_data(config), load_data(config, "test")
     folder = judge_folder(args.seed)
     if train.source:
@@ -107,11 +110,11 @@ def features(args: argparse.Namespace) -> None:
     if args.real:
         print(save_real(collect_real(load_judge(train.name, folder), train, test, progress=True), folder))
         return
-    if not train.classes:
-        raise ThawError(f"{config.data_path} has no subfolders, that is no classes for a feature network to learn")
     judge = train_features(train, test, epochs=args.epochs, seed=args.seed)
+    if config.data == "folder":  # which neither a download nor a name brings back
+        judge = replace(judge, reading=config.reading, fingerprints={s.split: s.fingerprint for s in (train, test)})
     print(f"accuracy {judge.accuracy:.4f} on {len(test):,} test images: {save_judge(judge, folder)}")
-    if args.seed:  # is not shipped: what its scores need beside it is kept with the scores
+    if args.seed or config.data == "folder":  # is not shipped: what its scores need beside it is kept with the scores
         print(keep_real(collect_real(load_judge(train.name, folder), train, test, progress=True)))
 
 

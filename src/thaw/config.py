@@ -18,6 +18,8 @@ from thaw.settings import read_yaml
 
 Positive = Annotated[int, Field(ge=1)]
 AUTOENCODERS = ("autoencoder", "vae")
+# Fields that say which images are read, and how.
+READING = ("data", "emnist_split", "data_path", "data_size", "data_channels", "data_extensions", "data_background")
 # Fields that are options of a network's constructor, beside widths and activation.
 OPTIONS = {"unet": ("blocks", "patch", "dropout"), "cnn": ()}
 OPTIONS |= dict.fromkeys(("latent", "mlp"), ("blocks", "expansion"))
@@ -194,6 +196,11 @@ class Config(BaseModel):
         if self.data == "emnist" and self.emnist_split != "balanced":
             return f"emnist{self.emnist_split}"
         return self.data if self.data_path is None else folder_name(self.data_path)
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """The settings that read the images behind an experiment, as plain values: what a judge keeps of them."""
+        return {name: value for name, value in self.model_dump(mode="json").items() if name in READING}
 
     def release_name(self, epoch: int) -> str:
         """File name of released weights, as the earlier study names them."""

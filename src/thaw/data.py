@@ -83,6 +83,8 @@ class ImageSet:
 
 def what_changed(before: dict[str, Any], now: ImageSet) -> str:
     """Tell in words how a data set differs from the one of a fingerprint (or a part of one); empty if it does not."""
+    if not before:
+        return ""
     here, changes = now.fingerprint, []
     if (names := before.get("names")) is not None and names != here["names"]:
         gone, new = (sorted(set(a) - set(b)) for a, b in ((names, here["names"]), (here["names"], names)))

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from thaw import data
 from thaw.data import ImageSet
 from thaw.errors import ThawError
 from thaw.features import Judge, load_judge
@@ -20,7 +19,7 @@ from thaw.inception import NUM, find_weights, inception_scores, load_inception
 from thaw.metrics import Score, check_scored
 from thaw.model import Model
 from thaw.protocol import VERSION, protocol
-from thaw.real import CACHE
+from thaw.real import CACHE, real_images
 from thaw.samples import asked, draw_samples, samples_key
 
 # Rows of the table: measure -> format. The histogram is left to the JSON file.
@@ -85,8 +84,10 @@ def evaluate_model(
     Raises:
         ThawError: for too few images, wrong settings, or a data set without a judge.
     """
-    scorer = _Scorer(judge or load_judge(model.config.data_name), _inception(features, weights), reference, cache)
-    check_scored(n, labels, scorer.num)  # before any is drawn
+    judge = judge or load_judge(model.config.data_name)
+    judge.check_shape(model.shape)  # before any is drawn
+    scorer = _Scorer(judge, _inception(features, weights), reference, cache)
+    check_scored(n, labels, scorer.num)
 
     def draw() -> tuple[Tensor, Tensor | None]:
         images = draw_samples(model, n, labels=labels, seed=seed, cache=cache, progress=progress, **settings)
@@ -179,7 +180,7 @@ class _Scorer:
     ) -> Evaluation:
         """Score what is drawn, unless it was scored before."""
         common = {"reference": self.reference, "seed": seed, "cache": self.cache, "progress": progress}
-        real = None if self.inception else real_splits(self.judge.data)
+        real = None if self.inception else real_splits(self.judge)
         splits = real and {split: found.images for split, found in real.items()}
         if self.inception:
             scored = {"inception": sha256(self.inception)[:12], "data": self.judge.data}
@@ -190,7 +191,7 @@ class _Scorer:
         def measure() -> dict[str, Any]:
             if self.inception:
                 network = load_inception(self.inception)
-                found = inception_scores(draw()[0], network, self.judge.data, **common)
+                found = inception_scores(draw()[0], network, self.judge, **common)
             else:
                 images, labels = draw()
                 found = protocol(images, self.judge, labels, splits=splits, **common)
@@ -202,18 +203,18 @@ class _Scorer:
         return Evaluation(name, told, {measure: Score(**record) for measure, record in records.items()})
 
 
-def real_splits(name: str) -> dict[str, ImageSet] | None:
-    """Return the real images, `train` and `test`, or None, saying so once, where the data set is not at hand."""
-    return _load_splits(name, data.data_root())
-
-
-@lru_cache(maxsize=2)
-def _load_splits(name: str, root: Path) -> dict[str, ImageSet] | None:
+def real_splits(judge: Judge) -> dict[str, ImageSet] | None:
+    """Return a judge's real images, `train` and `test`, or None, saying so once, where they are not at hand."""
     try:
-        return {split: data.load(name, split, download=False) for split in ("train", "test")}
+        return real_images(judge, download=False)
     except ThawError as error:
-        print(f"novelty is left out: {error}")
+        _say_once(f"novelty is left out: {error}")
         return None
+
+
+@lru_cache
+def _say_once(text: str) -> None:
+    print(text)
 
 
 def table(evaluations: list[Evaluation]) -> str:

@@ -1,7 +1,8 @@
 """The judge: a small classifier whose features every score rests on, with its reference statistics."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +11,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from tqdm.auto import tqdm
 
 from thaw.checkpoint import PRETRAINED, add_to_manifest, load_tensors, read_manifest, save_tensors
-from thaw.data import ImageSet
+from thaw.data import DATA_SETS, ImageSet
 from thaw.errors import ThawError
 from thaw.files import advice, sha256
 from thaw.images import background_of
@@ -20,6 +21,7 @@ from thaw.seeding import derive, generator
 FORMAT = "thaw-features/1"
 FLOOR_SIZES = (500, 1000, 2000, 5000, 10_000)  # sample sizes at which the real-against-real floor is stored
 FLOOR_SEEDS = 3
+FURTHER_PARTS = ("source", "background", "reading", "fingerprints")  # of a judge, which not every file has
 FURTHER = Path("contents/features")  # judges of other seeds: a check on the shipped one, not shipped themselves
 
 
@@ -100,6 +102,8 @@ class Judge:
         digest: first 12 digits of the file's SHA-256; part of every score's record.
         source: what to say beside every score, where the splits are not the official ones; else empty.
         background: grey level of the background of most training images, see `thaw.images.background_of`.
+        reading: the settings of `Config` that read its data set; empty for one that its name tells.
+        fingerprints: split name -> what its data set is known by again, see `ImageSet.fingerprint`.
     """
 
     network: FeatureNetwork
@@ -111,6 +115,16 @@ class Judge:
     digest: str = ""
     source: str = ""
     background: int = 0
+    reading: dict[str, Any] = field(default_factory=dict)
+    fingerprints: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def check_shape(self, shape: tuple[int, int, int]) -> None:
+        """Raise a `ThawError` unless it judges images of a shape (C, H, W)."""
+        if tuple(shape) != self.shape:
+            raise ThawError(
+                f"the {self.data} judge takes images {self.shape}, these are {tuple(shape)}; train one for them by "
+                "`thaw features --config FILE`"
+            )
 
     @torch.no_grad()
     def features(self, images: Tensor, batch: int = 500, progress: bool = False) -> Tensor:
@@ -157,7 +171,19 @@ def train_features(
 
     AdamW with a one-cycle rate of 3e-3, batch 128, cross-entropy with label smoothing 0.05, images
     shifted by up to two pixels. The test split is used for its accuracy and as reference only.
+
+    Raises:
+        ThawError: if there is nothing to tell apart, or too little to compare with.
     """
+    if train.classes < 2:
+        raise ThawError(
+            f"a feature network learns to tell classes apart, and {train.name} has {train.classes or 'none'}; "
+            "sort the images into two subfolders or more"
+        )
+    if min(len(train), len(test)) < 2:
+        raise ThawError(
+            f"{train.name} has {len(train)} training and {len(test)} test images; distances need two of each or more"
+        )
     torch.manual_seed(derive(seed, "features"))
     network = FeatureNetwork(train.shape[0], train.classes).to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.01, fused=True)
@@ -234,8 +260,7 @@ def save_judge(judge: Judge, folder: str | Path = PRETRAINED) -> Path:
     state = {k: v.half() if v.is_floating_point() else v for k, v in judge.network.state_dict().items()}
     content = {"format": FORMAT, "data": judge.data, "shape": list(judge.shape), "accuracy": judge.accuracy}
     content |= {"classes": judge.network.head.out_features, "network": state, "floors": judge.floors}
-    content |= {"source": judge.source} if judge.source else {}
-    content |= {"background": judge.background} if judge.background else {}
+    content |= {name: value for name in FURTHER_PARTS if (value := getattr(judge, name))}
     content["references"] = {name: vars(reference) for name, reference in judge.references.items()}
     save_tensors(path, content)
     entry = {"sha256": sha256(path), "bytes": path.stat().st_size, "accuracy": judge.accuracy, "floors": judge.floors}
@@ -252,7 +277,8 @@ def load_judge(data: str, folder: str | Path = PRETRAINED) -> Judge:
     """
     path = judge_path(data, folder)
     if not path.is_file():
-        hint = advice(path, "train it with `python -m thaw features` (see --help)")
+        how = f"--data {data}" if data in DATA_SETS else "--config FILE"  # of a folder, or another split of EMNIST
+        hint = advice(path, f"train it with `python -m thaw features {how}`")
         raise ThawError(f"no feature network {path}; {hint}")
     content = load_tensors(path)
     digest = sha256(path)
@@ -268,7 +294,7 @@ def load_judge(data: str, folder: str | Path = PRETRAINED) -> Judge:
         references = {name: Statistics(**parts) for name, parts in content["references"].items()}
         network = network.to(memory_format=torch.channels_last).eval()
         known = (content["data"], shape, content["accuracy"], references, content["floors"])
-        return Judge(network, *known, digest[:12], content.get("source", ""), content.get("background", 0))
+        return Judge(network, *known, digest[:12], **{k: content[k] for k in FURTHER_PARTS if k in content})
     except (KeyError, TypeError, RuntimeError, AttributeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ThawError(f"{path} lacks a part of a feature network file ({reason}); restore it with git") from None

@@ -100,8 +100,8 @@ def curves(series: dict[str, tuple[Sequence[float], Sequence[float]]], x_label: 
     Args:
         series: label -> (x values, y values).
         options: `log` and `log_x` for a logarithmic y or x axis; `markers` False for plain lines; `floor` for a
-            dashed line with its label, (value, label); `beside` for a legend on the right of the axes; `pairs`
-            for every second curve dashed, in the colour of the one before.
+            dashed line with its label, (value, label), and none for the value None; `beside` for a legend on the right
+            of the axes; `pairs` for every second curve dashed, in the colour of the one before.
 
     Returns:
         The matplotlib figure.
@@ -118,7 +118,7 @@ def curves(series: dict[str, tuple[Sequence[float], Sequence[float]]], x_label: 
             marker = MARKERS[turn % len(MARKERS)] if options.get("markers", True) else None
             style = {"color": colours[turn % len(colours)], "linestyle": DASHES[dashes % len(DASHES)]}
             axes.plot(x, y, marker=marker, label=label if "$" in label else label.replace("_", " "), **style)
-        if options.get("floor"):
+        if options.get("floor") and options["floor"][0] is not None:
             value, label = options["floor"]
             axes.axhline(value, linestyle="--", linewidth=0.8, color="0.4", label=label)
         if options.get("log"):
@@ -160,7 +160,7 @@ def dots(values: dict[str, float], x_label: str, floor: tuple[float, str] | None
         figure.set_figheight(0.6 + 0.135 * len(names))
         axes.plot([values[name] for name in names], range(len(names)), "o", markersize=3.5)
         axes.set_yticks(range(len(names)), names, fontsize=7.5)
-        if floor:
+        if floor and floor[0] is not None:
             axes.axvline(floor[0], linestyle="--", color="0.4", label=floor[1])
             axes.legend(loc="lower right")
         axes.set(xscale="log", xlabel=x_label, ylim=(-0.7, len(names) - 0.3))

@@ -13,13 +13,12 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from thaw import data
 from thaw.errors import ThawError
-from thaw.features import frechet, statistics
+from thaw.features import Judge, frechet, statistics
 from thaw.files import make_folder, remember, sha256, user_path
 from thaw.metrics import Score, check_scored, inception_score, kid
 from thaw.protocol import OTHER, VERSION, prepare
-from thaw.real import CACHE, choose
+from thaw.real import CACHE, choose, real_images
 from thaw.tensors import load_tensors, save_tensors
 
 NUM = 2048  # features; twice as many images are the least that is scored
@@ -92,7 +91,7 @@ def load_inception(path: Path) -> Inception:
 def inception_scores(
     images: Tensor,
     inception: Inception,
-    name: str,
+    judge: Judge,
     *,
     reference: str = "test",
     seed: int = 0,
@@ -104,7 +103,7 @@ def inception_scores(
     Args:
         images: (N, C, H, W) uint8 in 0..255, at least 4,096.
         inception: see `load_inception`.
-        name: data set to compare with; 10,000 images of it at most.
+        judge: of the data set to compare with; 10,000 images of it at most.
         reference: its split; the floors are those of as many images of the other split.
         seed: the seed the images were drawn with, for the record.
         cache: folder in which features of real images and floors are kept; None to keep nothing.
@@ -119,12 +118,12 @@ def inception_scores(
     n = len(images)
     check_scored(n, None, NUM)
     images, _ = prepare(images, None, reference)
-    real = _real(inception, name, reference, cache, progress)
-    key = {"floors": VERSION, "inception": inception.digest, "data": name, "reference": reference, "n": n}
+    real = _real(inception, judge, reference, cache, progress)
+    key = {"floors": VERSION, "inception": inception.digest, "data": _name(judge), "reference": reference, "n": n}
 
     def floors() -> dict[str, float]:
         other = OTHER[reference]
-        same = choose(data.load(name, other, download=False).images, other, n)
+        same = choose(real_images(judge, download=False)[other].images, other, n)
         return _measure(inception.features(same, progress=progress), inception, real)
 
     values = _measure(inception.features(images, progress=progress), inception, real)
@@ -144,12 +143,18 @@ def _measure(features: Tensor, inception: Inception, real: Tensor) -> dict[str, 
     }
 
 
-def _real(inception: Inception, name: str, split: str, cache: Path | None, progress: bool) -> Tensor:
+def _name(judge: Judge) -> str:
+    """Return the name that features of a data set are kept by: images of one's own may change under theirs."""
+    return judge.data + "".join(f"_{found['digest'][:8]}" for _, found in sorted(judge.fingerprints.items()))
+
+
+def _real(inception: Inception, judge: Judge, split: str, cache: Path | None, progress: bool) -> Tensor:
     """Return the features of real images, kept from an earlier call or computed.  (at most 10,000, 2048)"""
-    path = cache / f"inception_{name}_{split}_{inception.digest}.pth" if cache else None
+    path = cache / f"inception_{_name(judge)}_{split}_{inception.digest}.pth" if cache else None
     if path and path.is_file():
         return load_tensors(path)["features"]
-    features = inception.features(choose(data.load(name, split, download=False).images, split), progress=progress)
+    images = real_images(judge, download=False)[split].images
+    features = inception.features(choose(images, split), progress=progress)
     if path:
         save_tensors(path, {"features": features})
     return features

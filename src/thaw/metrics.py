@@ -2,7 +2,6 @@
 
 import bisect
 import contextlib
-import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -56,14 +55,14 @@ class Score:
         return f"{self.name} {self.value:.2f}{beside}, n = {self.n}, seed {self.seed}"
 
 
-def floor_at(judge: Judge, n: int) -> float:
-    """Return the real-against-real Frechet distance at n images, the mean over the stored seeds.
+def floor_at(judge: Judge, n: int) -> float | None:
+    """Return the real-against-real Frechet distance at n images, the mean over the stored seeds; None where none is.
 
     Between stored sizes it is interpolated in 1/n, the order of the estimator's bias.
     """
     sizes = sorted(judge.floors)
-    if not sizes:
-        return math.nan
+    if not sizes:  # fewer real images than are ever scored
+        return None
     means = [sum(judge.floors[size]) / len(judge.floors[size]) for size in sizes]
     if n <= sizes[0]:
         return means[0] * sizes[0] / n

@@ -15,7 +15,7 @@ from thaw.features import Judge
 from thaw.files import remember
 from thaw.metrics import Score, check_scored, chi_squared, entropy, floor_at, inception_score, kid
 from thaw.neighbours import NEIGHBOURS, manifolds, nearest
-from thaw.real import CACHE, RealFeatures, choose, load_real
+from thaw.real import CACHE, MOST, RealFeatures, choose, load_real
 from thaw.seeding import generator
 
 VERSION = 1  # of what the numbers mean: part of every cache's key
@@ -45,7 +45,7 @@ def protocol(
         real: features of real images; `thaw.real.load_real(judge)` by default.
         splits: the real images themselves, {"train": (M, C, H, W) uint8, "test": ...}, for novelty.
         reference: split of real images to compare with; the floors are those of as many images of
-            the other split (at most 10,000).
+            the other split (at most 10,000), and left out where it has fewer.
         seed: the seed the images were drawn with, for the record.
         cache: folder in which floors are kept; None to keep nothing.
         progress: show progress bars.
@@ -116,7 +116,8 @@ def _measure(features: Tensor, judge: Judge, real: RealFeatures, reference: str)
     values = {"fid": judge.distance(features, reference), "kid": kid(features, others)}
     logits = judge.network.logits(features)
     values["is"] = inception_score(logits)
-    values |= vars(manifolds(others[:size], features[drawn], NEIGHBOURS))
+    if size > NEIGHBOURS:  # else no image has so many
+        values |= vars(manifolds(others[:size], features[drawn], NEIGHBOURS))
     training = judge.references["train"].histogram
     histogram = torch.bincount(logits.argmax(dim=1), minlength=len(training))
     values["entropy"] = entropy(histogram)
@@ -126,9 +127,10 @@ def _measure(features: Tensor, judge: Judge, real: RealFeatures, reference: str)
 
 
 def _floors(judge: Judge, real: RealFeatures, reference: str, n: int) -> dict[str, float]:
-    """Measure as many real images of the other split in the same way."""
-    floors = _measure(real.features(OTHER[reference])[:n], judge, real, reference)
-    if reference == "test" and judge.floors:
+    """Measure as many real images of the other split in the same way; where it has fewer, tell the shares only."""
+    same = real.features(OTHER[reference])[:n]
+    floors = _measure(same, judge, real, reference) if len(same) == min(n, MOST) else {}
+    if floors and reference == "test" and judge.floors:
         floors["fid"] = floor_at(judge, n)  # over several draws, and the one that the quick score shows
     training = judge.references["train"].histogram
     floors |= {f"share_{k}": int(count) / int(training.sum()) for k, count in enumerate(training)}
@@ -136,7 +138,9 @@ def _floors(judge: Judge, real: RealFeatures, reference: str, n: int) -> dict[st
 
 
 def _novelty_floors(splits: Mapping[str, Tensor], n: int, progress: bool) -> dict[str, float]:
-    """Return what test images get, and below which distance an image counts as near."""
+    """Return what as many test images get, if there are so many, and below which distance an image counts as near."""
     distances = nearest(choose(splits["test"], "test", n), splits["train"], progress)[0]
     near = float(distances.quantile(NEAR))
+    if len(distances) < min(n, MOST):
+        return {"near": near}
     return {"novelty": float(distances.median()), "copies": float((distances < near).double().mean()), "near": near}

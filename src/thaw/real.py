@@ -7,18 +7,21 @@ by less than 0.002. For other judges they are computed from the data set, once, 
 way, and kept in `contents/evaluation/` under the judge's digest.
 """
 
+import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from thaw import data
 from thaw.checkpoint import PRETRAINED, add_to_manifest, load_tensors, read_manifest, save_tensors
-from thaw.data import ImageSet
+from thaw.config import make_config
+from thaw.data import DATA_SETS, ImageSet, data_root, what_changed
 from thaw.errors import ThawError
 from thaw.features import Judge
 from thaw.files import sha256
+from thaw.folder import load_data
 from thaw.seeding import generator
 
 FORMAT = "thaw-real/1"
@@ -45,6 +48,38 @@ class RealFeatures:
     def features(self, split: str) -> Tensor:
         """Return the features of `train` or `test`.  (N, D) float32"""
         return self.codes[split] * self.scales[split]
+
+
+def real_images(judge: Judge, *, download: bool = True) -> dict[str, ImageSet]:
+    """Load the data set that a judge was trained on: `train` and `test`.
+
+    Raises:
+        ThawError: if it is not where it was, or not what it was.
+    """
+    settings, splits = json.dumps(judge.reading or _by_name(judge.data)), {}
+    for split in ("train", "test"):
+        splits[split] = images = _load(settings, split, download, data_root())
+        changed = what_changed(judge.fingerprints.get(split, {}), images)
+        if changed:
+            raise ThawError(
+                f"{judge.reading.get('data_path') or judge.data} is not what its judge was trained on: {changed} "
+                f"({split}); train the judge again by `thaw features`"
+            )
+    return splits
+
+
+@lru_cache(maxsize=4)
+def _load(settings: str, split: str, download: bool, _: Path) -> ImageSet:
+    return load_data(make_config(json.loads(settings)), split, download=download)
+
+
+def _by_name(name: str) -> dict[str, str]:
+    """Return the settings that read a data set whose judge does not tell them."""
+    if name not in DATA_SETS and name.startswith("emnist"):
+        return {"data": "emnist", "emnist_split": name.removeprefix("emnist")}
+    if name not in DATA_SETS:
+        raise ThawError(f"the judge of {name} does not tell where its images are; train it again by `thaw features`")
+    return {"data": name}
 
 
 def choose(images: Tensor, split: str, n: int = MOST) -> Tensor:
@@ -100,12 +135,12 @@ def load_real(
     if kept and kept.is_file():
         return _read(kept, judge)
     try:
-        splits = [data.load(judge.data, split) for split in ("train", "test")]
+        splits = real_images(judge)
     except ThawError as error:
         raise ThawError(
             f"the real features of judge {judge.digest} are not shipped and need the data: {error}"
         ) from None
-    real = collect_real(judge, *splits, progress=progress)
+    real = collect_real(judge, splits["train"], splits["test"], progress=progress)
     if kept:
         keep_real(real, cache)
     return real

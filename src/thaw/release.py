@@ -71,5 +71,10 @@ def score_entry(model: Model, n: int, seed: int = 0) -> dict[str, Any]:
     """Return the scores of a model at its default settings, as manifest entries; an autoencoder's on the test set."""
     if model.config.study == "autoencoder":
         return {**score_reconstruction(model, load_data(model.config, "test")), "split": "test"}
-    judge = load_judge(model.config.data_name)
+    try:
+        judge = load_judge(model.config.data_name)
+        judge.check_shape(model.shape)
+    except ThawError as error:
+        print(f"No score: {error}", flush=True)
+        return {}
     return {name: score.record() for name, score in score_model(model, judge, n, seed=seed).items()}

@@ -37,7 +37,8 @@ def scores(model: Model, judge: Judge | None) -> dict[str, float]:
         return {name: round(value, 6) for name, value in found.items()} | {"n": len(images)}
     found = score_model(model, judge, config.evaluate_n, seed=config.seed)
     record = {name: round(score.value, 6) for name, score in found.items()}
-    return record | {"n": config.evaluate_n, "fid_floor": round(found["fid"].floor, 6)}
+    floor = found["fid"].floor
+    return record | {"n": config.evaluate_n, "fid_floor": None if floor is None else round(floor, 6)}
 
 
 def describe(record: dict[str, Any]) -> str:
@@ -48,7 +49,8 @@ def describe(record: dict[str, Any]) -> str:
     if "mse" in record:
         line += f"   squared error {record['mse']:.2f}, divergence {record['kl']:.1f} an image"
     if "fid" in record:
-        line += f"   FID {record['fid']:.2f} (real images {record['fid_floor']:.2f}, n = {record['n']})"
+        floor = "" if record["fid_floor"] is None else f"real images {record['fid_floor']:.2f}, "
+        line += f"   FID {record['fid']:.2f} ({floor}n = {record['n']})"
     return line
 
 

@@ -61,8 +61,8 @@ def train_and_score(config: Config, out: Path, n: int = 2000, position: int = 0)
     images = to_uint8(model.sample(y, seed=config.seed))
     record["sampling_seconds"] = time.perf_counter() - started
     figures.save_grid(out / f"{config.run_name}.png", images, columns=8)
-    if n and judge_path(config.data).is_file():
-        scores = score_model(model, load_judge(config.data), n, seed=config.seed)
+    if n and judge_path(config.data_name).is_file():
+        scores = score_model(model, load_judge(config.data_name), n, seed=config.seed)
         record |= {name: score.record() for name, score in scores.items()}
     write_json(out / f"{config.run_name}.json", record)
     return record

@@ -169,6 +169,8 @@ def open_study(
     folder = Path(run) if run else checkpoint.RUNS / experiment.run_name
     try:
         judge = load_judge(experiment.data_name)
+        if experiment.data == "folder":
+            judge.check_shape((experiment.data_channels, experiment.data_size, experiment.data_size))
     except ThawError as error:
         print(f"No scores: {error}")
         judge = None
