@@ -1,6 +1,8 @@
 """What stands around the protocol: samples kept, judges of other seeds and data sets, Inception's features."""
 
 import json
+import re
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,23 +11,29 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
+import yaml
+from conftest import folder_settings
 from scipy.stats import spearmanr
+from test_training import configure, run
 from torch import nn
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torchmetrics.image.fid import NoTrainInceptionV3
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from thaw import data
+from thaw import data, real
 from thaw.__main__ import main
-from thaw.checkpoint import load_model, save_release, save_tensors
+from thaw.checkpoint import load_model, read_manifest, save_release, save_tensors
 from thaw.damage import NOISE, damaged
+from thaw.data import ImageSet
 from thaw.errors import ThawError
 from thaw.evaluation import evaluate_images, evaluate_model, table
 from thaw.features import load_judge, load_judges, save_judge, train_features
+from thaw.folder import load_data, load_folder
 from thaw.images import read_images
 from thaw.inception import Inception, find_weights, inception_scores, load_inception
 from thaw.metrics import evaluate
 from thaw.model import Model
+from thaw.neighbours import NEIGHBOURS
 from thaw.pixels import to_uint8
 from thaw.real import collect_real, load_real, save_real
 from thaw.samples import draw_samples, labels_in_shares
@@ -117,6 +125,67 @@ def test_a_judge_of_47_classes_scores_and_says_what_its_numbers_rest_on(tmp_path
     assert listed.get("source", "") == train.source
     split_by_us = bool(train.source)  # the files at hand decide
     assert ("bymerge test file, split by a seed into 100,000 training" in table([found])) == split_by_us
+
+
+@pytest.mark.parametrize("classes", [2, 3, 47])
+def test_images_of_ones_own_are_a_data_set_like_any_other(classes, folders, tmp_path, capsys):
+    """Judge, training scores, the protocol with novelty, images of anybody, export; two test images are enough.
+
+    What has fewer real images than are scored has no floor: a dash in the table, not a number of other images.
+    """
+    shutil.copytree(folders[classes], tmp_path / "mine")
+    values = folder_settings(folders, classes) | {"data_path": "mine", "limit": None, "evaluate_every": 1, "epochs": 1}
+    config = configure(**values, evaluate_n=256)
+    Path("mine.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    assert main(["features", "--config", "mine.yaml", "--epochs", "1"]) == 0
+    judge = load_judge("mine")
+    assert judge.reading == config.reading and judge.references["test"].count >= 2
+    record = run(config, "contents/runs/own", judge)[-1].record
+    assert record["fid"] > 0 and record["fid_floor"] is None and json.loads(json.dumps(record)) == record
+    capsys.readouterr()
+    assert main(["evaluate", "contents/runs/own", "-n", "256", "--out", "scores.json"]) == 0
+    said, found = capsys.readouterr().out, json.loads(Path("scores.json").read_text())[0]["scores"]
+    assert {"fid", "kid", "novelty", "copies", "accuracy"} <= set(found) and "left out" not in said
+    assert ("coverage" in found) == (len(load_data(config, "test")) > NEIGHBOURS)
+    assert found["fid"]["floor"] is None and found["novelty"]["floor"] is None
+    assert main(["export", "contents/runs/own", "-n", "256", "--epochs", "1"]) == 0
+    assert any("fid" in entry for name, entry in read_manifest().items() if name.startswith("ddpm_mine_1_"))
+    images = load_data(config, "train").images.repeat(20, 1, 1, 1)[:256]
+    assert evaluate_images(images, judge=judge).scores["novelty"].value == 0
+    with pytest.raises(ThawError, match="takes images .* train one for them by `thaw features"):
+        evaluate_model(load_model("contents/runs/own"), 256, judge=replace(judge, shape=(1, 8, 8)))
+    # The folder moved, and then is another: what rests on its pixels is left out, or told.
+    for folder in (Path("mine"), Path("contents/evaluation")):
+        folder.rename(f"{folder}_before")
+    load_folder.cache_clear(), real._load.cache_clear()
+    capsys.readouterr()
+    assert main(["evaluate", "contents/runs/own", "-n", "256"]) == 1
+    assert "no folder mine; set data_path" in (told := capsys.readouterr().err) and "need the data" in told
+    shutil.copytree("mine_before", "mine")
+    shutil.copy(next(Path("mine").rglob("*.png")), "mine/class00/zzz.png")
+    assert main(["evaluate", "contents/runs/own", "-n", "256"]) == 1
+    assert re.search("mine is not what its judge was trained on: .* in place of", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(("classes", "said"), [(0, "tell classes apart, .* none"), (1, "tell classes apart, .* 1;")])
+def test_a_judge_needs_classes_and_something_to_compare_with(classes, said, folders, tmp_path, capsys):
+    """Models of such images are trained and exported without a score, and that is told."""
+    values = folder_settings(folders, classes) | {"limit": None, "epochs": 1}
+    Path("mine.yaml").write_text(yaml.safe_dump(configure(**values).model_dump(mode="json")))
+    assert main(["features", "--config", "mine.yaml"]) == 1
+    assert re.search(said, capsys.readouterr().err)
+    run(configure(**values), "contents/runs/own")
+    assert main(["export", "contents/runs/own"]) == 0
+    assert "No score: no feature network" in capsys.readouterr().out
+    two = ImageSet("mine", "train", torch.zeros(9, 1, 8, 8).byte(), torch.arange(9) % 2, 2)
+    with pytest.raises(ThawError, match="9 training and 1 test images; distances need two of each"):
+        train_features(two, two.subset(1, 0))
+
+
+def test_splits_of_emnist_are_found_by_their_names():
+    assert real._by_name("emnistletters") == {"data": "emnist", "emnist_split": "letters"}
+    with pytest.raises(ThawError, match="the judge of cats does not tell where its images are"):
+        real._by_name("cats")
 
 
 @pytest.fixture(scope="module")
