@@ -235,7 +235,7 @@ def _add_models(verb: Any) -> None:
     p = verb(sample_blend)
     model_argument(p)
     drawing(p, 4, "rows", "contents/blend.png")
-    p.add_argument("--digits", type=a.CLASS, nargs=2, default=[3, 8], metavar=("A", "B"), help="the two classes")
+    p.add_argument("--digits", type=a.CLASS, nargs=2, metavar=("A", "B"), help="two classes (3 8 by default)")
     p.add_argument("--columns", type=a.Range(2, 10_000), default=9, help="images from one class to the other")
     p.add_argument("--guidance", type=a.WEIGHT, help="weight of classifier-free guidance, 1 is off")
     p = verb(restore)

@@ -108,13 +108,15 @@ def classify(
         progress: show a progress bar.
 
     Raises:
-        ThawError: for a model that is not told the class, or images it was not trained on.
+        ThawError: for a model that is not told the class or knows one only, or images it was not trained on.
     """
     route = ("elbo" if model.coder is None else "ode") if route is None else route
     if route not in ROUTES:
         raise ThawError(f"unknown route {route!r}; choose one of {', '.join(ROUTES)}")
     if not model.conditional:
         raise ThawError(f"{model.config.label} is not told the class, and cannot tell it")
+    if model.classes < 2:
+        raise ThawError(f"{model.config.label} knows one class only: there is nothing to tell apart")
     if images.shape != model.process.shape:
         raise ThawError(
             f"the model knows {model.process.shape}, got images {images.shape}; see thaw.latent.load_latents"

@@ -10,6 +10,15 @@ from thaw.model import Model
 from thaw.sampling import Step, reverse
 from thaw.seeding import generator
 
+PAIRS = ((3, 8), (4, 9))  # digits that look alike
+
+
+def pairs_of(model: Model) -> list[tuple[int, int]]:
+    """Return two pairs of classes to blend; of few classes the first and the last; none where there are not two."""
+    if not model.conditional or model.classes < 2:
+        return []
+    return [pair for pair in PAIRS if max(pair) < model.classes] or [(0, model.classes - 1)]
+
 
 def blend(
     model: Model,

@@ -29,10 +29,12 @@ def damaged(real: ImageSet, n: int) -> dict[str, dict[float, Tensor]]:
 
     Returns:
         For `noise`, `blur` and `lost classes`: how much -> images (n, C, H, W) uint8; what is not damaged comes first.
+        No more classes are lost than leave n images.
     """
     images, labels = (choose(part, real.split, len(real)) for part in (real.images, real.labels))
+    left = {lost: images[labels >= lost][:n] for lost in LOST}
     return {
         "noise": {level: noisy(images[:n], level) for level in NOISE},
         "blur": {level: blurred(images[:n], level) for level in BLUR},
-        "lost classes": {lost: images[labels >= lost][:n] for lost in LOST},
+        "lost classes": {lost: kept for lost, kept in left.items() if len(kept) == len(images[:n])},
     }

@@ -56,18 +56,19 @@ def sample(args: argparse.Namespace) -> None:
 
 def sample_blend(args: argparse.Namespace) -> None:
     """Draw rows of images between two classes, from the same noise."""
-    from thaw.blend import blend
+    from thaw.blend import blend, pairs_of
     from thaw.output import save_images
     from thaw.pixels import to_uint8
     from thaw.sampling import final
 
     model = _opened(args)
     settings = {name: getattr(args, name) for name in ("tau", "steps", "guidance", "seed")}
-    x0 = final(blend(model, tuple(args.digits), args.columns, args.n, **settings)).cpu()
+    digits = tuple(args.digits or next(iter(pairs_of(model)), (0, 0)))  # the latter is refused in words
+    x0 = final(blend(model, digits, args.columns, args.n, **settings)).cpu()
     frames = list(x0.unflatten(0, (args.n, args.columns)).unbind(dim=1))  # an animation walks along the rows
     gif = Path(args.out).suffix == ".gif"
     save_images(args.out, to_uint8(x0), columns=min(args.n, 10) if gif else args.columns, frames=frames)
-    print(f"{args.n} x {args.columns} images from {args.digits[0]} to {args.digits[1]}: {args.out}")
+    print(f"{args.n} x {args.columns} images from {digits[0]} to {digits[1]}: {args.out}")
 
 
 def restore(args: argparse.Namespace) -> None:

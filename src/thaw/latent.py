@@ -101,7 +101,7 @@ def open_coder(config: Config, folder: Path = LATENTS) -> Coder:
     path = Path(config.autoencoder)
     if not path.exists():
         raise ThawError(
-            f"no autoencoder {path}; train it first (thaw train --config configs/autoencoder/{config.data}.yaml), "
+            f"no autoencoder {path}; train it first (thaw train --config configs/autoencoder/NAME.yaml), "
             "or set autoencoder to a run directory or a .pth file"
         )
     model = load_model(path)
@@ -115,6 +115,20 @@ def open_coder(config: Config, folder: Path = LATENTS) -> Coder:
     mean, std = statistics(encode_dataset(model.network, images, folder))
     digest = weights_hash(model.network.state_dict())
     return Coder(model.config, model.process.shape, model.network, mean, std, digest)
+
+
+def flat_map(latents: Latents) -> Tensor:
+    """Return where latents lie on a map that keeps neighbours together (t-SNE, van der Maaten & Hinton 2008).  (N, 2)
+
+    Of fewer than four, which have too few neighbours, the first two numbers.
+    """
+    from sklearn.manifold import TSNE
+
+    points = latents.images.flatten(1)
+    if len(points) < 4 or points.shape[1] < 2:
+        return torch.nn.functional.pad(points[:, :2], (0, max(0, 2 - points.shape[1])))
+    near = min(30.0, (len(points) - 1) / 3)  # sklearn's default is 30
+    return torch.from_numpy(TSNE(init="pca", perplexity=near, random_state=0).fit_transform(points.numpy()))
 
 
 def load_latents(config: Config, split: str = "train", coder: Coder | None = None, folder: Path = LATENTS) -> Latents:

@@ -78,14 +78,13 @@ def test_reconstruction(args: argparse.Namespace) -> None:
 
     from thaw.figures import save_grid
     from thaw.folder import load_data
-    from thaw.reconstruction import check_autoencoder, score_reconstruction, side_by_side
+    from thaw.reconstruction import check_autoencoder, originals_above, score_reconstruction
 
     torch.set_num_threads(args.threads)
     model = open_chosen(args, "autoencoder").to(device_of(args.device))
     check_autoencoder(model)
     images = load_data(model.config, args.on)
-    shown = images.subset(min(args.height * args.width, len(images) // args.width * args.width), args.seed)
-    save_grid(args.out, side_by_side(model, shown.pixels(), args.width), args.width, scale=args.scale)
+    save_grid(args.out, *originals_above(model, images, args.height, args.width, args.seed), scale=args.scale)
     found = score_reconstruction(model, images)
     print(f"squared error      {found['mse']:.3f} an image (sum over pixels from 0 to 1), n = {len(images)}")
     print(f"absolute error     {found['l1']:.3f} an image")

@@ -109,6 +109,10 @@ class Model:
             raise ThawError(f"digit must be between 0 and {self.classes - 1}, got {digit}")
         return torch.full((n,), digit)
 
+    def columns(self, most: int = 10) -> int:
+        """Return how many columns a grid of labels in turn takes: with at most `most` classes, each is of one class."""
+        return most // self.classes * self.classes if 0 < self.classes <= most else most
+
     def check_labels(self, y: Tensor) -> None:
         """Raise a `ThawError` unless y (B,) holds classes 0..K-1, or K for the null class, as whole numbers."""
         if y.ndim != 1 or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:

@@ -97,6 +97,17 @@ def score_reconstruction(model: "Model", images: ImageSet) -> dict[str, float]:
     return {"mse": float(squared_error(x_hat, x).mean()), "l1": float(l1.mean()), "kl": float(kl.mean())}
 
 
+def originals_above(model: "Model", images: ImageSet, rows: int, columns: int, seed: int = 0) -> tuple[Tensor, int]:
+    """Return rows of images drawn from a set, their reconstructions below each, and the columns; of few images fewer.
+
+    Returns:
+        (2 N, C, H, W) uint8, and at most `columns`.
+    """
+    columns = min(columns, len(images))
+    shown = images.subset(min(rows, len(images) // columns) * columns, seed)
+    return side_by_side(model, shown.pixels(), columns), columns
+
+
 def side_by_side(model: "Model", x: Tensor, columns: int) -> Tensor:
     """Return rows of images with their reconstructions below each row, for a grid.
 

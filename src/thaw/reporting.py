@@ -10,21 +10,19 @@ from thaw.folder import load_data
 from thaw.metrics import score_model
 from thaw.model import Model
 from thaw.pixels import to_uint8
-from thaw.reconstruction import score_reconstruction, side_by_side
+from thaw.reconstruction import originals_above, score_reconstruction
 
 ROWS = 8  # of a grid of samples
 
 
 def pictures(model: Model) -> tuple[Tensor, int]:
-    """Return the pictures of a grid, uint8 (N, C, H, W), and its columns: one a class.
+    """Return the pictures of a grid, uint8 (N, C, H, W), and its columns: see `Model.columns`.
 
     An autoencoder shows test images, a row of originals above each row of reconstructions.
     """
-    columns = min(10, max(1, model.classes))
+    columns = model.columns()
     if model.config.study == "autoencoder":
-        x = _held_out(model, ROWS // 2 * columns).pixels()
-        columns = min(columns, len(x))
-        return side_by_side(model, x[: len(x) // columns * columns], columns), columns
+        return originals_above(model, load_data(model.config, "test"), ROWS // 2, columns, model.config.seed)
     return to_uint8(model.sample(model.labels(ROWS * columns))), columns
 
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,10 @@ class Study:
         """Save uint8 images (N, C, H, W) as a grid in `Plots/`, and return it for display."""
         path = self.plots / f"{self.name}_{what}.png"
         return Image.open(figures.save_grid(path, images, columns, self.origin(), **style))
+
+    def show_walk(self, what: str, states: Sequence[Tensor], count: int = 10) -> Image.Image:
+        """Save at most `count` states (B, C, H, W) of trajectories as a grid, one a row, and return it for display."""
+        return self.show_grid(what, figures.strip(states, count), columns=min(count, len(states)))
 
     def show_figure(self, what: str, figure: Any) -> Any:
         """Save a matplotlib figure as PDF in `Plots/`, and return it for display."""

@@ -15,7 +15,7 @@ from thaw.likelihood import class_posterior
 from thaw.model import Model
 from thaw.pixels import to_uint8
 from thaw.play.chooser import ModelChooser, panel_view
-from thaw.play.picker import Picker, Picture, example
+from thaw.play.picker import Picker, Picture, example_for
 from thaw.play.pictures import source
 from thaw.play.shipped import Weights, flow_of, open_again
 from thaw.play.widgets import ROW, WIDE, Job, Panel, hint
@@ -75,27 +75,28 @@ def answers(model: Model, picture: Tensor, draws: int = DRAWS, seed: int = 0) ->
 def names_of(model: Model) -> list[str]:
     """Return what the classes of a model are called."""
     K = model.classes
-    return list(LETTERS) if len(LETTERS) == K else [str(label) for label in range(K)]
+    letters = model.config.data == "emnist" and len(LETTERS) == K
+    return list(LETTERS) if letters else [str(label) for label in range(K)]
 
 
 def classify(picture: Tensor | None = None, model: Model | None = None, draws: int = DRAWS, seed: int = 0) -> Any:
     """Classify a picture and return a figure: the picture, and p(y given x) as bars.
 
     Args:
-        picture: (1, 1, 28, 28) in [-1, 1]; an embedded digit by default.
+        picture: (1, C, H, W) in [-1, 1]; a real one of the model's data set by default.
         model: see `classifier`, the default.
         draws: of noise.
         seed: of the noise.
     """
     from matplotlib import pyplot as plt
 
-    picture = example(14)[0] if picture is None else picture
     model = classifier() if model is None else model
+    picture = example_for(model) if picture is None else picture
     *_, answer = answers(model, picture, draws, seed)
     with plt.style.context(STYLE):
         figure, (left, right) = plt.subplots(1, 2, width_ratios=(1, 2.4))
         figure.set_size_inches(5, 1.9)
-        left.imshow(to_uint8(picture)[0, 0], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        left.imshow(to_uint8(picture)[0].permute(1, 2, 0), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         left.set_axis_off()
         right.bar(names_of(model), answer.posterior.tolist())
         right.set(ylim=(0, 1), xlabel="class y", ylabel="p(y given x)", title=answer.how)

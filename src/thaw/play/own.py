@@ -13,9 +13,10 @@ from torch import Tensor
 from thaw import degradations
 from thaw.checkpoint import PRETRAINED, load_model, release_path
 from thaw.config import Config
-from thaw.data import ImageSet, load
+from thaw.data import ImageSet
 from thaw.errors import ThawError
 from thaw.examples import load_examples
+from thaw.folder import load_data
 from thaw.model import Model
 from thaw.pixels import to_uint8
 from thaw.play.picker import at_hand
@@ -133,7 +134,7 @@ def train_own(config: Config, run: str | Path, report: Report | None = None) -> 
 
     report = report or (lambda share, text: False)
     stop = report(0.0, "Fitting where sampling starts ...")
-    images: ImageSet = load(config.data, "train", download=False)
+    images: ImageSet = load_data(config, "train", download=False)
     trainer = Trainer(config, images, Path(run), build_accelerator(config))
     interrupts = Interrupts()
     bar = _Bar(trainer, interrupts, report)

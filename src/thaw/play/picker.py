@@ -11,6 +11,8 @@ from thaw.checkpoint import PRETRAINED
 from thaw.data import FOLDERS, ImageSet, data_root, load
 from thaw.errors import ThawError
 from thaw.examples import examples_path, load_examples
+from thaw.folder import load_data
+from thaw.model import Model
 from thaw.pixels import to_uint8
 from thaw.play.canvas import Canvas
 from thaw.play.pictures import source
@@ -39,6 +41,19 @@ def example(number: int = 0, data: str = "mnist", folder: str | Path = PRETRAINE
     if not 0 <= number < len(images):
         raise ThawError(f"there are {len(images)} examples, numbered from 0; got {number}")
     return images.pixels(slice(number, number + 1)), int(images.labels[number])
+
+
+def example_for(model: Model, folder: str | Path = PRETRAINED) -> Tensor:
+    """Return a real picture of a model's data set: an embedded one, or else its first test image.  (1, C, H, W)
+
+    Raises:
+        ThawError: where neither is there.
+    """
+    data = model.config.data_name
+    if examples_path(data, folder).is_file():
+        return example(14, data, folder)[0]
+    images = model.config.model_copy(update={"autoencoder": None})
+    return load_data(images, "test", download=False).pixels(slice(0, 1))
 
 
 class Picker:

@@ -13,7 +13,7 @@ from thaw.errors import ThawError
 from thaw.model import Model
 from thaw.pixels import to_uint8
 from thaw.play.chooser import ModelChooser, panel_view
-from thaw.play.picker import Picker, example
+from thaw.play.picker import Picker, example_for
 from thaw.play.pictures import Tile, as_html, as_picture, shown
 from thaw.play.shipped import Weights
 from thaw.play.widgets import ROW, WIDE, Job, Panel, hint
@@ -106,13 +106,13 @@ def restore(
 
     Args:
         model: of pixels; see `open_model`.
-        picture: (1, 1, 28, 28) in [-1, 1]; an embedded digit by default.
+        picture: (1, C, H, W) in [-1, 1]; a real one of the model's data set by default.
         t: how far, 1..T; two thirds of the way by default.
         label: the class, if the network is to be told.
         seed: of the damage.
     """
     model._check_pixels()
-    picture = example(14)[0] if picture is None else picture
+    picture = example_for(model) if picture is None else picture
     t = max(1, round(2 * model.process.steps / 3)) if t is None else t
     *_, (tiles, _) = restorations(model, picture, t, label, seed)
     return as_picture([tiles[:4], tiles[4:]] if len(tiles) > 5 else [tiles])
