@@ -30,7 +30,7 @@ def statistics(latents: Tensor) -> tuple[Tensor, Tensor]:
 
     A number that hardly varies (the posterior of a VAE may ignore some) is not blown up to unit variance.
     """
-    mean, std = latents.mean(dim=0), latents.std(dim=0)
+    mean, std = latents.mean(dim=0), latents.std(dim=0, correction=min(1, len(latents) - 1))  # of one image: 0
     return mean, std.clamp(min=max(SMALLEST * float(std.mean()), 1e-6))
 
 
