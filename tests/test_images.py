@@ -1,6 +1,8 @@
 """Anybody's images: the same picture in every mode, format and array is read as the same pixels, by every reader."""
 
 import os
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -185,6 +187,8 @@ def test_sets_of_equal_images_are_not_scored(judge):
 
 
 def test_what_has_no_clear_range_or_is_no_image_is_refused(tmp_path):
+    with pytest.raises(ThawError, match="a path is empty"):
+        read_images("")
     for mode in ("I", "F"):
         Image.new(mode, (4, 4)).save(tmp_path / "x.tif")
         with pytest.raises(ThawError, match=rf"x\.tif holds 32-bit greys \(mode {mode}\)"):
@@ -214,6 +218,20 @@ def test_what_has_no_clear_range_or_is_no_image_is_refused(tmp_path):
             (tmp_path / f"y.{ending}").write_bytes(content)
             with pytest.raises(ThawError, match=rf"y\.{ending} .*save it again"):
                 read_images(tmp_path / f"y.{ending}")
+
+
+def test_the_transparent_colour_of_few_greys_is_found(tmp_path):
+    """PNGs of 1, 2 and 4 bits name it in their own levels."""
+    for bits, top in ((1, 1), (2, 3), (4, 15)):
+        for key in (0, top):
+            header = struct.pack(">IIBBBBB", 8, 1, bits, 0, 0, 0, 0)
+            row = np.packbits([bit for level in [0, top] * 4 for bit in map(int, f"{level:0{bits}b}")]).tobytes()
+            parts = [(b"IHDR", header), (b"tRNS", struct.pack(">H", key)), (b"IDAT", zlib.compress(b"\0" + row))]
+            chunks = (struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in parts)
+            end = b"\0\0\0\0IEND\xaeB`\x82"
+            (tmp_path / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks) + end)
+            images, _ = read_images(tmp_path / "x.png", background=77, say=silent)
+            assert images.flatten().tolist() == [77 if level == key else 255 * level // top for level in [0, top] * 4]
 
 
 def test_of_several_frames_the_first_is_taken_and_said(greys, tmp_path, capsys):

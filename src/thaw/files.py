@@ -18,7 +18,9 @@ PROJECT = ("benchmarks", "configs", "notebooks", "Plots", "pretrained", "Report"
 
 
 def user_path(path: str | Path) -> Path:
-    """Return a path that a user gave, with `~` expanded, which a shell does not do everywhere."""
+    """Return a path that a user gave, with `~` expanded, as not every shell does; a `ThawError` if it is empty."""
+    if not str(path):
+        raise ThawError("a path is empty (a shell variable that is not set?); name a file or folder")
     return Path(os.path.expanduser(path))
 
 

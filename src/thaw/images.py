@@ -25,7 +25,7 @@ LEFT_BEHIND = {
 # Pillow's modes and what each is read as; 16-bit greys, `I`, `F` and `LAB` are looked at one by one.
 MODES = {"1": "L", "L": "L", "LA": "LA", "La": "LA", "P": "RGBA", "PA": "RGBA", "RGB": "RGB", "RGBA": "RGBA"}
 MODES |= {"RGBa": "RGBA", "RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
-DEPTHS = {"1": 255, "L;2": 85, "L;4": 17}  # what Pillow multiplies the greys of a PNG by, but not its tRNS chunk
+DEPTHS = {"L;2": 85, "L;4": 17}  # what Pillow multiplies the greys of a PNG by, but not its tRNS chunk
 TOLERANCE = 8  # levels by which the channels of a grey picture may differ after a lossy format
 BRIGHTER = 96  # levels by which a background is not the usual one
 
@@ -321,6 +321,7 @@ def _as_array(image: Image.Image, path: Path) -> np.ndarray:
     wide = mode.startswith("I;16") or (mode == "I" and kind in ("PNG", "PPM"))  # scaled to 16 bits by Pillow
     image = ImageOps.exif_transpose(image)
     key = None if mode in ("P", "PA") else image.info.pop("transparency", None)  # the one colour that is transparent
+    key = 255 * bool(key) if mode == "1" and key is not None else key
     if wide:
         values = np.asarray(image).astype(np.int64)[..., None]
         top = 2**bits - 1
