@@ -12,6 +12,15 @@ CORES ?= 2
 LAB ?=
 KERNELS := --KernelManager.transport_encryption=auto  # or each kernel greets with a warning about its local sockets
 
+# The value of a variable as one word for the shell, just as it was typed, with spaces, quotes and dollars; and as YAML,
+# between spaces, since Snakemake takes quotes off the ends.
+quoted = '$(subst ','\'',$(1))'
+typed = $(call quoted,$(value $(1)))
+yaml = $(call quoted, '$(subst ','',$(value $(1)))' )
+ifneq ($(words $(VENV)),1)
+$(error VENV is "$(VENV)", and make can name no file with a space)
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help play lab app train speedrun sweep reproduce smoke site recipe speed test lint hooks lock report showcase features clean
 export OMP_NUM_THREADS ?= 1
@@ -20,10 +29,10 @@ help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(VENV)/.installed: requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Thaw needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Python cannot make virtual environments; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
+	@$(call typed,PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Thaw needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }
+	@$(call typed,PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Python cannot make virtual environments; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
 	@echo "Installing the pinned requirements into $(VENV) (some minutes, once)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/python || $(call typed,PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@
@@ -46,20 +55,20 @@ app: $(VENV)/.installed-app ## the same without code, as an app in the browser
 	@$(BIN)/python -m voila --progressive_rendering=True --show_tracebacks=False $(KERNELS) notebooks/load_and_play.ipynb
 
 train: $(VENV)/.installed ## retrain, e.g. make train CONFIG=configs/ddpm/default.yaml EPOCHS=20
-	@$(BIN)/python -m thaw train --config "$(CONFIG)" $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(RUN),--run "$(RUN)")
+	@$(BIN)/python -m thaw train --config=$(call typed,CONFIG) $(if $(EPOCHS),--epochs=$(call typed,EPOCHS)) $(if $(value RUN),--run=$(call typed,RUN))
 
 speedrun: $(VENV)/.installed ## ten minutes of training from nothing: a hot and a warm model, their digits and scores
-	@$(BIN)/python -m thaw speedrun $(if $(MINUTES),--minutes $(MINUTES))
+	@$(BIN)/python -m thaw speedrun $(if $(MINUTES),--minutes=$(call typed,MINUTES))
 
 sweep: $(VENV)/.installed-dev ## many trainings as one workflow, to a report; e.g. make sweep SWEEP=workflow/sweeps/smoke.yaml
-	@$(BIN)/snakemake --cores $(CORES) --config sweep="$(SWEEP)"
+	@$(BIN)/python -m snakemake --cores $(call typed,CORES) --config sweep=$(call yaml,SWEEP)
 
 reproduce: $(VENV)/.installed-dev ## retrain everything, and make all figures, numbers, report and site again (many hours)
-	@$(BIN)/snakemake -s workflow/study.smk --cores $(CORES) --rerun-incomplete
+	@$(BIN)/python -m snakemake -s workflow/study.smk --cores $(call typed,CORES) --rerun-incomplete
 
 smoke: $(VENV)/.installed-dev ## the same on tiny settings, in minutes, in contents/smoke/project: is every step in order?
 	@$(BIN)/python workflow/scratch.py contents/smoke/project
-	@$(BIN)/snakemake -s workflow/study.smk --cores $(CORES) --directory contents/smoke/project --config study=workflow/studies/smoke.yaml
+	@$(BIN)/python -m snakemake -s workflow/study.smk --cores $(call typed,CORES) --directory contents/smoke/project --config study=workflow/studies/smoke.yaml
 
 site: $(VENV)/.installed ## notebooks, report, weights and numbers as pages: contents/site/index.html
 	@$(BIN)/python -m thaw site
@@ -71,7 +80,7 @@ recipe: $(VENV)/.installed-dev ## the search behind the recipe: run every trial 
 test: $(VENV)/.installed-dev ## run the tests and the linter, CORES processes side by side
 	@$(BIN)/python -m ruff check --quiet .
 	@$(BIN)/python -m ruff format --quiet --check .
-	@$(BIN)/python -m pytest -n $(CORES) --dist worksteal
+	@$(BIN)/python -m pytest -n $(call typed,CORES) --dist worksteal
 
 lint: $(VENV)/.installed-dev ## format the code and the notebooks, strip outputs
 	@$(BIN)/python -m ruff check --fix .
@@ -79,7 +88,7 @@ lint: $(VENV)/.installed-dev ## format the code and the notebooks, strip outputs
 	@$(BIN)/python -m nbstripout --keep-id notebooks/0*.ipynb
 
 hooks: $(VENV)/.installed-dev ## check every commit: ruff, stripped notebooks, whitespace
-	@$(BIN)/pre-commit install
+	@$(BIN)/python -m pre_commit install
 
 lock: $(VENV)/.installed ## write the exact versions of all packages into requirements.lock (minutes, installs nothing)
 	@$(BIN)/python workflow/lock.py
@@ -95,8 +104,8 @@ showcase: $(VENV)/.installed ## after new weights: execute load_and_play in plac
 	@$(BIN)/python -m thaw banner
 
 features: $(VENV)/.installed ## train the feature network that scores a data set; e.g. make features DATA=fashion
-	@$(BIN)/python -m thaw features --data $(DATA)
-	@$(BIN)/python -m thaw features --data $(DATA) --real
+	@$(BIN)/python -m thaw features --data=$(call typed,DATA)
+	@$(BIN)/python -m thaw features --data=$(call typed,DATA) --real
 
 report: $(VENV)/.installed ## build Report/report.pdf from Plots/ (needs LaTeX)
 	@$(BIN)/python -m thaw report

@@ -185,7 +185,8 @@ def test_a_headless_run_tells_where_it_is_and_its_kernel_does_not_greet(tmp_path
     monkeypatch.chdir(ROOT)
     cells = [nbformat.v4.new_markdown_cell("## One of these"), nbformat.v4.new_code_cell("print('said')")]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "short.ipynb")
-    headless.run_notebook(tmp_path / "short.ipynb", tmp_path / "out" / "short.ipynb")
+    odd = tmp_path / "-{out} $HOME 'ä'" / "{short}.ipynb"  # papermill puts parameters in the place of braces
+    assert headless.run_notebook(tmp_path / "short.ipynb", odd) == odd and odd.with_suffix(".html").is_file()
     told = capfd.readouterr()
     assert re.fullmatch(r" +\d+ s  One of these\nsaid\n", told.out) and "IPKernelApp" not in told.err
 

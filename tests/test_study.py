@@ -41,7 +41,7 @@ def state(folder: Path) -> dict[str, float]:
 def test_the_whole_study_runs_and_then_only_what_changed(tmp_path):
     """Every kind of step: notebooks that train, export, evaluate, draw and play; the report; the site."""
     before = {name: state(ROOT / name) for name in ("Plots", "pretrained", "Report")}
-    project = make_scratch(tmp_path / "project")
+    project = make_scratch(tmp_path / "Größe 'so' &$HOME (2)")
     (project / "configs").unlink()
     shutil.copytree(ROOT / "configs", project / "configs")
     snakemake(project)

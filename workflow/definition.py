@@ -1,13 +1,39 @@
 """Reading the YAML files of the workflows."""
 
+import json
+import os
+import re
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 
 from thaw.settings import read_yaml
 
 Definition = TypeVar("Definition", bound=BaseModel)
+
+
+def check_path(path: str) -> str:
+    """Return a path that Snakemake can take; a `ValueError` for others: it takes {braces} for wildcards."""
+    if found := re.search(r"[{}\x00-\x1f\x7f]", path):
+        raise ValueError(f"{path!r} must not contain {found[0]!r}")
+    return path
+
+
+def check_name(name: str) -> str:
+    """Return what can be the name of a file, too; a `ValueError` for others."""
+    if "/" in name or len(os.fsencode(name)) > 200:
+        raise ValueError(f"{name!r} names files, so it must not contain '/', nor be longer than 200 bytes")
+    return check_path(name)
+
+
+Folder = Annotated[str, AfterValidator(check_path)]
+Name = Annotated[str, AfterValidator(check_name)]
+
+
+def assign(values: dict[str, Any]) -> list[str]:
+    """Return `key=value` words as the command line reads them: JSON is YAML."""
+    return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
 
 
 def read_definition(path: str | Path, kind: type[Definition]) -> Definition:
@@ -17,9 +43,12 @@ def read_definition(path: str | Path, kind: type[Definition]) -> Definition:
         ValueError: if it is no such thing; the message names the key.
     """
     name = kind.__name__.lower()
+    if not isinstance(path, str | Path):
+        raise ValueError(f"the {name} must be named by one path, got {path!r}; in --config, quote it for YAML too")
     try:
         return kind.model_validate(read_yaml(path))
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{path}: {key}: {first['msg']}; a {name} has {', '.join(kind.model_fields)}") from None
+        key = ".".join(str(part) for part in first["loc"] if part != "[key]")
+        reason = first["msg"].removeprefix("Value error, ")
+        raise ValueError(f"{path}: {key}: {reason}; a {name} has {', '.join(kind.model_fields)}") from None

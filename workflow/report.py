@@ -4,10 +4,12 @@ python workflow/report.py figures|table SWEEP.yaml FOLDER
 """
 
 import json
+import re
 import statistics
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sweep import Run, Sweep, read_sweep
 
@@ -25,19 +27,29 @@ def read_training(out: Path, name: str) -> list[dict[str, Any]]:
     return [record for record in map(json.loads, lines) if "loss" in record]
 
 
+def label(name: str) -> str:
+    """Return a name as matplotlib shows it, which takes what stands between two dollars for a formula."""
+    return name.replace("$", r"\$")
+
+
+def plain(text: str) -> str:
+    """Return a text as Markdown shows it, letter by letter."""
+    return re.sub(r"([\\`*|<>\[\]&])", r"\\\1", text)
+
+
 def draw(out: Path, runs: dict[str, Run], origin: dict[str, Any]) -> None:
     """Draw the distance of every run, every run's loss, and 64 samples of each."""
     from thaw import figures, load_model, to_uint8  # takes seconds to import, which the table need not
 
     fids = {name: found["fid"] for name, found in read_scores(out, list(runs)).items()}
     first = next(iter(fids.values()))
-    values = {name.replace("_", " "): fid["value"] for name, fid in fids.items()}
+    values = {label(name): fid["value"] for name, fid in fids.items()}
     figure = figures.dots(values, f"Fréchet distance, n = {first['n']:,}", (first["floor"], "real images"))
     figures.save_figure(figure, out / "distance.png", origin)
     series = {}
     for name in runs:
         records = read_training(out, name)
-        series[name.replace("_", " ")] = [r["epoch"] for r in records], [r["loss"] for r in records]
+        series[label(name)] = [r["epoch"] for r in records], [r["loss"] for r in records]
     figures.save_figure(figures.curves(series, "epoch", "training loss", beside=True), out / "loss.png", origin)
     for name, run in runs.items():
         model = load_model(run.folder)
@@ -94,18 +106,21 @@ def table(out: Path, sweep: Sweep, definition: str) -> None:
         cells = [cell(measured(scores, members, measure), MEASURES[measure]) for measure in measures]
         last = [read_training(out, name)[-1] for name in members]
         cells += [cell([r["seconds"] / 60 for r in last], ".1f"), cell([r["images_per_second"] for r in last], ".0f")]
-        rows.append([group, str(len(members)), *cells])
+        rows.append([plain(group), str(len(members)), *cells])
     floors = [(first.get(measure, {}).get("floor"), MEASURES[measure]) for measure in measures]
     rows.append(["real images", "", *("-" if floor is None else format(floor, form) for floor, form in floors), "", ""])
     commit = json.loads((out / "distance.png.json").read_text())["commit"]
     text = [
-        f"# Sweep {definition}",
+        f"# Sweep {plain(definition)}",
         f"{len(runs)} runs, n = {first['fid']['n']:,} images a score, commit {commit}; mean and standard deviation "
         "over the seeds. The distances rest on this project's own feature network and compare with nothing outside it.",
         "\n".join(map(line, rows)),
         "![distance](distance.png)",
         "![loss](loss.png)",
-        *(f"`{name}`, in {run.folder}:\n\n![{name}](samples/{name}.png)" for name, run in runs.items()),
+        *(
+            f"{plain(name)}, in {plain(run.folder)}:\n\n![{plain(name)}](samples/{quote(name)}.png)"
+            for name, run in runs.items()
+        ),
     ]
     if sweep.numbers:
         record(sweep.numbers, out, scores, groups, {"sweep": definition, "script": "workflow/report.py"})

@@ -1,11 +1,10 @@
 """What the study is: trainings, notebooks and benchmarks, and the commands behind them.  Read by study.smk."""
 
-import json
 import shlex
 from pathlib import Path
 from typing import Any
 
-from definition import read_definition
+from definition import Folder, Name, assign, read_definition
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
@@ -15,7 +14,7 @@ class Training(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     notebook: str = Field(description="name of the notebook, or train")
-    config: str = Field(description="configuration file")
+    config: Folder = Field(description="configuration file")
     settings: dict[str, Any] = Field({}, description="settings that replace the file's")
     parameters: dict[str, Any] = Field({}, description="other parameters of the notebook")
     needs: str | None = Field(None, description="the training whose exported weights this one starts from")
@@ -26,15 +25,17 @@ class Study(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    out: str = Field(min_length=1, description="folder of executed notebooks, logs and what tells that a step is done")
+    out: Folder = Field(
+        min_length=1, description="folder of executed notebooks, logs and what tells that a step is done"
+    )
     settings: dict[str, Any] = Field({}, description="settings that replace those of every training")
-    first: dict[str, str] = Field({}, description="shell commands before any training, such as feature networks")
-    trainings: dict[str, Training] = Field(min_length=1)
+    first: dict[Name, str] = Field({}, description="shell commands before any training, such as feature networks")
+    trainings: dict[Name, Training] = Field(min_length=1)
     export_n: int = Field(2000, ge=0, description="images behind the score in the manifest; 0 for none")
-    before: dict[str, dict[str, Any]] = Field({}, description="notebooks that need no weights: name -> parameters")
-    after: dict[str, dict[str, Any]] = Field({}, description="notebooks that read the exported weights")
-    benchmarks: list[str] = Field([], description="scripts that record numbers with --record")
-    last: dict[str, str] = Field({}, description="other shell commands that record numbers, after the export")
+    before: dict[Name, dict[str, Any]] = Field({}, description="notebooks that need no weights: name -> parameters")
+    after: dict[Name, dict[str, Any]] = Field({}, description="notebooks that read the exported weights")
+    benchmarks: list[Folder] = Field([], description="scripts that record numbers with --record")
+    last: dict[Name, str] = Field({}, description="other shell commands that record numbers, after the export")
 
     @model_validator(mode="after")
     def _needs_are_trained(self) -> "Study":
@@ -56,15 +57,14 @@ class Study(BaseModel):
         one, run = self.trainings[name], self.folder(name)
         settings = self.settings_of(name)
         if one.notebook == "train":
-            options = [f"--set={key}={json.dumps(value)}" for key, value in settings.items()]
-            return shlex.join(["train", "--train-only", "--config", one.config, "--run", run, *options])
+            options = [f"--set={word}" for word in assign(settings)]
+            return shlex.join(["train", "--train-only", f"--config={one.config}", f"--run={run}", *options])
         values = {"config": one.config, "overrides": settings, "run": run, **one.parameters}
         return self.execute(one.notebook, values, f"{self.out}/notebooks/{name}/{one.notebook}.ipynb")
 
     def execute(self, notebook: str, values: dict[str, Any], output: str) -> str:
         """Return the options of `thaw` that execute a notebook."""
-        options = [f"-p{key}={json.dumps(value)}" for key, value in values.items()]  # JSON is YAML
-        return shlex.join(["notebook", notebook, "--out", output, *options])
+        return shlex.join(["notebook", notebook, f"--out={output}", *(f"-p{word}" for word in assign(values))])
 
     def source(self, name: str) -> list[str]:
         """Return the files that a training is made from."""

@@ -8,6 +8,9 @@
 # A run directory is no output of a rule: Snakemake would remove it before it runs the rule again, and with it the
 # checkpoints from which an interrupted training goes on. Nor are pretrained/ and Plots/, which are in git: a file in
 # `done/` stands for what a step left there.
+# Every path is quoted (`:q`), and stands where no option is looked for: it may hold any letter.
+import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -16,20 +19,26 @@ from study import read_study
 
 DEFINITION = config.get("study", "workflow/studies/full.yaml")
 STUDY = read_study(DEFINITION)
-OUT, THAW = STUDY.out, f"{sys.executable} -m thaw"
+OUT, THAW = STUDY.out, shlex.join([sys.executable, "-m", "thaw"])
 BENCHMARKS = {path.rpartition("/")[2].removesuffix(".py"): path for path in STUDY.benchmarks}
-IN_PATH = f'export PATH="{Path(sys.executable).parent}:$PATH" PYTHONUNBUFFERED=1'  # `python` is this one
-RUN = "({IN_PATH}; {params.command}) > {output}.txt 2>&1 && mv {output}.txt {output}"
+PYTHON = shlex.quote(sys.executable)
+# `python` is this one
+IN_PATH = f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH" PYTHONUNBUFFERED=1'
+RUN = "({IN_PATH}; {params.command}) > {output:q}.txt 2>&1 && mv -- {output:q}.txt {output:q}"
 PAPER = config.get("report", "yes") != "no"
 
 
+def one_of(names):
+    return "|".join(map(re.escape, names)) or "none"
+
+
 wildcard_constraints:
-    first="|".join(STUDY.first) or "none",
-    last="|".join(STUDY.last) or "none",
-    name="|".join(STUDY.trainings),
-    before="|".join(STUDY.before) or "none",
-    after="|".join(STUDY.after) or "none",
-    benchmark="|".join(BENCHMARKS) or "none",
+    first=one_of(STUDY.first),
+    last=one_of(STUDY.last),
+    name=one_of(STUDY.trainings),
+    before=one_of(STUDY.before),
+    after=one_of(STUDY.after),
+    benchmark=one_of(BENCHMARKS),
 
 
 rule all:
@@ -58,7 +67,7 @@ rule train:
         command=lambda wildcards: STUDY.train(wildcards.name),
         folder=lambda wildcards: STUDY.folder(wildcards.name),
     shell:
-        "{THAW} {params.command} > {log} 2>&1 && cp {params.folder}/metrics.jsonl {output}"
+        "{THAW} {params.command} > {log:q} 2>&1 && cp -- {params.folder:q}/metrics.jsonl {output:q}"
 
 
 rule export:
@@ -72,7 +81,7 @@ rule export:
         folder=lambda wildcards: STUDY.folder(wildcards.name),
         n=STUDY.export_n,
     shell:
-        "{THAW} export {params.folder} -n {params.n} > {log} 2>&1 && cp {log} {output}"
+        "{THAW} export -n {params.n} -- {params.folder:q} > {log:q} 2>&1 && cp -- {log:q} {output:q}"
 
 
 rule cards:
@@ -81,7 +90,7 @@ rule cards:
     output:
         f"{OUT}/done/cards",
     shell:
-        "{THAW} cards && cp pretrained/README.md {output}"
+        "{THAW} cards && cp pretrained/README.md {output:q}"
 
 
 rule before:
@@ -94,7 +103,7 @@ rule before:
     params:
         command=lambda wildcards, output: STUDY.execute(wildcards.before, STUDY.before[wildcards.before], output[0]),
     shell:
-        "{THAW} {params.command} > {log} 2>&1"
+        "{THAW} {params.command} > {log:q} 2>&1"
 
 
 rule after:
@@ -108,7 +117,7 @@ rule after:
     params:
         command=lambda wildcards, output: STUDY.execute(wildcards.after, STUDY.after[wildcards.after], output[0]),
     shell:
-        "{THAW} {params.command} > {log} 2>&1"
+        "{THAW} {params.command} > {log:q} 2>&1"
 
 
 rule benchmark:
@@ -118,7 +127,7 @@ rule benchmark:
     output:
         f"{OUT}/done/{{benchmark}}.benchmark",
     shell:
-        "{sys.executable} {input[0]} --record > {output}.txt 2>&1 && mv {output}.txt {output}"
+        "{PYTHON} {input[0]:q} --record > {output:q}.txt 2>&1 && mv -- {output:q}.txt {output:q}"
 
 
 rule last:
@@ -146,7 +155,7 @@ rule report:
     params:
         command=f"{THAW} report" if PAPER else "true",  # --config report=no, where there is no LaTeX
     shell:
-        "{params.command} && touch {output}"
+        "{params.command} && touch -- {output:q}"
 
 
 rule site:

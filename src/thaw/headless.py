@@ -45,8 +45,9 @@ def run_notebook(notebook: str | Path, output: str | Path, parameters: dict[str,
     try:
         with _interrupts_to_kernel(), _progress() as tell:
             papermill.execute_notebook(
-                str(notebook), str(failed), parameters=parameters, kernel_name="python3", cwd=str(project_root()),
-                progress_bar=False, stdout_file=sys.stdout, stderr_file=sys.stderr, on_cell_start=tell.begin,
+                _literal(notebook), _literal(failed), parameters=parameters, kernel_name="python3",
+                cwd=str(project_root()), progress_bar=False, stdout_file=sys.stdout, stderr_file=sys.stderr,
+                on_cell_start=tell.begin,
                 extra_arguments=["--log-level=ERROR"],  # a kernel greets with a warning about its local sockets
             )  # fmt: skip
     except papermill.exceptions.PapermillExecutionError as error:
@@ -113,6 +114,11 @@ def _progress() -> Iterator[Progress]:
     finally:
         ended.set()
         thread.join()
+
+
+def _literal(path: Path) -> str:
+    """Return a path as papermill takes it, which puts parameters in the place of {braces}."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 @contextlib.contextmanager
