@@ -14,7 +14,7 @@ from torch import Tensor
 from thaw.coder import Coder
 from thaw.config import Config, make_config
 from thaw.errors import ThawError
-from thaw.files import advice, locked, sha256, user_path, write_json
+from thaw.files import advice, by_git, locked, sha256, user_path, write_json
 from thaw.model import Model, build_network, build_process
 from thaw.networks import count_parameters
 from thaw.runs import RUNS, epoch_of, list_checkpoints, load_checkpoint, load_newest, read_yaml
@@ -85,7 +85,7 @@ def read_manifest(folder: str | Path = PRETRAINED) -> dict[str, dict[str, Any]]:
     try:
         return json.loads(path.read_text())
     except ValueError as error:  # its words tell the line and the column
-        raise ThawError(f"{path} is not valid JSON ({error}); restore it with `git checkout {path}`") from None
+        raise ThawError(f"{path} is not valid JSON ({error}); restore it with {by_git(path)}") from None
 
 
 def add_to_manifest(folder: str | Path, name: str, entry: dict[str, Any]) -> None:
@@ -147,7 +147,7 @@ def load_model(path: str | Path) -> Model:
     listed = read_manifest(path.parent).get(path.name)
     digest = sha256(path)
     if listed and listed.get("sha256") != digest:
-        raise ThawError(f"{path} does not match its checksum in MANIFEST.json; restore it with `git checkout {path}`")
+        raise ThawError(f"{path} does not match its checksum in MANIFEST.json; restore it with {by_git(path)}")
     if content.get("format") != FORMAT:
         raise ThawError(f"{path} is not a Thaw weights file (format {content.get('format')!r}, expected {FORMAT!r})")
     try:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -179,7 +180,7 @@ def train(args: argparse.Namespace) -> None:
         parameters |= {"plots": args.plots} if args.plots else {}
         output = run_notebook(f"notebooks/{notebook}.ipynb", run / f"{notebook}.ipynb", parameters)
         print(f"run directory      {run}\nexecuted notebook  {output} (and .html)")
-    print(f"to ship it         python -m thaw export {run}")
+    print(f"to ship it         python -m thaw export {shlex.quote(str(run))}")
 
 
 def info(args: argparse.Namespace) -> None:

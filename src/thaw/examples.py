@@ -8,7 +8,7 @@ import torch
 from thaw.checkpoint import PRETRAINED, add_to_manifest, load_tensors, save_tensors
 from thaw.data import DATA_SETS, ImageSet, load
 from thaw.errors import ThawError
-from thaw.files import sha256
+from thaw.files import by_git, sha256
 
 FORMAT = "thaw-examples/1"
 EACH = 2  # images of a class
@@ -45,7 +45,7 @@ def load_examples(data: str = "mnist", folder: str | Path = PRETRAINED) -> Image
     content = load_tensors(path)
     images, labels = content.get("images"), content.get("labels")
     if content.get("format") != FORMAT or getattr(images, "dtype", None) != torch.uint8 or images.ndim != 4:
-        raise ThawError(f"{path} holds no example images; restore it with `git checkout {path}`")
+        raise ThawError(f"{path} holds no example images; restore it with {by_git(path)}")
     return ImageSet(data, str(content["split"]), images, labels, int(content["classes"]))
 
 

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from thaw.checkpoint import PRETRAINED, add_to_manifest, load_tensors, read_manifest, save_tensors
 from thaw.data import DATA_SETS, ImageSet
 from thaw.errors import ThawError
-from thaw.files import advice, sha256
+from thaw.files import advice, by_git, sha256
 from thaw.images import background_of
 from thaw.pixels import to_pixels
 from thaw.seeding import derive, generator
@@ -284,7 +284,7 @@ def load_judge(data: str, folder: str | Path = PRETRAINED) -> Judge:
     digest = sha256(path)
     listed = read_manifest(folder).get(path.name)
     if listed and listed.get("sha256") != digest:
-        raise ThawError(f"{path} does not match its checksum in MANIFEST.json; restore it with `git checkout {path}`")
+        raise ThawError(f"{path} does not match its checksum in MANIFEST.json; restore it with {by_git(path)}")
     if content.get("format") != FORMAT:
         raise ThawError(f"{path} is not a Thaw feature network (format {content.get('format')!r})")
     try:

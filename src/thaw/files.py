@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -132,6 +133,11 @@ def remember(folder: Path | None, key: dict[str, Any], compute: Callable[[], Any
     value = compute()
     write_json(path, {"key": key, "value": value})
     return value
+
+
+def by_git(path: str | Path) -> str:
+    """Return the command that restores a file or folder of the clone, as it can be copied into a shell."""
+    return f"`git checkout {shlex.quote(str(path))}`"
 
 
 def project_root() -> Path:

@@ -36,7 +36,7 @@ def run_notebook(notebook: str | Path, output: str | Path, parameters: dict[str,
     if not notebook.is_file():
         known = ", ".join(sorted(p.stem for p in notebook.parent.glob("*.ipynb"))) or "none"
         raise ThawError(f"no notebook {notebook}; {advice(notebook, f'there are: {known}')}")
-    known = {key: found["default"] for key, found in papermill.inspect_notebook(str(notebook)).items()}
+    known = {key: found["default"] for key, found in papermill.inspect_notebook(_literal(notebook)).items()}
     parameters = checked_parameters(parameters or {}, known, notebook.name)
     make_folder(output.parent)
     failed = output.with_name(f"{output.stem}.failed.ipynb")

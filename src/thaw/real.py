@@ -20,7 +20,7 @@ from thaw.config import make_config
 from thaw.data import DATA_SETS, ImageSet, data_root, what_changed
 from thaw.errors import ThawError
 from thaw.features import Judge
-from thaw.files import sha256
+from thaw.files import by_git, sha256
 from thaw.folder import load_data
 from thaw.seeding import generator
 
@@ -160,7 +160,7 @@ def _kept(name: str, digest: str, cache: Path) -> Path:
 def _read(path: Path, judge: Judge, digest: str | None = None) -> RealFeatures:
     content = load_tensors(path)
     if digest and sha256(path) != digest:
-        raise ThawError(f"{path} does not match its checksum in MANIFEST.json; restore it with `git checkout {path}`")
+        raise ThawError(f"{path} does not match its checksum in MANIFEST.json; restore it with {by_git(path)}")
     try:
         form, real = content.pop("format"), RealFeatures(**content)
         fitting = all(real.features(split).shape[1:] == (judge.num,) for split in ("train", "test"))

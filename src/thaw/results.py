@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from thaw.errors import ThawError
-from thaw.files import locked, write_json, write_text
+from thaw.files import by_git, locked, write_json, write_text
 
 PLOTS = Path("Plots")
 LATEX = {character: f"\\{character}" for character in "_%&#${}"}
@@ -30,7 +30,7 @@ def read_numbers(folder: str | Path = PLOTS) -> dict[str, dict[str, Any]]:
     try:
         return json.loads(path.read_text()) if path.is_file() else {}
     except ValueError as error:
-        raise ThawError(f"{path} is not valid JSON ({error}); restore it with `git checkout {path}`") from None
+        raise ThawError(f"{path} is not valid JSON ({error}); restore it with {by_git(path)}") from None
 
 
 def record(values: dict[str, tuple[Any, str]], origin: dict[str, Any], folder: str | Path = PLOTS) -> None:

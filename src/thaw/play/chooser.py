@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import ipywidgets as widgets
 
+from thaw.errors import ThawError
+from thaw.files import by_git
 from thaw.model import Model
 from thaw.play.shipped import NAMES, Weights, catalogue, open_again
 from thaw.play.widgets import ROW, WIDE, hint, sentence
@@ -34,7 +36,7 @@ def panel_view(
             return build().view
     except Exception as error:  # a damaged manifest, say
         return widgets.HTML(sentence(error))
-    return widgets.HTML(f"No weights in {folder}/: restore them with <code>git checkout {folder}</code>.")
+    return widgets.HTML(sentence(ThawError(f"no weights in {folder}/: restore them with {by_git(folder)}")))
 
 
 class Offer(NamedTuple):

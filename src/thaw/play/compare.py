@@ -9,6 +9,7 @@ from torch import Tensor
 
 from thaw.checkpoint import PRETRAINED
 from thaw.errors import ThawError
+from thaw.files import by_git
 from thaw.pixels import to_uint8
 from thaw.play.chooser import ModelChooser, panel_view
 from thaw.play.pictures import Tile, as_html, as_picture, mosaic
@@ -23,7 +24,7 @@ def epochs_of(label: str, data: str = "mnist", folder: str | Path = PRETRAINED) 
     """Return the shipped epochs of a model as choices to compare."""
     found = [one for one in catalogue(folder) if (one.label, one.data) == (label, data)]
     if not found:
-        raise ThawError(f"no weights {data} {label} in {folder}; restore them with `git checkout {folder}`")
+        raise ThawError(f"no weights {data} {label} in {folder}; restore them with {by_git(folder)}")
     return [(label, epoch) for epoch in found[0].epochs]
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from thaw.checkpoint import PRETRAINED, load_model, read_manifest, release_path
 from thaw.errors import ThawError
+from thaw.files import by_git
 from thaw.model import Model
 
 NAMES = {
@@ -88,7 +89,7 @@ def open_again(label: str, epoch: int | None = None, data: str = "mnist", folder
     try:
         return _opened(path, path.stat().st_mtime)
     except OSError:
-        raise ThawError(f"no file {path} any more; restore it with `git checkout {path}`") from None
+        raise ThawError(f"no file {path} any more; restore it with {by_git(path)}") from None
 
 
 def flow_of(data: str = "mnist", folder: str | Path = PRETRAINED) -> Weights | None:
