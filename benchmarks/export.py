@@ -23,7 +23,7 @@ from thaw.config import load_config
 from thaw.model import Model, build_network, build_process
 from thaw.onnx import INPUTS, Restorer, export_onnx
 from thaw.terminal import Terminal
-from thaw.timing import interleaved, median_ratio
+from thaw.timing import interleaved, machine, median_ratio, timed
 
 CONFIG, SHAPE, CLASSES, BATCH = "configs/ddpm/default.yaml", (1, 28, 28), 10, 64
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -88,7 +88,8 @@ def main() -> None:
             prepared[name] = cpu_seconds() - before
         times = interleaved(calls, arguments.repeats)
     eager = statistics.median(times["eager"])
-    print(f"torch {torch.__version__}, one thread, batch {BATCH}, CPU seconds, medians of {arguments.repeats} rounds\n")
+    print(f"torch {torch.__version__}, one thread, batch {BATCH}, CPU seconds, medians of {arguments.repeats} rounds")
+    print(f"{machine()}\n")
     print(f"eager    {1e3 * eager:6.1f} ms")
     values: dict[str, tuple[float, str]] = {"batch": (BATCH, "d"), "eager.ms": (1e3 * eager, ".0f")}
     for name in ways:
@@ -100,7 +101,7 @@ def main() -> None:
         values |= {f"{name}.ms": (1e3 * seconds, ".0f"), f"{name}.gain": (gain, ".2f")}
         values |= {f"{name}.prepare_seconds": (prepared[name], ".0f")}
     if arguments.record:
-        origin = {"benchmark": "benchmarks/export.py", "config": CONFIG, "torch": torch.__version__}
+        origin = {"benchmark": "benchmarks/export.py", "config": CONFIG, "torch": torch.__version__} | timed()
         results.record({f"speed.export.{key}": value for key, value in values.items()}, origin)
 
 

@@ -23,7 +23,7 @@ from thaw.files import enter_project, remember
 from thaw.metrics import Score, evaluate
 from thaw.model import Model
 from thaw.provenance import weights_of
-from thaw.real import CACHE, load_real
+from thaw.real import CACHE, MOST, load_real
 from thaw.samples import draw_samples, labels_in_shares
 from thaw.seeding import generator
 from thaw.study import count_evaluations
@@ -74,10 +74,10 @@ def texts(values: dict[str, float | None]) -> dict[str, tuple[float, str]]:
 def shares_matter(judge: Judge, n: int = 2000, draws: int = 100) -> dict[str, tuple[float, str]]:
     """Return distances (mean, spread) of n real training images to the test set, by how their classes are drawn.
 
-    At random, in equal classes, and in the shares of the training set; the classes are those that the judge sees.
+    At random, in equal classes, and in the shares of the training set.
     """
-    features = load_real(judge).features("train")
-    seen = judge.network.logits(features).argmax(dim=1)
+    real = load_real(judge)
+    features, labels_of = real.features("train")[:MOST], real.labels["train"][:MOST]
     ways = {
         "in_turn": torch.arange(n) % len(judge.references["train"].histogram),
         "in_shares": labels_in_shares(judge, n),
@@ -85,7 +85,7 @@ def shares_matter(judge: Judge, n: int = 2000, draws: int = 100) -> dict[str, tu
     found: dict[str, list[float]] = {"at_random": [], "in_turn": [], "in_shares": []}
     for seed in range(draws):
         order = torch.randperm(len(features), generator=generator(seed, "shares matter"))
-        shuffled, classes = features[order], seen[order]
+        shuffled, classes = features[order], labels_of[order]
         chosen = {"at_random": torch.arange(n)} | {
             way: torch.cat([(classes == k).nonzero()[: int((labels == k).sum()), 0] for k in labels.unique()])
             for way, labels in ways.items()
@@ -148,7 +148,8 @@ def main() -> None:
         used |= {"eta": model.config.eta, "steps": settings["steps"], "epochs": model.epoch}
         used["evaluations"] = count_evaluations(model, **settings)
         values = texts({what: scores[what].value for what in MEASURES}) | {k: (v, "g") for k, v in used.items()}
-        values["times_floor"] = (scores["fid"].value / scores["fid"].floor, ".1f")
+        if scores["fid"].floor:
+            values["times_floor"] = (scores["fid"].value / scores["fid"].floor, ".1f")
         record(f"{label}.", values, model)
     record("real.", texts({what: scores[what].floor for what in MEASURES}))  # alike for all
     if arguments.record and not arguments.labels:

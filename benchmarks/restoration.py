@@ -69,7 +69,7 @@ def main() -> None:
         values: dict[str, tuple[Any, str]] = {}
         for how, settings in METHODS.items():
             steps = {} if how == "direct" else {"steps": model.config.sample_steps}
-            key = {"restoration": 1, "n": arguments.n, **origin["weights"], **settings, **steps}
+            key = {"restoration": 2, "n": arguments.n, **origin["weights"], **settings, **steps}
             found = remember(CACHE, key, lambda m=model, s=settings | steps: measure(m, judge, arguments.n, s))
             print(
                 f"{name:14s} {how:10s}", "  ".join(f"{what} {value:.3f}" for what, value in found.items()), flush=True

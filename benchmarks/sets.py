@@ -20,6 +20,7 @@ from thaw.files import enter_project
 from thaw.model import build_network, build_process
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.provenance import weights_of
+from thaw.timing import processor
 
 SHAPE, CLASSES = (1, 28, 28), 10
 SETS = sorted([*Path("configs/ddpm").glob("*.yaml"), *Path("configs/custom").glob("*.yaml")])
@@ -63,13 +64,10 @@ def cost() -> tuple[dict[str, tuple[Any, str]], dict[str, str]]:
     return values, {name: entry["sha256"] for name, entry in last.values()}
 
 
-def machine() -> dict[str, tuple[str, str]]:
+def versions() -> dict[str, tuple[str, str]]:
     """Return what the numbers were computed on."""
-    about = Path("/proc/cpuinfo")
-    lines = [line for line in about.read_text().splitlines() if line.startswith("model name")] if about.exists() else []
-    cpu = lines[0].partition(":")[2].strip() if lines else platform.machine()
     return {
-        "cpu": (cpu, ""),
+        "cpu": (processor(), ""),
         "torch": (torch.__version__.partition("+")[0], ""),
         "python": (platform.python_version(), ""),
     }
@@ -91,7 +89,7 @@ def main() -> None:
             key = f"sets.{path.parent.name}.{path.stem}"
             made = origin | {"config": str(path), "weights": weights}
             results.record({f"{key}.{what}": value for what, value in values.items()}, made)
-    (spent, weights), on = cost(), machine()
+    (spent, weights), on = cost(), versions()
     print(*(f"{what} {format(*value)}" for what, value in (spent | on).items()), sep="\n")
     if record:
         results.record({f"cost.{what}": value for what, value in spent.items()}, origin | {"weights": weights})

@@ -73,6 +73,8 @@ def measure(name: str, n: int, images: int) -> dict[str, Any]:
         "autoencoder_parameters": count_parameters(coder.network),
         "flow_parameters": count_parameters(model.network),
     }
+    machines = dict.fromkeys(one.info["machine"] for one in (coder, model) if one.info.get("machine"))
+    log |= {"machine": " and ".join(machines)}
     log |= {"seconds": coder.info["seconds"] + model.info["seconds"], "weights": weights_digest(model)[:12], "n": n}
     log |= {score.name: score.value for score in scores.values()}
     log |= {"squared_error": score_reconstruction(coder, load_data(coding, "test"))["mse"]}
@@ -85,7 +87,7 @@ def draw(logs: dict[str, dict[str, Any]]) -> None:
     ordered = sorted(logs, key=total_of(logs))
     x, n = [total_of(logs)(name) for name in ordered], logs[ordered[0]]["n"]
     fids = {f"samples, n = {n:,}": (x, [logs[name]["fid"] for name in ordered])}
-    floor = (floor_at(load_judge("mnist"), n), "real images")
+    floor = (floor_at(load_judge("mnist"), torch.arange(n) % 10), "real images")
     figure = figures.curves(fids, "parameters", "Fréchet distance", log=True, log_x=True, floor=floor)
     figures.save_figure(figure, results.PLOTS / "latent_sizes.pdf", origin)
     shares = {
@@ -104,7 +106,8 @@ def draw(logs: dict[str, dict[str, Any]]) -> None:
         values |= {"accuracy": (100 * log["accuracy"], ".1f"), "bayes": (100 * log["bayes"]["accuracy"], ".1f")}
         values |= {"squared_error": (log["squared_error"], ".1f"), "minutes": (log["seconds"] / 60, ".0f")}
         key = name.removeprefix("size_")
-        results.record({f"latent.sizes.{key}.{what}": value for what, value in values.items()}, origin)
+        made = origin | {"machine": log.get("machine", "")}
+        results.record({f"latent.sizes.{key}.{what}": value for what, value in values.items()}, made)
 
 
 def total_of(logs: dict[str, dict[str, Any]]) -> Any:

@@ -19,7 +19,7 @@ from thaw.provenance import weights_of
 from thaw.seeding import generator
 from thaw.study import count_evaluations
 from thaw.terminal import Terminal
-from thaw.timing import median_seconds, training_step
+from thaw.timing import machine, median_seconds, timed, training_step
 
 SHAPE, CLASSES, BATCH = (1, 28, 28), 10, 128
 
@@ -43,7 +43,7 @@ def main() -> None:
     repeats = arguments.repeats
     torch.set_num_threads(1)
 
-    print(f"torch {torch.__version__}, one thread, medians of {repeats}, CPU seconds\n")
+    print(f"torch {torch.__version__}, one thread, medians of {repeats}, CPU seconds; {machine()}\n")
     for path in ("configs/ddpm/light.yaml", "configs/ddpm/default.yaml", "configs/ddpm/more_capacity.yaml"):
         config = load_config(path)
         network = build_network(config, SHAPE, CLASSES)
@@ -73,7 +73,8 @@ def main() -> None:
     for one in (model, baseline):
         if "fid" in one.info:
             fid = one.info["fid"]
-            print(f"  {one.info['file']}: FID {fid['value']:.2f} (real images {fid['floor']:.2f}, n = {fid['n']})")
+            real = results.number(fid["floor"])
+            print(f"  {one.info['file']}: FID {fid['value']:.2f} (real images {real}, n = {fid['n']})")
     if arguments.record:
         record(model, baseline, {"default": ours, "cnn": theirs}, few)
 
@@ -97,7 +98,7 @@ def record(model: Model, baseline: Model, seconds: dict[str, float], few: int) -
         "speed.default_seconds_64": (seconds["default"], ".1f"),
         "speed.ratio_to_cnn": (seconds["cnn"] / seconds["default"], ".0f"),
     }
-    results.record(values, {"benchmark": "benchmarks/speed.py", "weights": weights_of(model, baseline)})
+    results.record(values, {"benchmark": "benchmarks/speed.py", "weights": weights_of(model, baseline)} | timed())
 
 
 if __name__ == "__main__":

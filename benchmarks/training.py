@@ -22,7 +22,7 @@ from thaw.arguments import COUNT
 from thaw.config import load_config
 from thaw.degradations.lines import line_order
 from thaw.networks import build, count_multiply_adds, count_parameters, multiply_adds
-from thaw.timing import interleaved, matrix_product, median_ratio, training_step
+from thaw.timing import interleaved, machine, matrix_product, median_ratio, timed, training_step
 
 CONFIG = "configs/ddpm/default.yaml"
 
@@ -135,7 +135,7 @@ def main() -> None:
 
     peak = work / statistics.median(times["product"])
     print(f"torch {torch.__version__}, {torch.get_num_threads()} thread, batch {batch}, CPU seconds, ", end="")
-    print(f"medians of {arguments.repeats} rounds; peak {peak / 1e9:.0f} G multiply-adds/s\n")
+    print(f"medians of {arguments.repeats} rounds; peak {peak / 1e9:.0f} G multiply-adds/s; {machine()}\n")
     print("                parameters  multiply-adds  ms a step  images/s  of peak  step / ours")
     values: dict[str, tuple[float, str]] = {"peak_gmacs": (peak / 1e9, ".0f"), "repeats": (arguments.repeats, "d")}
     values |= {"batch": (batch, "d")}
@@ -154,7 +154,7 @@ def main() -> None:
     values["earlier.loop_share"] = (100 * share, ".0f")
     print(f"\nearlier: its Python loop over images and rows is {share:.0%} of the step")
     if arguments.record:
-        origin = {"benchmark": "benchmarks/training.py", "config": CONFIG, "torch": torch.__version__}
+        origin = {"benchmark": "benchmarks/training.py", "config": CONFIG, "torch": torch.__version__} | timed()
         results.record({f"speed.training.{key}": value for key, value in values.items()}, origin)
 
 

@@ -10,7 +10,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from thaw.checkpoint import load_tensors, read_manifest, save_tensors
 from thaw.damage import noisy
 from thaw.errors import ThawError
-from thaw.features import FLOOR_SIZES, judge_path, load_judge, save_judge, train_features
+from thaw.features import judge_path, load_judge, save_judge, train_features
 from thaw.files import sha256
 from thaw.metrics import entropy, evaluate, floor_at, score_model
 
@@ -71,7 +71,7 @@ def test_a_score_is_a_record_of_what_it_depends_on(judge, digits):
     for name, score in scores.items():
         assert (score.name, score.n, score.seed, score.reference) == (name, 300, 5, "test")
         assert score.record()["value"] == score.value and name in str(score)
-    assert scores["fid"].floor == floor_at(judge, 300)
+    assert scores["fid"].floor == floor_at(judge, digits.labels[:300])
     assert 0 < scores["confidence"].value <= 1 and 0 <= scores["accuracy"].value <= 1
     assert set(evaluate(digits.images[:300], judge)) == {"fid", "entropy", "confidence"}
 
@@ -115,7 +115,7 @@ def test_the_accuracy_is_the_share_that_is_what_was_asked_for(mnist, repository)
     half = torch.where(torch.arange(1000) < 500, labels, (labels + 1) % 10)
     found = [evaluate(images, judge, asked)["accuracy"] for asked in (labels, (labels + 1) % 10, half)]
     assert [score.value for score in found] == pytest.approx([judge.accuracy, 0, judge.accuracy / 2], abs=0.01)
-    assert {score.floor for score in found} == {judge.accuracy}
+    assert [score.floor for score in found] == pytest.approx([judge.accuracy] * 3, abs=0.002)
 
 
 def test_the_entropy_of_one_class_is_nothing_and_of_a_biased_coin_in_between():
@@ -123,15 +123,18 @@ def test_the_entropy_of_one_class_is_nothing_and_of_a_biased_coin_in_between():
     assert entropy(torch.tensor([1, 3])) == pytest.approx(-0.25 * math.log(0.25) - 0.75 * math.log(0.75))
 
 
-def test_floors_are_the_distances_of_real_images_and_shrink_with_their_number(judge):
-    assert set(judge.floors) == {size for size in FLOOR_SIZES if size <= 1000} == {500, 1000}
-    means = [sum(judge.floors[size]) / len(judge.floors[size]) for size in (500, 1000)]
-    assert means[0] > means[1] > 0
-    assert [floor_at(judge, size) for size in (500, 1000)] == pytest.approx(means)
-    between = [floor_at(judge, n) for n in (300, 500, 600, 800, 1000)]
-    assert between == sorted(between, reverse=True)
-    assert floor_at(judge, 5000) == pytest.approx(means[1])
-    assert floor_at(replace(judge, floors={}), 500) is None
+def test_floors_shrink_with_the_number_of_images_and_follow_the_classes(judge, digits):
+    in_turn = [floor_at(judge, torch.arange(n) % 10) for n in (260, 400, 600, 1000)]
+    assert in_turn == sorted(in_turn, reverse=True) and in_turn[-1] > 0
+    assert floor_at(judge, torch.arange(300) % 3) > 1.2 * floor_at(judge, torch.arange(300) % 10)
+    assert floor_at(judge, torch.arange(300) % 10, "train") != floor_at(judge, torch.arange(300) % 10)
+    assert floor_at(judge, torch.arange(3000) % 10) is None  # there are only 1500
+
+
+def test_a_judge_without_real_features_leaves_no_floor(judge, digits, tmp_path, monkeypatch):
+    monkeypatch.setenv("THAW_DATA", str(tmp_path))
+    scores = evaluate(digits.images[:300], replace(judge, data="nowhere"), digits.labels[:300])
+    assert all(score.floor is None for score in scores.values()) and "real images" not in str(scores["fid"])
 
 
 def test_a_model_is_scored_on_its_samples(tiny, judge):
@@ -146,9 +149,7 @@ def test_a_stored_judge_is_read_back(judge, digits, tmp_path):
     path = save_judge(judge, tmp_path)
     again = load_judge("digits", tmp_path)
     assert path == judge_path("digits", tmp_path) and again.digest == sha256(path)[:12]
-    assert (again.data, again.shape, again.accuracy, again.floors) == (
-        judge.data, judge.shape, judge.accuracy, judge.floors,
-    )  # fmt: skip
+    assert (again.data, again.shape, again.accuracy) == (judge.data, judge.shape, judge.accuracy)
     for split, reference in judge.references.items():
         assert all(
             torch.equal(torch.as_tensor(getattr(again.references[split], part)), torch.as_tensor(value))

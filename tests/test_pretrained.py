@@ -1,12 +1,18 @@
 """The weights that are shipped with the repository."""
 
+import shutil
+
 import pytest
 import torch
 
-from thaw.checkpoint import load_model, read_manifest
+from thaw.checkpoint import load_model, load_tensors, read_manifest, save_tensors
+from thaw.errors import ThawError
+from thaw.examples import load_examples
 from thaw.features import judge_path, load_judge
-from thaw.files import sha256
+from thaw.files import sha256, write_json
+from thaw.metrics import floor_at
 from thaw.real import load_real
+from thaw.samples import labels_in_shares
 
 
 @pytest.fixture
@@ -34,23 +40,52 @@ def test_every_model_loads_and_is_what_its_name_says(folder):
             assert sum(p.numel() for p in model.network.parameters()) == entry["parameters"]
 
 
-def test_every_judge_loads_and_knows_its_floor(folder):
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("ddpm_mnist_0_default.pth", lambda folder: load_model(folder / "ddpm_mnist_0_default.pth")),
+        ("autoencoder_mnist_10_vae.pth", lambda folder: load_model(folder / "autoencoder_mnist_10_vae.pth")),
+        ("features_mnist.pth", lambda folder: load_judge("mnist", folder)),
+        ("real_mnist.pth", lambda folder: load_real(load_judge("mnist", folder), folder, cache=None)),
+        ("examples_mnist.pth", lambda folder: load_examples("mnist", folder)),
+    ],
+)
+def test_every_reader_compares_checksum_and_format(folder, tmp_path, name, read):
+    for file in {name, "features_mnist.pth", "MANIFEST.json"}:
+        shutil.copy(folder / file, tmp_path)
+    read(tmp_path)
+    content = load_tensors(tmp_path / name)
+    save_tensors(tmp_path / name, content | {"more": 1})  # whole, and tensors only, but not what was released
+    with pytest.raises(ThawError, match=f"{name} does not match its checksum in MANIFEST.json"):
+        read(tmp_path)
+    save_tensors(tmp_path / name, {"format": "other/1"})
+    listed = {key: entry | ({"sha256": sha256(tmp_path / name)} if key == name else {}) for key, entry in
+              read_manifest(folder).items()}  # fmt: skip
+    write_json(tmp_path / "MANIFEST.json", listed)
+    with pytest.raises(ThawError, match=f"{name} is not a Thaw .* file .format 'other/1', expected 'thaw-"):
+        read(tmp_path)
+
+
+def test_every_judge_loads_and_knows_both_splits(folder):
     for name in read_manifest(folder):
         if name.startswith("features_"):
             judge = load_judge(name.removeprefix("features_").removesuffix(".pth"), folder)
             assert judge_path(judge.data, folder).name == name
             assert judge.accuracy > {"mnist": 0.995}.get(judge.data, 0.85)
-            assert judge.floors and set(judge.references) == {"train", "test"}
+            assert set(judge.references) == {"train", "test"}
 
 
 def test_real_features_are_those_of_the_shipped_judge(folder):
     """Without the data set: none is at hand under this name."""
     names = [name for name in read_manifest(folder) if name.startswith("real_")]
-    assert names and all((folder / name).stat().st_size < 3e6 for name in names)
+    assert names and all((folder / name).stat().st_size < 4e6 for name in names)
     for name in names:
         judge = load_judge(name.removeprefix("real_").removesuffix(".pth"), folder)
         real = load_real(judge, folder, cache=None)
         for split, reference in judge.references.items():
             features = real.features(split)
             mean = reference.total / reference.count
-            assert features.shape[1] == judge.num and (features.mean(dim=0) - mean).abs().max() < 0.1
+            assert features.shape[1] == judge.num and (features[:10_000].mean(dim=0) - mean).abs().max() < 0.1
+            assert len(real.labels[split]) == len(features)
+        in_turn, in_shares = torch.arange(10_000) % judge.classes, labels_in_shares(judge, 10_000)
+        assert floor_at(judge, in_turn) and floor_at(judge, in_shares) < floor_at(judge, in_shares[::5])

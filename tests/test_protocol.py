@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from scipy.stats import chisquare
+from skimage.metrics import structural_similarity
 from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
 
@@ -13,11 +14,13 @@ from thaw import data
 from thaw.checkpoint import load_tensors, save_tensors
 from thaw.damage import damaged, noisy
 from thaw.errors import ThawError
+from thaw.evaluation import Evaluation, table
 from thaw.features import load_judge
-from thaw.metrics import Score, chi_squared, evaluate, floor_at, inception_score, kid, restoration
+from thaw.floors import Classes, alike, draws_like, shares_like
+from thaw.metrics import Score, chi_squared, entropy, evaluate, inception_score, kid, restoration, ssim
 from thaw.neighbours import densities, manifolds, nearest, radii
 from thaw.protocol import protocol
-from thaw.real import _load, choose, collect_real, load_real, save_real
+from thaw.real import _load, choose, chosen, collect_real, load_real, order_of, save_real
 
 K = 5
 
@@ -29,7 +32,14 @@ def real(judge, digits, digits_test):
 
 @pytest.fixture(scope="session")
 def splits(digits, digits_test):
-    return {"train": digits.images, "test": digits_test.images}
+    return {"train": digits, "test": digits_test}
+
+
+@pytest.fixture(scope="session")
+def trained(digits, digits_test, repository):
+    """A judge that knows digits, and the real features beside it."""
+    judge = load_judge("digits", repository / "pretrained")
+    return judge, collect_real(judge, digits, digits_test)
 
 
 @pytest.fixture(scope="session")
@@ -174,6 +184,22 @@ def test_restoration_is_perfect_for_the_originals_and_falls_with_noise(digits):
         restoration(images[:19], images)
 
 
+@pytest.mark.parametrize("shape", [(5, 1, 28, 28), (3, 3, 12, 40), (2, 1, 11, 11)])
+def test_structural_similarity_is_that_of_scikit_image(shape):
+    """Whose border is left out, as Wang et al. leave it out; one window at least must fit."""
+    images = torch.randint(0, 256, shape, dtype=torch.uint8)
+    others = noisy(images, 30)
+    settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "channel_axis": 0}
+    pairs = zip(images.numpy(), others.numpy(), strict=True)
+    expected = [structural_similarity(*pair, data_range=255, **settings) for pair in pairs]
+    assert ssim(images, others).tolist() == pytest.approx(expected, rel=1e-9)
+    assert restoration(others, images)["ssim"].value == pytest.approx(sum(expected) / len(expected), rel=1e-9)
+    small = images[..., :10]
+    with pytest.raises(ThawError, match=rf"11 x 11.*{shape[2]} x 10 hold none"):
+        ssim(small, small)
+    assert set(restoration(small, small)) == {"psnr"}
+
+
 def test_the_protocol_is_a_record_for_each_measure(score, judge, digits, splits):
     images, labels = noisy(digits.images[:290], 10), digits.labels[:290]
     scores = score(images, labels, splits=splits, seed=5)
@@ -187,24 +213,102 @@ def test_the_protocol_is_a_record_for_each_measure(score, judge, digits, splits)
         trained = name.startswith(("share_", "chi2", "novelty", "copies"))
         assert found.reference == ("train" if trained else "test")
     assert sum(scores[name].value for name in shares) == pytest.approx(1)
-    assert scores["fid"].floor == floor_at(judge, 290) and scores["accuracy"].floor == judge.accuracy
     quick = evaluate(images, judge, labels)
     for name in quick:
         assert scores[name].value == pytest.approx(quick[name].value, rel=1e-6)
+        assert quick[name].floor is None or scores[name].floor == pytest.approx(quick[name].floor, rel=1e-6)
 
 
-def test_real_images_get_the_floor(score, judge, real, digits, splits):
-    """As many training images against the test reference, which is what the floor says it is."""
-    found = score(choose(digits.images, "train", 300), splits=splits)
-    for name in ("kid", "is", "precision", "recall", "density", "coverage", "entropy", "chi2", "confidence"):
-        assert found[name].value == pytest.approx(found[name].floor, abs=0.02, rel=0.05), name
-    assert found["novelty"].value == 0 and found["copies"].value == 1  # training images are copies of themselves
-    test = score(choose(splits["test"], "test", 290), splits=splits)
-    assert (test["novelty"].value, test["copies"].value) == (test["novelty"].floor, test["copies"].floor)
-    assert score(digits.images[:290], reference="train")["coverage"].floor is not None
-    few = score(digits.images[:300], reference="train", splits=splits)  # the test split has 297: not as many
-    known = {name for name, found in few.items() if found.floor is not None}
-    assert known == {f"share_{k}" for k in range(10)}
+@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize("wanted", [[30] * 10, [100, 100, 100, *[0] * 7], [3, 5, 10, 20, 30, 40, 50, 60, 70, 70]])
+def test_real_images_get_their_own_floor_however_many_of_each_class_they_are(trained, digits, wanted, labelled):
+    """Counted by class as the scored ones are: what is left is which of them were drawn."""
+    judge, real = trained
+    images = digits.take(order_of(len(digits), "train"))
+    classes = images.labels if labelled else judge.predict(judge.features(images.images))
+    drawn = alike(classes, torch.tensor(wanted))[0]
+    labels = images.labels[drawn] if labelled else None
+    found = protocol(images.images[drawn], judge, labels, real=real, cache=None)
+    assert found["kid"].value == pytest.approx(found["kid"].floor, abs=0.05)
+    for name in ("fid", "is", "precision", "recall", "density", "coverage", "confidence"):
+        assert found[name].value == pytest.approx(found[name].floor, abs=0.03, rel=0.25), name
+    if labelled:
+        for name in ("entropy", "chi2", *(f"share_{k}" for k in range(10))):
+            assert found[name].value == pytest.approx(found[name].floor, abs=0.03, rel=0.25), name
+    else:  # beside themselves they would always be right
+        training = torch.bincount(digits.labels)
+        assert found["entropy"].floor == pytest.approx(entropy(training))
+        assert found["share_3"].floor == pytest.approx(int(training[3]) / len(digits))
+
+
+def test_floors_of_single_images_are_in_the_scored_shares_of_the_classes(score, judge, real, splits):
+    """Novelty and accuracy are of single images: two classes asked for, and only those beside them."""
+    few = splits["test"].take((splits["test"].labels < 2).nonzero()[:, 0].repeat(10)[:260])
+    found = score(few.images, few.labels, splits=splits)
+    labels, predicted = real.labels["test"], judge.predict(real.features("test"))
+    shares = [int((few.labels == k).sum()) / 260 for k in (0, 1)]
+    right = [float((predicted[labels == k] == k).double().mean()) for k in (0, 1)]
+    assert found["accuracy"].floor == pytest.approx(sum(a * b for a, b in zip(shares, right, strict=True)))
+    assert found["novelty"].value == pytest.approx(found["novelty"].floor, rel=0.05)
+    everything = score(splits["test"].images, splits["test"].labels, splits=splits)
+    assert everything["novelty"].value == pytest.approx(everything["novelty"].floor)
+    assert everything["copies"].value == pytest.approx(everything["copies"].floor)
+    copied = score(splits["train"].images[:300], splits=splits)
+    assert (copied["novelty"].value, copied["copies"].value) == (0, 1)  # copies of themselves
+
+
+def test_a_class_with_too_few_real_images_leaves_no_floor(score, judge, digits, digits_test, monkeypatch):
+    images = digits.take((digits.labels == 3).nonzero()[:, 0].repeat(3)[:300])
+    assert int((digits.labels == 3).sum()) < 300
+    found = score(images.images, images.labels)
+    assert found["fid"].floor is None and found["entropy"].floor is None and found["accuracy"].floor is not None
+    assert evaluate(images.images, judge, images.labels)["fid"].floor is None
+    shown = table([Evaluation("threes", {}, found)])
+    assert "No brackets: there are too few real images of a class" in shown and "None" not in shown
+
+
+def test_where_too_few_are_stored_the_data_set_is_asked(trained, tmp_path, monkeypatch):
+    judge, real = trained
+    cut = {part: {split: rows[:40] for split, rows in getattr(real, part).items()} for part in ("codes", "labels")}
+    few = replace(real, **cut)
+    for seen in (False, True):
+        classes = Classes(torch.full((10,), 26), seen)
+        assert draws_like(classes, judge, few, "train") == []
+        (drawn,) = draws_like(classes, judge, few, "train", whole=True)
+        assert len(drawn) == 260 and (not seen or torch.equal(torch.bincount(judge.predict(drawn)), classes.counts))
+    monkeypatch.setenv("THAW_DATA", str(tmp_path))
+    assert draws_like(classes, replace(judge, data="mnist"), few, "train", whole=True) == []
+
+
+def test_draws_are_disjoint_and_hold_what_is_asked_for():
+    classes = torch.randint(0, 4, (1000,))
+    for counts in ([50, 0, 20, 10], [200, 200, 200, 200], [1, 0, 0, 0], [120, 10, 10, 10]):
+        drawn = alike(classes, torch.tensor(counts))
+        least = min(int((classes == k).sum()) // count for k, count in enumerate(counts) if count)
+        assert len(drawn) == min(3, least) and len(torch.cat(drawn).unique()) == len(drawn) * sum(counts)
+        assert all(torch.bincount(classes[index], minlength=4).tolist() == counts for index in drawn)
+    assert alike(classes, torch.tensor([1000, 0, 0, 0])) == alike(classes, torch.tensor([1, 0, 0, 0, 1])) == []
+
+
+def test_weights_give_images_the_scored_shares():
+    of = torch.tensor([0, 0, 0, 1, 2, 2])
+    assert shares_like(Classes(torch.tensor([1, 1, 2])), of).tolist() == pytest.approx([1 / 12] * 3 + [1 / 4] * 3)
+    assert shares_like(Classes(torch.tensor([0, 4, 0])), of).tolist() == [0, 0, 0, 1, 0, 0]
+    assert shares_like(Classes(torch.tensor([1, 1, 1, 1])), of) is None
+
+
+@pytest.mark.parametrize("skewed", [False, True])
+def test_what_is_stored_is_a_random_draw_and_enough_of_each_class(skewed, monkeypatch):
+    """For as many images in equal classes, and in the shares of the split, as the random draw has."""
+    monkeypatch.setattr("thaw.real.MOST", 1000)
+    shares = torch.tensor([0.4, 0.3, 0.2, 0.1] if skewed else [0.25] * 4)
+    labels = torch.multinomial(shares, 6000, replacement=True)
+    index = chosen(labels, "train", 4)
+    assert torch.equal(index[:1000], order_of(6000, "train")[:1000])
+    assert len(index.unique()) == len(index) < 1600
+    stored = labels[index]
+    for counts in (torch.full((4,), 250), (torch.bincount(labels) * 1000 / 6000).round().long()):
+        assert len(alike(stored, counts)) >= 1
 
 
 def test_scores_follow_neither_the_order_of_the_images_nor_the_call(score, digits, splits):
@@ -219,10 +323,12 @@ def test_floors_are_computed_once(judge, real, digits, tmp_path, monkeypatch):
     images = digits.images[:300]
     first = protocol(images, saved, real=real, cache=tmp_path)
     assert len(list(tmp_path.glob("*.json"))) == 1
+    assert protocol(images.flip(0), saved, digits.labels[:300].flip(0), real=real, cache=tmp_path)
+    assert len(list(tmp_path.glob("*.json"))) == 2  # asked for, not seen
     monkeypatch.setattr("thaw.protocol._floors", None)
     assert protocol(images, saved, real=real, cache=tmp_path) == first
     with pytest.raises(TypeError):
-        protocol(images[:290], saved, real=real, cache=tmp_path)  # another n has other floors
+        protocol(images[:290], saved, real=real, cache=tmp_path)  # other counts have other floors
 
 
 @pytest.mark.parametrize(
@@ -260,7 +366,7 @@ def test_real_features_are_shipped_kept_or_computed(judge, real, tmp_path, monke
     cache = tmp_path / "cache"
     assert not cache.exists() and load_real(judge, tmp_path, cache).judge == "" and not cache.exists()
     computed = load_real(saved, tmp_path, cache)
-    assert [path.name for path in cache.iterdir()] == ["real_digits_0123456789ab.pth"]
+    assert [path.name for path in cache.iterdir()] == ["real2_digits_0123456789ab.pth"]
     monkeypatch.setattr(data, "load", None)  # from here on without the data set
     kept = load_real(saved, tmp_path, cache)
     path = save_real(computed, tmp_path)
@@ -268,9 +374,11 @@ def test_real_features_are_shipped_kept_or_computed(judge, real, tmp_path, monke
     for again in (kept, shipped):
         assert torch.equal(again.features("train"), computed.features("train"))
     content = load_tensors(path)
-    for part in ({"format": "other"}, {"codes": {}}, {"judge": "other"}):
-        save_tensors(cache / "real_digits_0123456789ab.pth", content | part)
-        with pytest.raises(ThawError, match="does not hold the real features of judge 0123456789ab"):
+    foreign = {"format": "other"}, "is not a Thaw real features file"
+    wrong = "does not hold the real features of judge 0123456789ab"
+    for part, named in (foreign, ({"codes": {}}, wrong), ({"labels": {}}, wrong), ({"judge": "other"}, wrong)):
+        save_tensors(cache / "real2_digits_0123456789ab.pth", content | part)
+        with pytest.raises(ThawError, match=named):
             load_real(saved, tmp_path / "nothing", cache)
     save_tensors(path, content | {"data": "other"})
     with pytest.raises(ThawError, match="checksum"):

@@ -34,13 +34,14 @@ def test_a_run_s_fingerprint_changes_with_its_weights_and_is_what_export_lists(t
     run, part = tmp_path / "run", {"w": model.network.state_dict()}
     context = {"shape": list(model.process.shape), "classes": 10, "epoch": 4}
     states = {name: model.network.state_dict() for name in ("model", "ema")} | {"optimiser": {}, "rng": {}}
-    performance = {"seconds": 1.0, "device": "cpu", "images_per_second": 1.0}
+    performance = {"seconds": 1.0, "device": "cpu", "images_per_second": 1.0, "machine": "A, cores 2, threads 1"}
     path = save_checkpoint(run / "epoch_0004", model.config, states, context, performance)
     save_tensors(run / "terminal.pt", model.terminal.state())
     used = provenance.weights_of(checkpoint.load_model(path))
     assert used == {model.config.release_name(4): checkpoint_digest(path)}
     export_run(run, tmp_path / "pretrained", n=0)
     manifest = read_manifest(tmp_path / "pretrained")
+    assert manifest[model.config.release_name(4)]["machine"] == "A, cores 2, threads 1"
     assert provenance.why_stale({"weights": used}, manifest) is None
     save_tensors(path / "ema.pt", part)
     assert provenance.weights_of(model_at(path)) != used
@@ -141,3 +142,28 @@ def test_the_report_types_no_measured_number():
     body = re.sub(r"(?<!\\)%.*", "", source.split(r"\begin{document}")[1])
     decimals = [math for math in re.findall(r"\$([^$]*)\$", body) if re.search(r"\d\.\d", math)]
     assert all(re.fullmatch(r"\\(tau|eta|alpha)=[01](\.\d+)?", math) for math in decimals), decimals
+
+
+def test_times_of_other_machines_or_runs_are_marked_where_they_stand_in_one_table(tmp_path):
+    by = {"machine": "A", "measured": "2026-01-01 10:00:00"}
+    numbers = {"evaluation.one.seconds_64": by, "evaluation.two.seconds_64": by, "speed.x.ms": by, "speed.y.ms": by}
+    numbers |= {"evaluation.one.minutes": {"weights": {"a.pth": "", "features.pth": ""}} | by}
+    numbers |= {"evaluation.one.fid": {}, "sets.a.minutes": {"weights": {"a.pth": ""}}}
+    manifest = {"a.pth": {"train_seconds": 1, "machine": "A"}, "b.pth": {"train_seconds": 1}, "features.pth": {}}
+
+    def marked():
+        return provenance.mark_times({key: {"origin": origin} for key, origin in numbers.items()}, manifest)
+
+    assert marked() == ({}, "")
+    numbers["evaluation.two.seconds_64"] = by | {"measured": "2026-01-02 10:00:00"}  # another run
+    letters, told = marked()
+    assert letters == {"evaluation.one.seconds_64": "a", "evaluation.two.seconds_64": "b"}
+    assert "a: A, 2026-01-01 10:00:00; b: A, 2026-01-02 10:00:00" in told
+    numbers["evaluation.two.seconds_64"] = by
+    numbers["sets.b.minutes"] = {"weights": {"b.pth": ""}}  # trained elsewhere, whoever recorded it
+    letters, told = marked()
+    assert letters == {"sets.a.minutes": "b", "sets.b.minutes": "a"} and "a: a machine that was not recorded" in told
+    results.record(dict.fromkeys(letters, (1.0, ".1f")), {"benchmark": "b"}, tmp_path)
+    results.write_tex(tmp_path / "numbers.tex", tmp_path, marks=marked())
+    tex = (tmp_path / "numbers.tex").read_text()
+    assert r"{1.0\textsuperscript{b}}" in tex and r"\newcommand{\machines}{Times compare" in tex

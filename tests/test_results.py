@@ -101,3 +101,15 @@ def test_an_unknown_key_stops_latex(tmp_path):
     assert typeset(tmp_path, r"\val{known}").returncode == 0
     done = typeset(tmp_path, r"\val{unknown.key}")
     assert done.returncode != 0 and "unknown number 'unknown.key'" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "text"),
+    [(-0.00004, ".4f", "0.0000"), (-0.0, ".2f", "0.00"), (-0.0001, ".4f", "-0.0001"), (0.5, ",.0f", "0"),
+     (-1234.5, ",.1f", "-1,234.5"), (-0.0, "g", "0"), (3, ",d", "3"), ("default", "", "default"), (None, ".2f", "-"),
+     (float("nan"), ".1f", "nan")],
+)  # fmt: skip
+def test_what_rounds_to_nothing_is_shown_without_a_sign(value, form, text, tmp_path):
+    assert results.number(value, form) == text
+    results.record({"a": (value, form)}, ORIGIN, tmp_path)
+    assert results.read_numbers(tmp_path)["a"]["text"] == text

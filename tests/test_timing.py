@@ -12,7 +12,9 @@ from thaw.config import load_config, make_config
 from thaw.degradations.lines import line_order
 from thaw.model import build_network
 from thaw.networks import count_multiply_adds
-from thaw.timing import interleaved, matrix_peak, median_ratio, median_seconds, training_step
+from thaw.timing import interleaved, machine, machines_of, matrix_peak, median_ratio, median_seconds, tell_apart
+
+from thaw.timing import timed, training_step  # isort: skip
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "benchmarks"))
@@ -79,3 +81,19 @@ def test_the_loop_over_images_and_rows_averages_what_the_degradation_does():
     x0, t = torch.rand(29, 1, 28, 28) * 2 - 1, torch.arange(29)
     found = training.average_one_by_one(x0, t, line_order(28, "random", 0))
     assert (found - degradations.build("row", (1, 28, 28))(x0, t)).abs().max() < 2**-12  # the grid of its means
+
+
+def test_a_time_names_its_machine_and_its_run():
+    told = timed()
+    assert told == timed() and set(told) == {"machine", "measured"} and told["machine"] == machine()
+    torch.set_num_threads(2)
+    assert machine() != told["machine"] and machine().endswith("threads 2")
+    epochs = [{"epoch": 0}, {"machine": "A"}, {"machine": "B"}, {"machine": "A"}]
+    assert machines_of(epochs) == "A and B" and machines_of(epochs[:1]) == ""
+
+
+def test_rows_of_one_machine_are_not_marked_and_those_of_several_are():
+    assert tell_apart({}) == ({}, "") and tell_apart({"x": "A", "y": "A"}) == ({"x": "", "y": ""}, "")
+    marks, told = tell_apart({"x": "B", "y": "A", "z": "B", "old": ""})
+    assert marks == {"x": "c", "y": "b", "z": "c", "old": "a"}
+    assert told == "Times compare only within one letter (a: a machine that was not recorded; b: A; c: B)."

@@ -16,6 +16,7 @@ from thaw.errors import ThawError
 from thaw.folder import load_folder
 from thaw.optimisers import average, learning_rate
 from thaw.terminal import fit_terminal
+from thaw.timing import machine
 from thaw.training import Epoch, train
 
 TINY = {
@@ -194,7 +195,8 @@ def test_a_checkpoint_holds_everything_by_its_name(tmp_path):
     assert stored == config and context["epoch"] == 1 and context["classes"] == 10
     names = {"model.pt", "ema.pt", "optimiser.pt", "rng.pt", "cfg.yaml", "ctx.yaml", "perf.yaml", "SHA256SUMS"}
     assert {p.name for p in path.iterdir()} == names
-    assert yaml.safe_load((path / "perf.yaml").read_text())["images_per_second"] > 0
+    performance = yaml.safe_load((path / "perf.yaml").read_text())
+    assert performance["images_per_second"] > 0 and performance["machine"] == machine()
 
 
 @pytest.mark.parametrize("where", ["run/epoch_0001", "run", "."], ids=["checkpoint", "run", "runs"])

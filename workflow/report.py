@@ -80,6 +80,7 @@ def record(
 ) -> None:
     """Record the means over the seeds as <name>.<configuration and variant>.<measure> in Plots/numbers.json."""
     from thaw import results
+    from thaw.timing import machines_of
 
     first = next(iter(scores.values()))["fid"]
     values = {"n": (first["n"], ",d"), "floor": (first["floor"], ".2f")}
@@ -89,11 +90,18 @@ def record(
             values |= {f"{group}.{measure}": (statistics.mean(found), form)} if found else {}
         seconds = [read_training(out, member)[-1]["seconds"] for member in members]
         values[f"{group}.minutes"] = (statistics.mean(seconds) / 60, ".1f")
+    for group, members in groups.items():
+        epochs = [record for member in members for record in read_training(out, member)]
+        minutes = {f"{name}.{group}.minutes": values.pop(f"{group}.minutes")}
+        results.record(minutes, origin | {"machine": machines_of(epochs)})
     results.record({f"{name}.{key}": value for key, value in values.items()}, origin)
 
 
 def table(out: Path, sweep: Sweep, definition: str) -> None:
     """Write report.md: a row a configuration and variant, its seeds together; then figures and samples."""
+    from thaw.results import number
+    from thaw.timing import machines_of, tell_apart
+
     runs = sweep.runs()
     scores, groups = read_scores(out, list(runs)), {}
     for name in runs:
@@ -102,18 +110,22 @@ def table(out: Path, sweep: Sweep, definition: str) -> None:
     measures = [measure for measure in MEASURES if any(measure in found for found in scores.values())]
     head = ["configuration and variant", "seeds", *measures, "minutes", "images/s"]
     rows = [head, ["---"] * len(head)]
+    epochs = {group: [epoch for name in names for epoch in read_training(out, name)] for group, names in groups.items()}
+    marks, told = tell_apart({group: machines_of(found) for group, found in epochs.items()})
     for group, members in groups.items():
         cells = [cell(measured(scores, members, measure), MEASURES[measure]) for measure in measures]
         last = [read_training(out, name)[-1] for name in members]
-        cells += [cell([r["seconds"] / 60 for r in last], ".1f"), cell([r["images_per_second"] for r in last], ".0f")]
+        times = cell([r["seconds"] / 60 for r in last], ".1f"), cell([r["images_per_second"] for r in last], ".0f")
+        cells += [f"{time} {marks[group]}".rstrip() for time in times]
         rows.append([plain(group), str(len(members)), *cells])
     floors = [(first.get(measure, {}).get("floor"), MEASURES[measure]) for measure in measures]
-    rows.append(["real images", "", *("-" if floor is None else format(floor, form) for floor, form in floors), "", ""])
+    rows.append(["real images", "", *(number(floor, form) for floor, form in floors), "", ""])
     commit = json.loads((out / "distance.png.json").read_text())["commit"]
     text = [
         f"# Sweep {plain(definition)}",
         f"{len(runs)} runs, n = {first['fid']['n']:,} images a score, commit {commit}; mean and standard deviation "
-        "over the seeds. The distances rest on this project's own feature network and compare with nothing outside it.",
+        "over the seeds. The distances rest on this project's own feature network and compare with nothing outside it."
+        + f" {told}".rstrip(),
         "\n".join(map(line, rows)),
         "![distance](distance.png)",
         "![loss](loss.png)",

@@ -6,14 +6,17 @@ python benchmarks/recipe/table.py
 import json
 import statistics
 from collections import Counter
+from functools import cache
 from typing import Any
 
+import torch
 from trial import HERE, LOGS, MEASURED, load_trials
 
 from thaw import figures, results
 from thaw.features import load_judge
 from thaw.files import write_text
 from thaw.metrics import floor_at
+from thaw.timing import tell_apart
 
 HEAD = """# The ten-minute recipe: what was tried
 
@@ -24,10 +27,16 @@ Every trial trains one network on MNIST on one thread for a budget of **CPU seco
 core that has nothing else to do needs; compilation included, loading and scoring not) and is scored by the
 project's own judge: the Frechet distance of its features, which compares with nothing outside this
 project. The search looked at the **training set's** statistics only; numbers against the test split are
-named so. "Real images" is what as many training images get against the test split; a model that is asked for
-every class equally often can fall below it. "of" is the trial whose settings a row shares but for what it names.
+named so. "Real images" is what as many images of the other split get, in equal classes as the models are
+asked for them. "of" is the trial whose settings a row shares but for what it names.
 The multiply-adds leave out the two matrix products inside attention, which the counter did not see at that time.
 """
+
+
+@cache
+def floor(n: int, reference: str = "train") -> float:
+    """Return the distance of n real images to a split, in equal classes, as all trials draw theirs."""
+    return floor_at(load_judge("mnist"), torch.arange(n) % 10, reference)
 
 
 def logs() -> list[dict[str, Any]]:
@@ -52,7 +61,9 @@ def row(name: str, found: list[dict[str, Any]], of: str, which: str = "best") ->
         settings["why"],
         f"{found[0]['parameters'] / 1e3:.0f} k",
         f"{found[0]['multiply_adds'] / 1e6:.1f} M",
-        cell([log["images_per_second"] for log in found], 0),
+        " ".join(
+            [cell([log["images_per_second"] for log in found], 0), *sorted({log["mark"] for log in found})]
+        ).rstrip(),
         cell([log["images"] / 1e3 for log in found], 0) + " k",
         cell([b["fid"] for b in best]),
         cell([100 * b["accuracy"] for b in best], 1) + " %",
@@ -98,17 +109,18 @@ def measured(pattern: str) -> list[dict[str, Any]]:
 
 def speed_run() -> str:
     """Return the section on `make speedrun`, from the records it wrote."""
-    rows = []
-    for r in measured("*_speedrun_seed*.json"):
+    rows, records = [], measured("*_speedrun_seed*.json")
+    marks, told = tell_apart({index: r.get("machine", "") for index, r in enumerate(records)})
+    for index, r in enumerate(records):
         fid = r["fid"]
         columns = [
             f"`{r['model']}`",
             f"{r['minutes']:.1f}",
             f"{r['images'] / 1e3:.0f} k",
-            f"{r['images_per_second']:.0f}",
+            f"{r['images_per_second']:.0f} {marks[index]}".rstrip(),
             f"{r['share_of_peak']:.0%}",
             f"{fid['value']:.2f}",
-            f"{fid['floor']:.2f}",
+            f"{floor(fid['n'], fid['reference']):.2f}",
             f"{fid['n']:,}",
             f"{r['accuracy']['value']:.1%}",
             f"{r['entropy']['value']:.3f}",
@@ -121,8 +133,8 @@ def speed_run() -> str:
     note = (
         "`make speedrun`, the package's own training loop: wall-clock minutes, both models side by side on two cores, "
         "one thread each; distance to the **test** split. The share of the peak counts three times the network's "
-        "multiply-adds an image against a 1024 x 1024 float32 matrix product on the same thread."
-    )
+        f"multiply-adds an image against a 1024 x 1024 float32 matrix product on the same thread. {told}"
+    ).rstrip()
     return section("The speed run", note, rows, names) if rows else ""
 
 
@@ -137,7 +149,7 @@ def sampling() -> str:
         by = {(e["sampler"], e["evaluations"], e["guidance"]): f"{e['fid']:.2f}, {e['accuracy']:.1%}" for e in entries}
         note = (
             f"`{found['model']}` after {found['epoch']} epochs, n = {found['n']:,}, against the {found['split']} split "
-            f"(real images: {floor_at(load_judge('mnist'), found['n']):.2f}); distance and "
+            f"(real images: {floor(found['n'], found['split']):.2f}); distance and "
             "accuracy. Evaluations "
             "count both of guidance. eta 0 is `ddim` (Euler's method on the flow), eta 1 `ddpm` (ancestral); `heun` is "
             f"the second-order corrector on `ddim`. First the guidance weight at {swept} evaluations:"
@@ -208,8 +220,8 @@ def record(by_name: dict[str, list[dict[str, Any]]]) -> None:
         if name not in REPORTED:
             continue
         fids, settings = [log["best"]["fid"] for log in found], found[0]["settings"]
-        floor = floor_at(load_judge("mnist"), settings["n"])
-        values = {"fid": (statistics.mean(fids), ".2f"), "fid_floor": (floor, ".2f"), "n": (settings["n"], ",d")}
+        real = floor(settings["n"], settings["reference"])
+        values = {"fid": (statistics.mean(fids), ".2f"), "fid_floor": (real, ".2f"), "n": (settings["n"], ",d")}
         values |= {"accuracy": (100 * statistics.mean(log["best"]["accuracy"] for log in found), ".1f")}
         values |= {"minutes": (settings["minutes"], "g"), "seeds": (len(found), "d")}
         if "batch" in settings:  # not of other people's recipes
@@ -225,7 +237,7 @@ def record(by_name: dict[str, list[dict[str, Any]]]) -> None:
         for log in [log for log in found if "also" in log][:1]:
             n = log["settings"]["also_n"]
             values |= {"also_n": (n, ",d"), "also_fid": (log["also"]["fid"], ".1f")}
-            values |= {"also_floor": (floor_at(load_judge("mnist"), n), ".1f")}
+            values |= {"also_floor": (floor(n, settings["reference"]), ".1f")}
         results.record({f"recipe.{name}.{what}": value for what, value in values.items()}, origin)
     for found in measured("sampling_default.json"):
         swept = guidance_swept_at(found)
@@ -247,9 +259,10 @@ def draw(by_name: dict[str, list[dict[str, Any]]]) -> None:
     origin = {"script": "benchmarks/recipe/table.py", "logs": "benchmarks/recipe/logs"}
     short = {name: found[0]["best"]["fid"] for name, found in by_name.items()
              if found[0]["settings"]["minutes"] == 3 and found[0]["settings"]["degradation"] == "scale"}  # fmt: skip
-    floor = (floor_at(load_judge("mnist"), 1000), "real images")
     label = "Fréchet distance (training set, n = 1,000)"
-    figure = figures.dots({name.replace("_", " "): value for name, value in short.items()}, label, floor)
+    figure = figures.dots(
+        {name.replace("_", " "): value for name, value in short.items()}, label, (floor(1000), "real images")
+    )
     figures.save_figure(figure, results.PLOTS / "recipe_trials.pdf", origin)
     for found in measured("sampling_default.json"):
         series = {}
@@ -265,12 +278,14 @@ def draw(by_name: dict[str, list[dict[str, Any]]]) -> None:
 def main() -> None:
     """Write the page."""
     trials, found = load_trials(), logs()
-    judge = load_judge("mnist")
     by_name: dict[str, list[dict[str, Any]]] = {}
     for log in found:
         by_name.setdefault(log["name"], []).append(log)
     order = [name for name in trials if name in by_name]
-    text = HEAD
+    marks, told = tell_apart({index: log.get("machine", "") for index, log in enumerate(found)})
+    for index, log in enumerate(found):
+        log["mark"] = marks[index]
+    text = HEAD + (f"{told}\n" if told else "")
     groups = list(dict.fromkeys(trials[name].get("group", "start") for name in order))
     for group in groups:
         names = [name for name in order if trials[name].get("group", "start") == group]
@@ -279,7 +294,7 @@ def main() -> None:
         n, reference = settings["n"], settings["reference"]
         note = (
             f"{' and '.join(f'{m:g}' for m in minutes)} CPU minutes, n = {n:,}, against the {reference} split "
-            f"(real images: {floor_at(judge, n):.2f}), the better of "
+            f"(real images: {floor(n, reference):.2f}), the better of "
             f"the guidance weights tried; {max(len(by_name[name]) for name in names)} seed(s)."
         )
         rows = [row(name, by_name[name], f"`{trials[name]['of']}`" if "of" in trials[name] else "") for name in names]

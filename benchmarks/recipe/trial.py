@@ -10,7 +10,6 @@ verdict; loading, scoring and the first look at the data are outside it, compila
 import argparse
 import copy
 import math
-import platform
 import time
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from thaw.pixels import to_uint8
 from thaw.process import Draws, Process
 from thaw.seeding import derive, generator
 from thaw.terminal import fit_terminal
+from thaw.timing import machine
 
 HERE = Path(__file__).parent
 LOGS, MEASURED, WEIGHTS = HERE / "logs", HERE / "measured", Path("contents/recipe")
@@ -210,7 +210,7 @@ def main() -> None:
 
     save_grid(WEIGHTS / f"{stem}.png", to_uint8(best_model.sample(y, seed=0, **sampling)), columns=10)
     facts |= {"score_seconds": time.perf_counter() - began, "scores": scores, "best": best}
-    facts |= {"torch": torch.__version__, "machine": platform.processor() or platform.machine()}
+    facts |= {"torch": torch.__version__, "machine": machine()}
     LOGS.mkdir(exist_ok=True)
     write_json(LOGS / f"{stem}.json", {"name": chosen.name, "seed": chosen.seed, "settings": settings, **facts})
     print(

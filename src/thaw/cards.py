@@ -5,6 +5,8 @@ from typing import Any
 
 from thaw.checkpoint import PRETRAINED, read_manifest
 from thaw.files import write_text
+from thaw.results import number
+from thaw.timing import tell_apart
 
 Entry = dict[str, Any]
 
@@ -33,17 +35,21 @@ Cohen, Afshar, Tapson and van Schaik.
 """
 UNITS = """Minutes are wall time of the training on the device named (`cpu`: one thread); where a training began
 with the weights of another, they stand behind its epochs. `distance`: Fréchet distance of n samples to the test set,
-and in brackets that of n real images; `accuracy`: the share whose class was recognised as the one asked for."""
+and in brackets that of n real images, of each class as many; `accuracy`: the share whose class was recognised as the
+one asked for."""
 
 
 def cards(manifest: dict[str, Entry]) -> str:
     """Return the page."""
     models = {name: entry for name, entry in manifest.items() if "config" in entry}
-    coders = {name: entry for name, entry in models.items() if entry["config"]["study"] == "autoencoder"}
-    drawing = {name: entry for name, entry in models.items() if name not in coders}
     judges = {name: entry for name, entry in manifest.items() if name.startswith("features_")}
     real = {name: entry for name, entry in manifest.items() if name.startswith("real_")}
-    parts = [HEAD, "## Models that draw\n", UNITS + "\n"]
+    trained = {name: entry.get("machine", "") for name, entry in models.items() if "train_seconds" in entry}
+    marks, told = tell_apart(trained)
+    models |= {name: models[name] | {"mark": mark} for name, mark in marks.items()}
+    coders = {name: entry for name, entry in models.items() if entry["config"]["study"] == "autoencoder"}
+    drawing = {name: entry for name, entry in models.items() if name not in coders}
+    parts = [HEAD, "## Models that draw\n", f"{UNITS} {told}".rstrip() + "\n"]
     parts.append(table(["file", *FIELDS, "distance", "n", "accuracy"], [drawing_row(*one) for one in drawing.items()]))
     if coders:
         parts += [
@@ -67,7 +73,7 @@ def fields(entry: Entry) -> list[Any]:
     tau = config.get("tau", 1.0)
     warmth = f"{tau[0]:g} to {tau[1]:g}" if isinstance(tau, list) else f"{tau:g}"
     network = f"{config['network']} {'-'.join(map(str, config['widths']))}"
-    minutes = f"{entry['train_seconds'] / 60:.0f}" if "train_seconds" in entry else ""
+    minutes = f"{entry['train_seconds'] / 60:.0f} {entry['mark']}".rstrip() if "train_seconds" in entry else ""
     before = Path(config.get("start_from") or "").stem
     epochs = f"{entry['epoch']}, after {before}" if before else entry["epoch"]
     cells = [config.get("degradation") or "", warmth, network, f"{entry['parameters']:,}", epochs, minutes]
@@ -80,7 +86,7 @@ def drawing_row(name: str, entry: Entry) -> list[Any]:
         return [f"`{name}`", *fields(entry), "not scored here", "", ""]
     fid, accuracy = entry["fid"], entry.get("accuracy")
     share = f"{accuracy['value']:.1%}" if accuracy else ""
-    return [f"`{name}`", *fields(entry), f"{fid['value']:.2f} ({fid['floor']:.2f})", f"{fid['n']:,}", share]
+    return [f"`{name}`", *fields(entry), f"{number(fid['value'])} ({number(fid['floor'])})", f"{fid['n']:,}", share]
 
 
 def coder_row(name: str, entry: Entry) -> list[Any]:

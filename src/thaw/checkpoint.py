@@ -22,8 +22,8 @@ from thaw.tensors import load_tensors, save_tensors
 from thaw.terminal import Terminal
 
 __all__ = ["FORMAT", "PRETRAINED", "RUNS", "add_to_manifest", "assemble", "epoch_of", "list_checkpoints"]
-__all__ += ["load_checkpoint", "load_model", "load_tensors", "read_manifest", "release_path", "save_release"]
-__all__ += ["save_tensors"]
+__all__ += ["load_checkpoint", "load_model", "load_released", "load_tensors", "read_manifest", "release_path"]
+__all__ += ["save_release", "save_tensors"]
 
 PRETRAINED = Path("pretrained")
 FORMAT = "thaw-weights/1"
@@ -95,6 +95,30 @@ def add_to_manifest(folder: str | Path, name: str, entry: dict[str, Any]) -> Non
         write_json(path, dict(sorted((read_manifest(folder) | {name: entry}).items())))
 
 
+def load_released(path: str | Path, form: str, what: str) -> tuple[dict[str, Any], str, dict[str, Any]]:
+    """Read a file of tensors and plain values that may stand in a MANIFEST.json: how every released file is read.
+
+    Args:
+        path: the file.
+        form: the `format` that it must name.
+        what: it must hold, for the message.
+
+    Returns:
+        What it holds, its SHA-256, and its entry in the MANIFEST.json beside it, empty if it is not listed.
+
+    Raises:
+        ThawError: for a missing, damaged or foreign file, or one whose checksum is not the listed one.
+    """
+    path = Path(path)
+    content, digest = load_tensors(path), sha256(path)
+    listed = read_manifest(path.parent).get(path.name, {})
+    if listed.get("sha256", digest) != digest:
+        raise ThawError(f"{path} does not match its checksum in MANIFEST.json; restore it with {by_git(path)}")
+    if content.get("format") != form:
+        raise ThawError(f"{path} is not a Thaw {what} file (format {content.get('format')!r}, expected {form!r})")
+    return content, digest, listed
+
+
 def release_path(label: str, epoch: int | None = None, data: str = "mnist", folder: str | Path = PRETRAINED) -> Path:
     """Return the path of released weights, e.g. `release_path("row_default_28", 20)`.
 
@@ -143,13 +167,7 @@ def load_model(path: str | Path) -> Model:
         except ThawError:
             raise ThawError(f"no run directory or file {path}; {advice(path, 'check its name')}") from None
         raise ThawError(f"{path} names shipped weights, and a run directory or a file is needed here: give {known}")
-    content = load_tensors(path)
-    listed = read_manifest(path.parent).get(path.name)
-    digest = sha256(path)
-    if listed and listed.get("sha256") != digest:
-        raise ThawError(f"{path} does not match its checksum in MANIFEST.json; restore it with {by_git(path)}")
-    if content.get("format") != FORMAT:
-        raise ThawError(f"{path} is not a Thaw weights file (format {content.get('format')!r}, expected {FORMAT!r})")
+    content, digest, listed = load_released(path, FORMAT, "weights")
     try:
         config = make_config(json.loads(content["config"]), str(path))
         shape, classes, epoch = tuple(content["shape"]), int(content["classes"]), int(content["epoch"])
@@ -158,7 +176,7 @@ def load_model(path: str | Path) -> Model:
         raise ThawError(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError) as error:
         raise ThawError(f"{path} lacks a part of a Thaw weights file, or it is of the wrong kind ({error})") from None
-    info = {"file": path.name, "sha256": digest} | {k: v for k, v in (listed or {}).items() if k != "config"}
+    info = {"file": path.name, "sha256": digest} | {k: v for k, v in listed.items() if k != "config"}
     model = assemble(config, shape, classes, state, terminal, epoch, info, str(path))
     model.process.degradation.load_state(content.get("degradation") or {})
     return _with_coder(model, content.get("coder"), str(path))

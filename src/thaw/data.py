@@ -77,7 +77,10 @@ class ImageSet:
         """Return `n` images drawn without replacement."""
         if n > len(self):
             raise ThawError(f"asked for {n} images of {self.name}/{self.split}, which has {len(self)}")
-        index = torch.randperm(len(self), generator=generator(seed, "subset", self.name, self.split))[:n]
+        return self.take(torch.randperm(len(self), generator=generator(seed, "subset", self.name, self.split))[:n])
+
+    def take(self, index: Tensor) -> "ImageSet":
+        """Return the images of some indices (n,), in their order."""
         return replace(self, images=self.images[index], labels=self.labels[index])
 
     def pixels(self, index: Tensor | slice = slice(None)) -> Tensor:

@@ -20,6 +20,7 @@ from thaw.metrics import Score, check_scored
 from thaw.model import Model
 from thaw.protocol import VERSION, protocol
 from thaw.real import CACHE, real_images
+from thaw.results import number
 from thaw.samples import asked, draw_samples, samples_key
 
 # Rows of the table: measure -> format. The histogram is left to the JSON file.
@@ -180,8 +181,7 @@ class _Scorer:
     ) -> Evaluation:
         """Score what is drawn, unless it was scored before."""
         common = {"reference": self.reference, "seed": seed, "cache": self.cache, "progress": progress}
-        real = None if self.inception else real_splits(self.judge)
-        splits = real and {split: found.images for split, found in real.items()}
+        splits = None if self.inception else real_splits(self.judge)
         if self.inception:
             scored = {"inception": sha256(self.inception)[:12], "data": self.judge.data}
         else:
@@ -191,7 +191,8 @@ class _Scorer:
         def measure() -> dict[str, Any]:
             if self.inception:
                 network = load_inception(self.inception)
-                found = inception_scores(draw()[0], network, self.judge, **common)
+                images, labels = draw()
+                found = inception_scores(images, network, self.judge, labels, **common)
             else:
                 images, labels = draw()
                 found = protocol(images, self.judge, labels, splits=splits, **common)
@@ -229,7 +230,13 @@ def table(evaluations: list[Evaluation]) -> str:
     lines = zip(*columns, strict=True)
     aligned = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
     sources = {e.settings["source"] for e in evaluations if "source" in e.settings}
-    head = [*(f"Real images: {source}." for source in sorted(sources)), "In brackets: as many real images."]
+    head = [
+        *(f"Real images: {source}." for source in sorted(sources)),
+        "In brackets: as many real images of each class.",
+    ]
+    distances = [e.scores[name] for e in evaluations for name in ("fid", "inception_fid") if name in e.scores]
+    if any(score.floor is None for score in distances):
+        head.append("No brackets: there are too few real images of a class, or none at hand.")
     untold = [e.name for e in evaluations if e.settings.get("labels") is False and "fid" in e.scores]
     if untold:
         reason = "nothing tells their classes (`labels` in an .npz, or a subfolder for each class)"
@@ -240,5 +247,5 @@ def table(evaluations: list[Evaluation]) -> str:
 def _cell(score: Score | None, form: str) -> str:
     if score is None:
         return "-"
-    floor = "" if score.floor is None else format(score.floor, form)
-    return f"{score.value:{form}} {f'({floor})' if floor else '':>9s}"
+    floor = "" if score.floor is None else f"({number(score.floor, form)})"
+    return f"{number(score.value, form)} {floor:>9s}"

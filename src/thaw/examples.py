@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from thaw.checkpoint import PRETRAINED, add_to_manifest, load_tensors, save_tensors
+from thaw.checkpoint import PRETRAINED, add_to_manifest, load_released, save_tensors
 from thaw.data import DATA_SETS, ImageSet, load
 from thaw.errors import ThawError
 from thaw.files import by_git, sha256
@@ -39,13 +39,14 @@ def load_examples(data: str = "mnist", folder: str | Path = PRETRAINED) -> Image
     """Load the example images of a data set.
 
     Raises:
-        ThawError: if none are shipped, or the file is damaged.
+        ThawError: if none are shipped, or the file is damaged or does not match its checksum in MANIFEST.json.
     """
     path = examples_path(data, folder)
-    content = load_tensors(path)
+    content = load_released(path, FORMAT, "examples")[0]
     images, labels = content.get("images"), content.get("labels")
-    if content.get("format") != FORMAT or getattr(images, "dtype", None) != torch.uint8 or images.ndim != 4:
-        raise ThawError(f"{path} holds no example images; restore it with {by_git(path)}")
+    whole = getattr(images, "dtype", None) == torch.uint8 and getattr(labels, "dtype", None) == torch.int64
+    if not whole or images.ndim != 4 or labels.shape != images.shape[:1] or not {"split", "classes"} <= content.keys():
+        raise ThawError(f"{path} lacks a part of an examples file; restore it with {by_git(path)}")
     return ImageSet(data, str(content["split"]), images, labels, int(content["classes"]))
 
 

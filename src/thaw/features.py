@@ -1,6 +1,6 @@
 """The judge: a small classifier whose features every score rests on, with its reference statistics."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +10,15 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from tqdm.auto import tqdm
 
-from thaw.checkpoint import PRETRAINED, add_to_manifest, load_tensors, read_manifest, save_tensors
+from thaw.checkpoint import PRETRAINED, add_to_manifest, load_released, save_tensors
 from thaw.data import DATA_SETS, ImageSet
 from thaw.errors import ThawError
-from thaw.files import advice, by_git, sha256
+from thaw.files import advice, sha256
 from thaw.images import background_of
 from thaw.pixels import to_pixels
 from thaw.seeding import derive, generator
 
 FORMAT = "thaw-features/1"
-FLOOR_SIZES = (500, 1000, 2000, 5000, 10_000)  # sample sizes at which the real-against-real floor is stored
-FLOOR_SEEDS = 3
 FURTHER_PARTS = ("source", "background", "reading", "fingerprints")  # of a judge, which not every file has
 FURTHER = Path("contents/features")  # judges of other seeds: a check on the shipped one, not shipped themselves
 
@@ -88,7 +86,7 @@ class Statistics:
     histogram: Tensor  # (K,) images a class
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Judge:
     """A trained feature network with what scoring needs, so that it needs no data set.
 
@@ -98,12 +96,12 @@ class Judge:
         shape: (C, H, W) of the images it takes.
         accuracy: share of test images classified correctly.
         references: split name -> statistics of all its images.
-        floors: sample size -> Frechet distances of that many training images to the test split, one a seed.
         digest: first 12 digits of the file's SHA-256; part of every score's record.
         source: what to say beside every score, where the splits are not the official ones; else empty.
         background: grey level of the background of most training images, see `thaw.images.background_of`.
         reading: the settings of `Config` that read its data set; empty for one that its name tells.
         fingerprints: split name -> what its data set is known by again, see `ImageSet.fingerprint`.
+        folder: where it was read, and where features of real images lie beside it.
     """
 
     network: FeatureNetwork
@@ -111,12 +109,12 @@ class Judge:
     shape: tuple[int, int, int]
     accuracy: float
     references: dict[str, Statistics]
-    floors: dict[int, list[float]]
     digest: str = ""
     source: str = ""
     background: int = 0
     reading: dict[str, Any] = field(default_factory=dict)
     fingerprints: dict[str, dict[str, Any]] = field(default_factory=dict)
+    folder: Path = PRETRAINED
 
     def check_shape(self, shape: tuple[int, int, int]) -> None:
         """Raise a `ThawError` unless it judges images of a shape (C, H, W)."""
@@ -141,6 +139,16 @@ class Judge:
         if reference not in self.references:
             raise ThawError(f"no reference split {reference!r}; choose one of {', '.join(self.references)}")
         return frechet(features, self.references[reference])
+
+    @torch.no_grad()
+    def predict(self, features: Tensor) -> Tensor:
+        """Return the likeliest classes.  (N, 128) -> (N,) int64"""
+        return self.network.logits(features).argmax(dim=1)
+
+    @property
+    def classes(self) -> int:
+        """The number of classes K."""
+        return self.network.head.out_features
 
     @property
     def num(self) -> int:
@@ -206,7 +214,7 @@ def train_features(
 
 
 def make_judge(network: FeatureNetwork, train: ImageSet, test: ImageSet) -> Judge:
-    """Collect the reference statistics, the accuracy and the real-against-real floors of a network.
+    """Collect the reference statistics and the accuracy of a network.
 
     Its weights are rounded to fp16 first, because that is how they are stored: the statistics are
     then exactly those of the network that is loaded later.
@@ -215,7 +223,7 @@ def make_judge(network: FeatureNetwork, train: ImageSet, test: ImageSet) -> Judg
         for value in (*network.parameters(), *network.buffers()):
             if value.is_floating_point():
                 value.copy_(value.half())
-    blank = Judge(network, train.name, train.shape, 0.0, {}, {})
+    blank = Judge(network, train.name, train.shape, 0.0, {})
     network.unit.fill_(1.0)
     of_train = blank.features(train.images)
     network.unit.copy_((network.num_features / of_train.double().var(dim=0).sum()).sqrt().half())
@@ -226,13 +234,8 @@ def make_judge(network: FeatureNetwork, train: ImageSet, test: ImageSet) -> Judg
     }
     with torch.no_grad():
         accuracy = float((network.classify(of_test).argmax(dim=1) == test.labels).float().mean())
-    judge = Judge(network, train.name, train.shape, accuracy, references, {}, source=train.source)
-    judge = replace(judge, background=background_of(train.images))
-    for n in FLOOR_SIZES:
-        if n <= len(train):
-            draws = [generator(seed, "floor", n) for seed in range(FLOOR_SEEDS)]
-            judge.floors[n] = [judge.distance(of_train[torch.randperm(len(train), generator=g)[:n]]) for g in draws]
-    return judge
+    known = (network, train.name, train.shape, accuracy, references)
+    return Judge(*known, source=train.source, background=background_of(train.images))
 
 
 def judge_path(data: str, folder: str | Path = PRETRAINED) -> Path:
@@ -259,11 +262,11 @@ def save_judge(judge: Judge, folder: str | Path = PRETRAINED) -> Path:
     path = judge_path(judge.data, folder)
     state = {k: v.half() if v.is_floating_point() else v for k, v in judge.network.state_dict().items()}
     content = {"format": FORMAT, "data": judge.data, "shape": list(judge.shape), "accuracy": judge.accuracy}
-    content |= {"classes": judge.network.head.out_features, "network": state, "floors": judge.floors}
+    content |= {"classes": judge.network.head.out_features, "network": state}
     content |= {name: value for name in FURTHER_PARTS if (value := getattr(judge, name))}
     content["references"] = {name: vars(reference) for name, reference in judge.references.items()}
     save_tensors(path, content)
-    entry = {"sha256": sha256(path), "bytes": path.stat().st_size, "accuracy": judge.accuracy, "floors": judge.floors}
+    entry = {"sha256": sha256(path), "bytes": path.stat().st_size, "accuracy": judge.accuracy}
     entry |= {"source": judge.source} if judge.source else {}
     add_to_manifest(folder, path.name, entry | {"parameters": sum(p.numel() for p in judge.network.parameters())})
     return path
@@ -280,21 +283,15 @@ def load_judge(data: str, folder: str | Path = PRETRAINED) -> Judge:
         how = f"--data {data}" if data in DATA_SETS else "--config FILE"  # of a folder, or another split of EMNIST
         hint = advice(path, f"train it with `python -m thaw features {how}`")
         raise ThawError(f"no feature network {path}; {hint}")
-    content = load_tensors(path)
-    digest = sha256(path)
-    listed = read_manifest(folder).get(path.name)
-    if listed and listed.get("sha256") != digest:
-        raise ThawError(f"{path} does not match its checksum in MANIFEST.json; restore it with {by_git(path)}")
-    if content.get("format") != FORMAT:
-        raise ThawError(f"{path} is not a Thaw feature network (format {content.get('format')!r})")
+    content, digest, _ = load_released(path, FORMAT, "feature network")
     try:
         shape = tuple(content["shape"])
         network = FeatureNetwork(shape[0], content["classes"])
         network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in content["network"].items()})
         references = {name: Statistics(**parts) for name, parts in content["references"].items()}
         network = network.to(memory_format=torch.channels_last).eval()
-        known = (content["data"], shape, content["accuracy"], references, content["floors"])
-        return Judge(network, *known, digest[:12], **{k: content[k] for k in FURTHER_PARTS if k in content})
+        further = {k: content[k] for k in FURTHER_PARTS if k in content} | {"folder": Path(folder)}
+        return Judge(network, content["data"], shape, content["accuracy"], references, digest[:12], **further)
     except (KeyError, TypeError, RuntimeError, AttributeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ThawError(f"{path} lacks a part of a feature network file ({reason}); restore it with git") from None

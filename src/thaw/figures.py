@@ -147,7 +147,7 @@ def dots(values: dict[str, float], x_label: str, floor: tuple[float, str] | None
 
     Args:
         values: name -> value, all above 0.
-        floor: a dashed line with its label, (value, label).
+        floor: a dashed line with its label, (value, label); none for a value of None.
 
     Returns:
         The matplotlib figure.

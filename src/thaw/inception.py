@@ -16,9 +16,10 @@ from tqdm.auto import tqdm
 from thaw.errors import ThawError
 from thaw.features import Judge, frechet, statistics
 from thaw.files import make_folder, remember, sha256, user_path
+from thaw.floors import OTHER, alike, scored_classes
 from thaw.metrics import Score, check_scored, inception_score, kid
-from thaw.protocol import OTHER, VERSION, prepare
-from thaw.real import CACHE, choose, real_images
+from thaw.protocol import VERSION, prepare
+from thaw.real import CACHE, choose, order_of, real_images
 from thaw.tensors import load_tensors, save_tensors
 
 NUM = 2048  # features; twice as many images are the least that is scored
@@ -92,6 +93,7 @@ def inception_scores(
     images: Tensor,
     inception: Inception,
     judge: Judge,
+    labels: Tensor | None = None,
     *,
     reference: str = "test",
     seed: int = 0,
@@ -104,7 +106,8 @@ def inception_scores(
         images: (N, C, H, W) uint8 in 0..255, at least 4,096.
         inception: see `load_inception`.
         judge: of the data set to compare with; 10,000 images of it at most.
-        reference: its split; the floors are those of as many images of the other split.
+        labels: (N,) the classes that were asked for, if any; else those that the judge sees count.
+        reference: its split; the floors are those of as many images of each class of the other split.
         seed: the seed the images were drawn with, for the record.
         cache: folder in which features of real images and floors are kept; None to keep nothing.
         progress: show progress bars.
@@ -116,20 +119,24 @@ def inception_scores(
         ThawError: for too few images, floats, a wrong range, or a data set that is not at hand.
     """
     n = len(images)
-    check_scored(n, None, NUM)
-    images, _ = prepare(images, None, reference)
+    check_scored(n, labels, NUM)
+    images, labels = prepare(images, labels, reference)
     real = _real(inception, judge, reference, cache, progress)
-    key = {"floors": VERSION, "inception": inception.digest, "data": _name(judge), "reference": reference, "n": n}
+    seen = judge.predict(judge.features(images)) if labels is None else labels
+    counts = scored_classes(judge, labels, seen).counts
+    key = {"floors": VERSION, "inception": inception.digest, "data": _name(judge), "reference": reference}
 
     def floors() -> dict[str, float]:
-        other = OTHER[reference]
-        same = choose(real_images(judge, download=False)[other].images, other, n)
-        return _measure(inception.features(same, progress=progress), inception, real)
+        other = real_images(judge, download=False)[OTHER[reference]]
+        other = other.take(order_of(len(other), OTHER[reference]))
+        same = [other.images[index] for index in alike(other.labels, counts)[:1]]
+        return _measure(inception.features(same[0], progress=progress), inception, real) if same else {}
 
     values = _measure(inception.features(images, progress=progress), inception, real)
-    beside = remember(cache, key, floors)
+    beside = remember(cache, key | {"classes": counts.tolist()}, floors)
     return {
-        name: Score(name, value, n, seed, reference, inception.digest, beside[name]) for name, value in values.items()
+        name: Score(name, value, n, seed, reference, inception.digest, beside.get(name))
+        for name, value in values.items()
     }
 
 

@@ -1,6 +1,5 @@
 """Scores of generated images: each a record of the value and of everything it depends on."""
 
-import bisect
 import contextlib
 import warnings
 from collections.abc import Iterator
@@ -10,17 +9,22 @@ from typing import Any
 import torch
 from scipy.stats import chi2_contingency
 from torch import Tensor
-from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
+from torchmetrics.functional.image import structural_similarity_index_measure
+from torchmetrics.image import PeakSignalNoiseRatio
 from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from thaw.errors import ThawError
 from thaw.features import AsIs, Judge
+from thaw.floors import OTHER, Classes, accuracy_like, draws_like, scored_classes
 from thaw.model import Model
 from thaw.pixels import to_uint8
+from thaw.real import known_real
+from thaw.results import number
 from thaw.seeding import derive
 
 KID_SUBSETS, KID_SIZE = 100, 1000  # torchmetrics' defaults
+SSIM_WINDOW = 11  # pixels: a Gaussian of deviation 1.5
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,8 @@ class Score:
         seed: seed the images were drawn with.
         reference: split of real images it refers to.
         features: digest of the feature network.
-        floor: what real images get: for a distance, as many training images; for the entropy, the
-            reference split; for the accuracy, the judge's on test images. None where it has no meaning.
+        floor: what real images get, counted by class as the scored ones are: as many of the split that is not the
+            reference, test images for the accuracy. None where it has no meaning, or they are too few.
     """
 
     name: str
@@ -51,27 +55,8 @@ class Score:
         return asdict(self)
 
     def __str__(self) -> str:
-        beside = "" if self.floor is None else f" (real images {self.floor:.2f})"
-        return f"{self.name} {self.value:.2f}{beside}, n = {self.n}, seed {self.seed}"
-
-
-def floor_at(judge: Judge, n: int) -> float | None:
-    """Return the real-against-real Frechet distance at n images, the mean over the stored seeds; None where none is.
-
-    Between stored sizes it is interpolated in 1/n, the order of the estimator's bias.
-    """
-    sizes = sorted(judge.floors)
-    if not sizes:  # fewer real images than are ever scored
-        return None
-    means = [sum(judge.floors[size]) / len(judge.floors[size]) for size in sizes]
-    if n <= sizes[0]:
-        return means[0] * sizes[0] / n
-    if n >= sizes[-1]:
-        return means[-1]
-    right = bisect.bisect_left(sizes, n)
-    left = right - 1
-    share = (1 / n - 1 / sizes[right]) / (1 / sizes[left] - 1 / sizes[right])
-    return means[right] + share * (means[left] - means[right])
+        beside = "" if self.floor is None else f" (real images {number(self.floor)})"
+        return f"{self.name} {number(self.value)}{beside}, n = {self.n}, seed {self.seed}"
 
 
 def entropy(histogram: Tensor) -> float:
@@ -127,6 +112,27 @@ def inception_score(logits: Tensor) -> float:
         return float(metric.compute()[0])
 
 
+def ssim(images: Tensor, others: Tensor) -> Tensor:
+    """Return the structural similarity of each pair of images, 1 for equal ones.  (N, C, H, W) uint8 -> (N,) float64
+
+    As Wang et al. (2004) define it: the mean over all places at which the whole window lies in the image. torchmetrics'
+    own mean counts the border too, at which its window sees the image reflected.
+
+    Raises:
+        ThawError: for images smaller than the window.
+    """
+    height, width = images.shape[2:]
+    if min(height, width) < SSIM_WINDOW:
+        raise ThawError(
+            f"structural similarity compares windows of {SSIM_WINDOW} x {SSIM_WINDOW} pixels; "
+            f"images of {height} x {width} hold none"
+        )
+    edge = SSIM_WINDOW // 2
+    pair, settings = (images.double(), others.double()), {"data_range": 255.0, "sigma": 1.5, "reduction": "none"}
+    each = structural_similarity_index_measure(*pair, return_full_image=True, **settings)[1]
+    return each[..., edge : height - edge, edge : width - edge].flatten(1).mean(dim=1)
+
+
 def restoration(restored: Tensor, originals: Tensor, *, seed: int = 0) -> dict[str, Score]:
     """Score restored images against the originals that were degraded.
 
@@ -136,8 +142,8 @@ def restoration(restored: Tensor, originals: Tensor, *, seed: int = 0) -> dict[s
         seed: the seed they were restored with, for the record.
 
     Returns:
-        By name: `ssim` (mean structural similarity, 1 for equal images) and `psnr` (dB, of the squared
-        error over all images; infinite for equal images), by torchmetrics. They have no floor.
+        By name: `psnr` (dB, of the squared error over all images; infinite for equal images) and, for images that hold
+        its window, `ssim` (the mean of `ssim` above). They have no floor.
 
     Raises:
         ThawError: for floats, differing shapes, or no images.
@@ -148,13 +154,16 @@ def restoration(restored: Tensor, originals: Tensor, *, seed: int = 0) -> dict[s
     if restored.shape != originals.shape or restored.ndim != 4 or not len(restored):
         shapes = f"{tuple(restored.shape)} and {tuple(originals.shape)}"
         raise ThawError(f"expected as many restored images (N, C, H, W) as originals, got {shapes}")
-    measures = {"ssim": StructuralSimilarityIndexMeasure(data_range=255.0), "psnr": PeakSignalNoiseRatio((0.0, 255.0))}
-    scores = {}
-    for name, measure in measures.items():
-        for pair in zip(restored.split(1000), originals.split(1000), strict=True):
-            measure.update(*(images.double() for images in pair))
-        scores[name] = Score(name, float(measure.compute()), len(restored), seed, "originals", "")
-    return scores
+    pairs, psnr = (
+        list(zip(restored.split(1000), originals.split(1000), strict=True)),
+        PeakSignalNoiseRatio((0.0, 255.0)),
+    )
+    for pair in pairs:
+        psnr.update(*(images.double() for images in pair))
+    values = {"psnr": float(psnr.compute())}
+    if min(restored.shape[2:]) >= SSIM_WINDOW:
+        values["ssim"] = float(torch.cat([ssim(*pair) for pair in pairs]).mean())
+    return {name: Score(name, value, len(restored), seed, "originals", "") for name, value in values.items()}
 
 
 def check_scored(n: int, labels: Tensor | None, num: int) -> None:
@@ -163,6 +172,8 @@ def check_scored(n: int, labels: Tensor | None, num: int) -> None:
         raise ThawError(f"a score needs at least {2 * num} images, got {n}; draw more")
     if labels is not None and labels.shape != (n,):
         raise ThawError(f"expected one label for each of the {n} images, got {tuple(labels.shape)}")
+    if labels is not None and labels.min() < 0:
+        raise ThawError(f"labels are classes, counted from 0; got {int(labels.min())}")
 
 
 def evaluate(
@@ -175,6 +186,9 @@ def evaluate(
     progress: bool = False,
 ) -> dict[str, Score]:
     """Score generated images quickly: what training and the notebooks show.  `thaw.protocol.protocol` measures all.
+
+    Each value stands beside that of real images, counted by class as the scored ones are: by the labels asked for, else
+    by what the judge sees (but the entropy of images without labels beside that of all real images).
 
     Args:
         images: (N, C, H, W) uint8, at least twice as many as the judge has features.
@@ -194,21 +208,45 @@ def evaluate(
     check_scored(len(images), labels, judge.num)
     features = judge.features(images, progress=progress)
     with torch.no_grad():
-        probabilities = judge.network.classify(features)
-    top, predicted = probabilities.max(dim=1)
-    classes = probabilities.shape[1]
-    real = judge.references.get(reference)
-    n = len(images)
-    values: dict[str, tuple[float, float | None]] = {
-        "fid": (judge.distance(features, reference), floor_at(judge, n) if reference == "test" else None),
-        "entropy": (entropy(torch.bincount(predicted, minlength=classes)), entropy(real.histogram) if real else None),
-        "confidence": (float(top.mean()), None),
+        top, predicted = judge.network.classify(features).max(dim=1)
+    values = {
+        "fid": judge.distance(features, reference),
+        "entropy": entropy(torch.bincount(predicted, minlength=judge.classes)),
+        "confidence": float(top.mean()),
     }
     if labels is not None:
-        values["accuracy"] = (float((predicted == labels).float().mean()), judge.accuracy)
+        values["accuracy"] = float((predicted == labels).float().mean())
+    floors = quick_floors(judge, scored_classes(judge, labels, predicted), reference)
+    n = len(images)
     return {
-        name: Score(name, value, n, seed, reference, judge.digest, floor) for name, (value, floor) in values.items()
+        name: Score(name, value, n, seed, reference, judge.digest, floors.get(name)) for name, value in values.items()
     }
+
+
+def quick_floors(judge: Judge, classes: Classes, reference: str = "test") -> dict[str, float]:
+    """Return what real images, counted by class as scored ones are, get for the distance, the entropy and the accuracy.
+
+    From the stored features alone, so in a moment; what they are too few for is left out.
+    """
+    real = known_real(judge)
+    if real is None:
+        return {}
+    drawn = draws_like(classes, judge, real, OTHER[reference])
+    floors = {"fid": [judge.distance(features, reference) for features in drawn]}
+    if not classes.seen:
+        seen = [torch.bincount(judge.predict(features), minlength=judge.classes) for features in drawn]
+        floors |= {
+            "entropy": [entropy(histogram) for histogram in seen],
+            "accuracy": accuracy_like(classes, judge, real),
+        }
+    else:
+        floors["entropy"] = [entropy(judge.references[reference].histogram)]
+    return {name: sum(values) / len(values) for name, values in floors.items() if values}
+
+
+def floor_at(judge: Judge, labels: Tensor, reference: str = "test") -> float | None:
+    """Return the Frechet distance of real images of classes (n,) int64; None if there are too few of one."""
+    return quick_floors(judge, scored_classes(judge, labels, labels), reference).get("fid")
 
 
 def score_model(

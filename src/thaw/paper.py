@@ -10,8 +10,8 @@ from pathlib import Path
 
 from thaw.checkpoint import PRETRAINED, read_manifest
 from thaw.errors import ThawError
-from thaw.provenance import Manifest, why_stale
-from thaw.results import PLOTS, write_tex
+from thaw.provenance import Manifest, mark_times, why_stale
+from thaw.results import PLOTS, read_numbers, write_tex
 
 REPORT = Path("Report")
 PACKAGES = "latexmk texlive-latex-extra texlive-science lmodern"
@@ -49,7 +49,8 @@ def build_report(
         raise ThawError(f"latexmk is not installed; on Debian or Ubuntu: apt install {PACKAGES}")
     source = folder / f"{name}.tex"
     check_figures(source, Path(plots), manifest)
-    write_tex(folder / "numbers.tex", plots, partial(why_stale, manifest=manifest))
+    marks = mark_times(read_numbers(plots), manifest)
+    write_tex(folder / "numbers.tex", plots, partial(why_stale, manifest=manifest), marks)
     # The same source gives the same file: no date, and long lines in the log, which is read below.
     settings = {"SOURCE_DATE_EPOCH": "0", "FORCE_SOURCE_DATE": "1", "max_print_line": "1000", "error_line": "254"}
     command = ["latexmk", "-pdf", "-interaction=nonstopmode", "-halt-on-error", source.name]

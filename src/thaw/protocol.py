@@ -10,16 +10,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from thaw.data import ImageSet
 from thaw.errors import ThawError
 from thaw.features import Judge
 from thaw.files import remember
-from thaw.metrics import Score, check_scored, chi_squared, entropy, floor_at, inception_score, kid
+from thaw.floors import OTHER, Classes, accuracy_like, draws_like, scored_classes, shares_like
+from thaw.metrics import Score, check_scored, chi_squared, entropy, inception_score, kid
 from thaw.neighbours import NEIGHBOURS, manifolds, nearest
-from thaw.real import CACHE, MOST, RealFeatures, choose, load_real
+from thaw.real import CACHE, RealFeatures, load_real, order_of
 from thaw.seeding import generator
 
-VERSION = 1  # of what the numbers mean: part of every cache's key
-OTHER = {"test": "train", "train": "test"}  # reference split -> split that the floors are made of
+VERSION = 2  # of what the numbers mean: part of every cache's key
+BESIDE = 2000  # test images whose distances to the nearest training images the novelty is compared with
 NO_FLOOR = ("chi2_p",)  # one draw from 0 to 1 for real images: it says nothing
 NEAR = 0.01  # share of test images that count as near to a training image
 
@@ -30,7 +32,7 @@ def protocol(
     labels: Tensor | None = None,
     *,
     real: RealFeatures | None = None,
-    splits: Mapping[str, Tensor] | None = None,
+    splits: Mapping[str, ImageSet] | None = None,
     reference: str = "test",
     seed: int = 0,
     cache: Path | None = CACHE,
@@ -43,9 +45,9 @@ def protocol(
         judge: see `thaw.features.load_judge`.
         labels: (N,) the classes that were asked for, if any.
         real: features of real images; `thaw.real.load_real(judge)` by default.
-        splits: the real images themselves, {"train": (M, C, H, W) uint8, "test": ...}, for novelty.
-        reference: split of real images to compare with; the floors are those of as many images of
-            the other split (at most 10,000), and left out where it has fewer.
+        splits: the real images themselves, {"train": ..., "test": ...}, for novelty.
+        reference: split of real images to compare with; the floors are those of as many images of the other split,
+            counted by class as the scored ones are: by the labels asked for, else by what the judge sees.
         seed: the seed the images were drawn with, for the record.
         cache: folder in which floors are kept; None to keep nothing.
         progress: show progress bars.
@@ -55,12 +57,15 @@ def protocol(
         `fid`: Frechet distance to the whole reference; `kid`: kernel distance; `is`: inception score;
         `precision`, `recall`, `density`, `coverage`: see `thaw.neighbours`, k = 5, against as many real images;
         `entropy`: nats, of the classes that the judge sees; `chi2`, `chi2_p`: whether their histogram is
-        that of the training split; `share_0`, `share_1`, ...: the histogram, beside the training split's;
+        that of the training split; `share_0`, `share_1`, ...: the histogram
+        (without labels, the floors of these are those of the training split itself);
         `confidence`: mean largest class probability (it falls with blur and mild noise, but the judge is
         often sure of, and wrong about, what looks like no digit at all);
         with labels `accuracy`: share classified as what was asked for, beside the judge's on test images;
         with splits `novelty`: median distance of the pixels in [0, 1] to the nearest training image, and
-        `copies`: share nearer than the nearest 1 % of test images, both beside those of as many test images.
+        `copies`: share nearer than the nearest 1 % of test images, both beside those of test images in the same
+        shares of the classes.
+        A floor is None where the split has too few images of a class.
 
     Raises:
         ThawError: for floats, values that are 0 and 1 only, a wrong shape, too few images, or a judge
@@ -70,19 +75,22 @@ def protocol(
     images, labels = prepare(images, labels, reference)
     features = judge.features(images, progress=progress)
     real = real or load_real(judge, progress=progress)
-    n = len(images)
-    key = {"floors": VERSION, "judge": judge.digest, "data": judge.data, "reference": reference, "n": n}
+    n, predicted = len(images), judge.predict(features)
+    classes = scored_classes(judge, labels, predicted)
+    key = {"floors": VERSION, "judge": judge.digest, "data": judge.data, "reference": reference, **classes.key()}
     unsaved = not judge.digest  # nothing that its floors could be found by again
     keep = None if unsaved else cache
     values = _measure(features, judge, real, reference)
-    floors = remember(keep, key, lambda: _floors(judge, real, reference, n))
+    floors = dict(remember(keep, key, lambda: _floors(classes, judge, real, reference)))
     if labels is not None:
-        predicted = judge.network.logits(features).argmax(dim=1)
         values["accuracy"] = float((predicted == labels).float().mean())
-        floors["accuracy"] = judge.accuracy
     if splits is not None:
-        distances = nearest(images, splits["train"], progress)[0]
-        found = remember(keep, {**key, "floors of": "novelty"}, lambda: _novelty_floors(splits, n, progress))
+        beside = {"nearest": BESIDE, "judge": judge.digest, "data": judge.data}
+        of_test = remember(
+            keep, beside, lambda: nearest(_test(splits).images, splits["train"].images, progress)[0].tolist()
+        )
+        found = _novelty_floors(classes, judge, _test(splits), torch.tensor(of_test).double())
+        distances = nearest(images, splits["train"].images, progress)[0]
         values["novelty"] = float(distances.median())
         values["copies"] = float((distances < found["near"]).double().mean())
         floors |= found
@@ -126,21 +134,31 @@ def _measure(features: Tensor, judge: Judge, real: RealFeatures, reference: str)
     return values | {f"share_{k}": int(count) / len(features) for k, count in enumerate(histogram)}
 
 
-def _floors(judge: Judge, real: RealFeatures, reference: str, n: int) -> dict[str, float]:
-    """Measure as many real images of the other split in the same way; where it has fewer, tell the shares only."""
-    same = real.features(OTHER[reference])[:n]
-    floors = _measure(same, judge, real, reference) if len(same) == min(n, MOST) else {}
-    if floors and reference == "test" and judge.floors:
-        floors["fid"] = floor_at(judge, n)  # over several draws, and the one that the quick score shows
+def _floors(classes: Classes, judge: Judge, real: RealFeatures, reference: str) -> dict[str, float]:
+    """Measure as many real images of each class of the other split in the same way: the mean over the draws."""
+    drawn = draws_like(classes, judge, real, OTHER[reference], whole=True)
+    each = [_measure(features, judge, real, reference) for features in drawn]
+    floors = {name: [values[name] for values in each] for name in (each[0] if each else ())}
     training = judge.references["train"].histogram
-    floors |= {f"share_{k}": int(count) / int(training.sum()) for k, count in enumerate(training)}
-    return {name: value for name, value in floors.items() if name not in NO_FLOOR}
+    if classes.seen:  # their own histogram would say nothing
+        floors |= {"entropy": [entropy(training)], "chi2": [float((training > 0).sum() - 1)]}
+        floors |= {f"share_{k}": [int(count) / int(training.sum())] for k, count in enumerate(training)}
+    else:
+        floors["accuracy"] = accuracy_like(classes, judge, real)
+    return {name: sum(values) / len(values) for name, values in floors.items() if values and name not in NO_FLOOR}
 
 
-def _novelty_floors(splits: Mapping[str, Tensor], n: int, progress: bool) -> dict[str, float]:
-    """Return what as many test images get, if there are so many, and below which distance an image counts as near."""
-    distances = nearest(choose(splits["test"], "test", n), splits["train"], progress)[0]
-    near = float(distances.quantile(NEAR))
-    if len(distances) < min(n, MOST):
-        return {"near": near}
-    return {"novelty": float(distances.median()), "copies": float((distances < near).double().mean()), "near": near}
+def _test(splits: Mapping[str, ImageSet]) -> ImageSet:
+    """Return the test images that the novelty is compared with."""
+    return splits["test"].take(order_of(len(splits["test"]), "test")[:BESIDE])
+
+
+def _novelty_floors(classes: Classes, judge: Judge, test: ImageSet, distances: Tensor) -> dict[str, float]:
+    """Return below which distance an image is near, and what test images get in the scored shares of the classes."""
+    near = distances.quantile(NEAR)
+    weights = shares_like(classes, classes.of(test.labels, judge, judge.features(test.images)))
+    if weights is None:
+        return {"near": float(near)}
+    ordered, order = distances.sort()
+    middle = ordered[int((weights[order].cumsum(0) < 0.5).sum())]
+    return {"novelty": float(middle), "copies": float(weights[distances < near].sum()), "near": float(near)}

@@ -1,5 +1,7 @@
 """Where results come from: the weights behind each number and figure, and whether they are still the shipped ones."""
 
+import re
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +9,10 @@ from thaw.features import Judge, judge_path
 from thaw.files import sha256
 from thaw.model import Model
 from thaw.samples import weights_digest
+from thaw.timing import tell_apart
 
 Manifest = dict[str, dict[str, Any]]
+TIME = re.compile(r"([a-z0-9_]+)\..*\b((?:train_)?minutes|seconds_64|prepare_seconds|images_per_second|ms)")
 
 
 def weights_of(*used: Model | Judge) -> dict[str, str]:
@@ -56,3 +60,30 @@ def again(origin: dict[str, Any]) -> str:
         return f"run the notebook {origin['notebook']} again"
     made_by = origin.get("benchmark") or origin.get("script")
     return f"run {made_by} again" if made_by else "make it again"
+
+
+def measured_by(key: str, origin: dict[str, Any], manifest: Manifest) -> str:
+    """Return the machine, and the run, that a time was measured by; minutes of training are those of the weights."""
+    if key.endswith("minutes"):
+        trained = [manifest.get(name, {}) for name in origin.get("weights", {})]
+        found = {entry.get("machine", "") for entry in trained if "train_seconds" in entry}
+        return " and ".join(sorted(found)) if found else origin.get("machine", "")
+    return ", ".join(origin[part] for part in ("machine", "measured") if part in origin)
+
+
+def mark_times(numbers: dict[str, dict[str, Any]], manifest: Manifest) -> tuple[dict[str, str], str]:
+    """Mark recorded times that stand beside times of other machines or runs: of one study and in one unit.
+
+    Args:
+        numbers: see `thaw.results.read_numbers`.
+        manifest: see `thaw.checkpoint.read_manifest`.
+
+    Returns:
+        Key -> letter of those that differ, and a sentence that tells what the letters mean.
+    """
+    tables: dict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
+    for key, entry in numbers.items():
+        if found := TIME.fullmatch(key):
+            tables[found.groups()][key] = measured_by(key, entry["origin"], manifest)
+    mixed = [table for table in tables.values() if len(set(table.values())) > 1]
+    return tell_apart({key: by for table in mixed for key, by in table.items()})

@@ -1,7 +1,7 @@
 """Features of real images, one by one: what precision, recall, density, coverage, KID and the floors compare with.
 
 Means and covariances, which are part of the judge, are not enough for them. 10,000 features of each
-split are shipped for MNIST in `pretrained/real_mnist.pth`: as bytes, 1.3 MB a split, half of what
+split, and some more of the rarer classes, are shipped in `pretrained/`: as bytes, 1.3 MB a split, half of what
 10,000 fp16 features of one split would take. Rounding to 256 levels moves the scores of real images
 by less than 0.002. For other judges they are computed from the data set, once, rounded in the same
 way, and kept in `contents/evaluation/` under the judge's digest.
@@ -15,35 +15,37 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from thaw.checkpoint import PRETRAINED, add_to_manifest, load_tensors, read_manifest, save_tensors
+from thaw.checkpoint import PRETRAINED, add_to_manifest, load_released, read_manifest, save_tensors
 from thaw.config import make_config
 from thaw.data import DATA_SETS, ImageSet, data_root, what_changed
 from thaw.errors import ThawError
 from thaw.features import Judge
-from thaw.files import by_git, sha256
+from thaw.files import sha256
 from thaw.folder import load_data
 from thaw.seeding import generator
 
-FORMAT = "thaw-real/1"
-MOST = 10_000  # features kept of a split
+FORMAT = "thaw-real/2"
+MOST = 10_000  # features of a split that are a random draw; those of rarer classes come after
 CACHE = Path("contents/evaluation")
 
 
 @dataclass(frozen=True)
 class RealFeatures:
-    """Features of real images, in a random order, so that the first n are a random draw.
+    """Features of real images, in a random order, so that the first n, at most `MOST`, are a random draw.
 
     Attributes:
         data: name of the data set.
         judge: digest of the feature network.
-        codes: split -> (N, D) uint8, N at most `MOST`.
+        codes: split -> (N, D) uint8.
         scales: split -> (D,) float32: a feature is its code times its scale.
+        labels: split -> (N,) int16.
     """
 
     data: str
     judge: str
     codes: dict[str, Tensor]
     scales: dict[str, Tensor]
+    labels: dict[str, Tensor]
 
     def features(self, split: str) -> Tensor:
         """Return the features of `train` or `test`.  (N, D) float32"""
@@ -82,9 +84,39 @@ def _by_name(name: str) -> dict[str, str]:
     return {"data": name}
 
 
+def order_of(n: int, split: str) -> Tensor:
+    """Return the random order, always the same, in which n images of a split are taken.  (n,) int64"""
+    return torch.randperm(n, generator=generator(0, "real", split))
+
+
 def choose(images: Tensor, split: str, n: int = MOST) -> Tensor:
     """Return at most n images of a split, always the same ones in the same random order.  (N, ...) -> (n, ...)"""
-    return images[torch.randperm(len(images), generator=generator(0, "real", split))[:n]]
+    return images[order_of(len(images), split)[:n]]
+
+
+def chosen(labels: Tensor, split: str, classes: int) -> Tensor:
+    """Return which images of a split are stored.
+
+    The first `MOST` of the random order, and then as many more of a class as `MOST` images need of it that are drawn in
+    equal classes, or in the shares of the split.
+
+    Args:
+        labels: (N,) of all images of the split.
+        split: its name.
+        classes: number of classes.
+
+    Returns:
+        Indices (M,) int64.
+    """
+    order = order_of(len(labels), split)
+    ranked = labels[order]
+    needed = torch.bincount(labels, minlength=classes) * MOST / len(labels)
+    needed = needed.clamp(min=MOST / max(1, classes)).ceil().long() + 1
+    rank = torch.zeros_like(ranked)  # how many of its class come before an image
+    for k in ranked.unique():
+        rank[ranked == k] = torch.arange(int((ranked == k).sum()))
+    further = (rank < needed[ranked]) & (torch.arange(len(order)) >= MOST)
+    return torch.cat([order[:MOST], order[further]])
 
 
 def collect_real(judge: Judge, train: ImageSet, test: ImageSet, progress: bool = False) -> RealFeatures:
@@ -92,12 +124,14 @@ def collect_real(judge: Judge, train: ImageSet, test: ImageSet, progress: bool =
 
     They are averages after a ReLU, so from 0 to a largest value, which is taken as code 255.
     """
-    codes, scales = {}, {}
-    for split, images in (("train", train.images), ("test", test.images)):
-        features = judge.features(choose(images, split), progress=progress)
-        scales[split] = (features.amax(dim=0) / 255).clamp(min=1e-12)
-        codes[split] = (features / scales[split]).round().to(torch.uint8)
-    return RealFeatures(judge.data, judge.digest, codes, scales)
+    codes, scales, labels = {}, {}, {}
+    for split, images in (("train", train), ("test", test)):
+        index = chosen(images.labels, split, images.classes)
+        features = judge.features(images.images[index], progress=progress)
+        scales[split] = (features[:MOST].amax(dim=0) / 255).clamp(min=1e-12)
+        codes[split] = (features / scales[split]).round().clamp(max=255).to(torch.uint8)
+        labels[split] = images.labels[index].to(torch.int16)
+    return RealFeatures(judge.data, judge.digest, codes, scales, labels)
 
 
 def real_path(name: str, folder: str | Path = PRETRAINED) -> Path:
@@ -114,24 +148,38 @@ def save_real(real: RealFeatures, folder: str | Path = PRETRAINED) -> Path:
     return path
 
 
+def known_real(judge: Judge) -> RealFeatures | None:
+    """Return the real features of a judge, read or computed once a process; None where `load_real` finds none."""
+    try:
+        return _once(judge)
+    except ThawError:
+        return None
+
+
+@lru_cache(maxsize=8)
+def _once(judge: Judge) -> RealFeatures:
+    return load_real(judge)
+
+
 def load_real(
-    judge: Judge, folder: str | Path = PRETRAINED, cache: Path | None = CACHE, progress: bool = False
+    judge: Judge, folder: str | Path | None = None, cache: Path | None = CACHE, progress: bool = False
 ) -> RealFeatures:
     """Return the real features of a judge: shipped, or kept from an earlier call, or computed from the data set.
 
     Args:
         judge: what the features must be those of.
-        folder: where features are shipped.
+        folder: where features are shipped; beside the judge by default.
         cache: where computed ones are kept; None to keep nothing.
 
     Raises:
         ThawError: if they are damaged, or neither shipped nor computable because the data set is missing.
     """
+    folder = judge.folder if folder is None else folder
     listed = read_manifest(folder).get(real_path(judge.data, folder).name, {})
     # An unsaved judge has no digest, and so no file of its own.
     kept = _kept(judge.data, judge.digest, cache) if cache and judge.digest else None
     if judge.digest and listed.get("judge") == judge.digest:
-        return _read(real_path(judge.data, folder), judge, listed["sha256"])
+        return _read(real_path(judge.data, folder), judge)
     if kept and kept.is_file():
         return _read(kept, judge)
     try:
@@ -154,18 +202,17 @@ def keep_real(real: RealFeatures, cache: Path = CACHE) -> Path:
 
 
 def _kept(name: str, digest: str, cache: Path) -> Path:
-    return cache / f"real_{name}_{digest}.pth"
+    return cache / f"real2_{name}_{digest}.pth"  # the number of the format: an older file is left alone
 
 
-def _read(path: Path, judge: Judge, digest: str | None = None) -> RealFeatures:
-    content = load_tensors(path)
-    if digest and sha256(path) != digest:
-        raise ThawError(f"{path} does not match its checksum in MANIFEST.json; restore it with {by_git(path)}")
+def _read(path: Path, judge: Judge) -> RealFeatures:
+    content = load_released(path, FORMAT, "real features")[0]
     try:
-        form, real = content.pop("format"), RealFeatures(**content)
-        fitting = all(real.features(split).shape[1:] == (judge.num,) for split in ("train", "test"))
+        real = RealFeatures(**{key: value for key, value in content.items() if key != "format"})
+        shapes = [(real.features(split).shape, real.labels[split].shape) for split in ("train", "test")]
+        fitting = all(features == (*labels, judge.num) for features, labels in shapes)
     except (KeyError, TypeError, AttributeError, RuntimeError):
-        form, real, fitting = None, None, False
-    if form != FORMAT or not fitting or real.judge != judge.digest:
+        real, fitting = None, False
+    if not fitting or real.judge != judge.digest:
         raise ThawError(f"{path} does not hold the real features of judge {judge.digest}; remove it or restore it")
     return real

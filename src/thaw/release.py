@@ -61,6 +61,7 @@ def export_run(
         entry: dict[str, Any] = {"run": run.name, "checkpoint": checkpoint_digest(found[epoch])}
         entry |= {"train_seconds": model.info["seconds"]}
         entry |= {"train_device": model.info["device"], "images_per_second": model.info["images_per_second"]}
+        entry |= {key: model.info[key] for key in ("machine",) if key in model.info}  # older runs do not tell
         if n:
             entry |= score_entry(model.to(device), n, seed)
         paths.append(checkpoint.save_release(folder, model, model.to("cpu").network.state_dict(), entry))

@@ -11,6 +11,7 @@ from thaw.metrics import score_model
 from thaw.model import Model
 from thaw.pixels import to_uint8
 from thaw.reconstruction import originals_above, score_reconstruction
+from thaw.results import number
 
 ROWS = 8  # of a grid of samples
 
@@ -47,8 +48,8 @@ def describe(record: dict[str, Any]) -> str:
     if "mse" in record:
         line += f"   squared error {record['mse']:.2f}, divergence {record['kl']:.1f} an image"
     if "fid" in record:
-        floor = "" if record["fid_floor"] is None else f"real images {record['fid_floor']:.2f}, "
-        line += f"   FID {record['fid']:.2f} ({floor}n = {record['n']})"
+        floor = "" if record["fid_floor"] is None else f"real images {number(record['fid_floor'])}, "
+        line += f"   FID {number(record['fid'])} ({floor}n = {record['n']})"
     return line
 
 

@@ -33,6 +33,13 @@ def read_numbers(folder: str | Path = PLOTS) -> dict[str, dict[str, Any]]:
         raise ThawError(f"{path} is not valid JSON ({error}); restore it with {by_git(path)}") from None
 
 
+def number(value: Any, form: str = ".2f") -> str:
+    """Return a number as it is shown and recorded: one that rounds to nothing has no sign, None is a dash."""
+    if value is None:
+        return "-"
+    return format(value, f"z{form}" if isinstance(value, float) else form)
+
+
 def record(values: dict[str, tuple[Any, str]], origin: dict[str, Any], folder: str | Path = PLOTS) -> None:
     """Add numbers to numbers.json.
 
@@ -52,11 +59,16 @@ def record(values: dict[str, tuple[Any, str]], origin: dict[str, Any], folder: s
     with locked(path):
         numbers = read_numbers(folder)
         for key, (value, spec) in values.items():
-            numbers[key] = {"value": value, "text": format(value, spec), "origin": origin}
+            numbers[key] = {"value": value, "text": number(value, spec), "origin": origin}
         write_json(path, dict(sorted(numbers.items())))
 
 
-def write_tex(path: str | Path, folder: str | Path = PLOTS, stale: Callable[[dict], str | None] | None = None) -> int:
+def write_tex(
+    path: str | Path,
+    folder: str | Path = PLOTS,
+    stale: Callable[[dict], str | None] | None = None,
+    marks: tuple[dict[str, str], str] = ({}, ""),
+) -> int:
     r"""Write the LaTeX file that defines `\val{key}` for every number; an unknown key is a LaTeX error.
 
     Args:
@@ -64,6 +76,8 @@ def write_tex(path: str | Path, folder: str | Path = PLOTS, stale: Callable[[dic
         folder: of numbers.json.
         stale: tells of an origin why its numbers must not be printed (see `thaw.provenance.why_stale`), None if they
             may; a number that is used all the same is a LaTeX error too.
+        marks: key -> letter to stand behind the number, and what the letters mean, for the macro `\machines`: see
+            `thaw.provenance.mark_times`.
 
     Returns:
         How many numbers were written.
@@ -74,8 +88,11 @@ def write_tex(path: str | Path, folder: str | Path = PLOTS, stale: Callable[[dic
         r"\newcommand{\val}[1]{\ifcsname thaw@#1\endcsname\csname thaw@#1\endcsname\else",
         r"  \PackageError{thaw}{unknown number '#1'}{Run the notebook that records it.}\fi}",
     ]
+    letters, told = marks
+    lines.append(rf"\newcommand{{\machines}}{{{escape(told)}}}")
     for key, entry in numbers.items():
         text, reason = escape(entry["text"]), stale(entry["origin"]) if stale else None
+        text += rf"\textsuperscript{{{letters[key]}}}" if letters.get(key) else ""
         if reason:
             text = rf"\PackageError{{thaw}}{{the number '{key}' {reason}}}{{}}"  # printed, not typeset
         lines.append(rf"\expandafter\def\csname thaw@{key}\endcsname{{{text}}}")

@@ -21,6 +21,7 @@ from thaw.files import write_text
 from thaw.parallel import check_same
 from thaw.tensors import load_tensors, save_tensors
 from thaw.terminal import Terminal, fit_terminal
+from thaw.timing import machines_of
 
 if TYPE_CHECKING:
     from thaw.trainer import Trainer
@@ -90,6 +91,7 @@ def save(trainer: "Trainer", step: int = 0) -> Path:
     context["data"] = trainer.images.fingerprint
     performance = {"images_per_second": trainer.records[-1].get("images_per_second"), "seconds": trainer.seconds}
     performance |= {"device": str(trainer.accelerator.device), "threads": torch.get_num_threads()}
+    performance |= {"machine": machines_of(trainer.records)}
     runs.save_checkpoint(path, trainer.config, states, context, performance)
     write_metrics(trainer)
     _drop_older(trainer, path, done)

@@ -11,7 +11,7 @@ from typing import Any
 from thaw.checkpoint import PRETRAINED, read_manifest
 from thaw.files import make_folder, replacing, write_text
 from thaw.headless import as_html
-from thaw.results import PLOTS, read_numbers
+from thaw.results import PLOTS, number, read_numbers
 
 SITE = Path("contents/site")
 DARK = "@media (prefers-color-scheme: dark)"
@@ -145,7 +145,7 @@ def _weights(manifest: dict[str, dict[str, Any]]) -> str:
     rows = []
     for name, entry in manifest.items():
         fid = entry.get("fid")
-        score = f"{fid['value']:.2f} ({fid['floor']:.2f}, n = {fid['n']:,})" if fid else ""
+        score = f"{number(fid['value'])} ({number(fid['floor'])}, n = {fid['n']:,})" if fid else ""
         cells = [name, entry.get("epoch", ""), f"{entry['parameters']:,}" if "parameters" in entry else "", score]
         rows.append([*cells, entry["sha256"]])
     note = (

@@ -17,8 +17,9 @@ from thaw.files import make_folder, write_json
 from thaw.metrics import score_model
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.pixels import to_uint8
+from thaw.results import number
 from thaw.threads import use_threads
-from thaw.timing import matrix_peak
+from thaw.timing import machine, matrix_peak, tell_apart
 from thaw.training import train
 
 CONFIGS = ("configs/ddpm/speedrun.yaml", "configs/custom/row_speedrun.yaml")
@@ -55,6 +56,7 @@ def train_and_score(config: Config, out: Path, n: int = 2000, position: int = 0)
         "multiply_adds": adds,
         "share_of_peak": 3 * adds * rate / peak,  # forward, and twice as much backward
         "seed": config.seed,
+        "machine": machine(),
     }
     y = model.labels(64)
     started = time.perf_counter()
@@ -117,12 +119,13 @@ def speedrun(out: str | Path, *, n: int = 2000, smoke: bool = False, **overrides
 
 def table(records: list[dict[str, Any]]) -> str:
     """Return the records as text, a line each."""
+    marks, told = tell_apart({index: r.get("machine", "") for index, r in enumerate(records)})
     lines = ["model            minutes  images  img/s  of peak     FID (real)  accuracy  entropy  s / 64 digits"]
-    for r in records:
+    for index, r in enumerate(records):
         line = f"{r['model']:16s} {r['minutes']:7.1f} {r['images']:7,d} {r['images_per_second']:6.0f} "
         line += f"{r['share_of_peak']:8.0%}"
         if "fid" in r:
-            line += f" {r['fid']['value']:7.2f} ({r['fid']['floor']:.2f}) {r['accuracy']['value']:9.1%}"
+            line += f" {r['fid']['value']:7.2f} ({number(r['fid']['floor'])}) {r['accuracy']['value']:9.1%}"
             line += f" {r['entropy']['value']:8.3f}"
-        lines.append(line + f" {r['sampling_seconds']:14.1f}")
-    return "\n".join(lines)
+        lines.append(line + f" {r['sampling_seconds']:14.1f} {marks[index]}".rstrip())
+    return "\n".join([*lines, *([told] if told else [])])

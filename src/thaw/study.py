@@ -20,6 +20,7 @@ from thaw.model import Model
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.provenance import weights_of
 from thaw.sampling import guided_at, time_steps
+from thaw.timing import timed
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ class Study:
             "evaluations": (count_evaluations(model), "d"),
             "seconds_64": (seconds_64, ".1f"),
         }
-        self.record(values)
+        self.record(values, **timed())
 
 
 def open_study(

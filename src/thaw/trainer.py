@@ -23,6 +23,7 @@ from thaw.parallel import News, parts
 from thaw.process import Draws, Process
 from thaw.seeding import derive, generator
 from thaw.threads import use_threads
+from thaw.timing import machine
 from thaw.tracking import POINTS, RunTracker
 
 
@@ -198,7 +199,7 @@ class Trainer:
     def report(self, record: dict[str, Any]) -> dict[str, Any]:
         """Write samples and scores where they are due, and the line of metrics.jsonl; returns that line."""
         config, model = self.config, self.model()
-        record = {"epoch": self.epoch, "seconds": round(self.seconds, 2)} | record
+        record = {"epoch": self.epoch, "seconds": round(self.seconds, 2), "machine": machine()} | record
         last, main = self.done, self.accelerator.is_main_process
         if main and self.due(config.sample_every, last):
             pictures, columns = reporting.pictures(model)

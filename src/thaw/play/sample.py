@@ -19,6 +19,7 @@ from thaw.pixels import to_uint8
 from thaw.play.chooser import ModelChooser, Settings, panel_view
 from thaw.play.pictures import grid_png, shown
 from thaw.play.widgets import ROW, WIDE, Job, Panel, hint
+from thaw.results import number
 from thaw.sampling import time_steps
 from thaw.seeding import derive
 
@@ -99,8 +100,8 @@ def describe(scores: dict[str, Any]) -> str:
     names = {"fid": "Fréchet distance", "entropy": "class entropy", "confidence": "confidence", "accuracy": "accuracy"}
     parts = []
     for key, value in scores.items():
-        floor = "" if value.floor is None else f" (real {value.floor:.2f})"
-        parts.append(f"{names.get(key, key)} {value.value:.2f}{floor}")
+        floor = "" if value.floor is None else f" (real {number(value.floor)})"
+        parts.append(f"{names.get(key, key)} {number(value.value)}{floor}")
     return ", ".join(parts) + f"; n = {next(iter(scores.values())).n}."
 
 

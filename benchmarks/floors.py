@@ -1,0 +1,127 @@
+"""What real images get beside the scores that are recorded, measured again without drawing the models' images again.
+
+    python benchmarks/floors.py [--record]
+
+A floor depends on the feature network and on how many images of each class were scored, not on the model. After a
+change of how floors are measured, this brings those in Plots/numbers.json and pretrained/MANIFEST.json up to date:
+those of notebooks, benchmarks and exports whose images were drawn with their classes in turn, those of
+notebook 04, and those of benchmarks/quality.py, whose classes are in the shares of the training images. Only models
+that know no classes are drawn from again, because what the judge sees in their images is not recorded.
+"""
+
+import argparse
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from thaw import results
+from thaw.checkpoint import PRETRAINED, add_to_manifest, load_model, read_manifest
+from thaw.data import DATA_SETS, load
+from thaw.evaluation import ROWS, evaluate_images
+from thaw.features import Judge, judge_path, load_judge
+from thaw.files import enter_project
+from thaw.floors import Classes, alike
+from thaw.metrics import evaluate, quick_floors
+from thaw.provenance import weights_of
+from thaw.real import order_of
+from thaw.samples import draw_samples, labels_in_shares
+
+SHORT = {"floor": "fid", "fid_floor": "fid", "entropy_floor": "entropy"}  # last part of a key -> measure
+FORMS = {"fid": ".2f", "entropy": ".3f"}
+TUNED = ".guidance_"  # scores that a setting was chosen by: against the training images
+ELSEWHERE = ("restoration.", "recipe.", "ddpm.cnn.")  # their own scripts are quick; from the manifest
+
+
+def counted(judge: Judge, labels: Tensor) -> Classes:
+    """Return labels (n,) as the classes of scored images."""
+    return Classes(torch.bincount(labels, minlength=judge.classes))
+
+
+def in_turn(judge: Judge, n: int) -> Tensor:
+    """Return n labels, all classes in turn.  (n,) int64"""
+    return torch.arange(n) % judge.classes
+
+
+def recorded(numbers: dict[str, dict[str, Any]], judges: dict[str, Judge]) -> dict[str, tuple[str, Judge, float]]:
+    """Return key -> (measure, judge, floor now) of the floors in numbers.json of images drawn in turn."""
+    found = {}
+    for key, entry in numbers.items():
+        prefix, _, last = key.rpartition(".")
+        if last in SHORT and not key.startswith(ELSEWHERE):
+            judge = judges[entry["origin"].get("features", judges["mnist"].digest)]
+            classes = counted(judge, in_turn(judge, numbers[f"{prefix}.n"]["value"]))
+            floors = quick_floors(judge, classes, "train" if TUNED in key else "test")
+            found[key] = SHORT[last], judge, floors[SHORT[last]]
+    return found
+
+
+def beside(judge: Judge, labels: Tensor) -> dict[str, float]:
+    """Return the floors of the protocol for images of classes (n,), by scoring real training images of them."""
+    real = load(judge.data, "train", download=False)
+    real = real.take(order_of(len(real), "train"))
+    drawn = alike(real.labels, counted(judge, labels).counts)[0]
+    scores = evaluate_images(real.images[drawn], real.labels[drawn], judge=judge).scores
+    return {name: score.floor for name, score in scores.items() if score.floor is not None and name in ROWS}
+
+
+def main() -> None:
+    """Print what changes."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--record", action="store_true", help="write them to numbers.json and MANIFEST.json")
+    record = options.parse_args().record
+    enter_project()
+    torch.set_num_threads(1)
+    numbers, manifest = results.read_numbers(), read_manifest()
+    judges = {name: load_judge(name) for name in DATA_SETS if judge_path(name).is_file()}
+    judges |= {judge.digest: judge for judge in judges.values()}
+    mnist, changed = judges["mnist"], {}
+
+    def keep(key: str, value: tuple[float, str], judge: Judge, **origin: Any) -> None:
+        before = numbers.get(key, {}).get("text", "-")
+        print(f"{key:50s} {before:>8s} -> {results.number(*value)}", flush=True)
+        changed[key] = value
+        if record:
+            made = {"benchmark": "benchmarks/floors.py", "weights": weights_of(judge)} | origin
+            results.record({key: value}, made)
+
+    for key, (measure, judge, floor) in recorded(numbers, judges).items():
+        keep(key, (floor, FORMS[measure]), judge)
+    for measure, floor in beside(mnist, in_turn(mnist, numbers["evaluation.n"]["value"])).items():
+        keep(f"evaluation.real.{measure}", (floor, ROWS[measure]), mnist)
+    real = beside(mnist, labels_in_shares(mnist, numbers["quality.n"]["value"]))
+    for key, entry in numbers.items():
+        _, label, measure = (key.split(".") + ["", ""])[:3]
+        if key.startswith("quality.real."):
+            factor, form = {"fid": (1, ".2f"), "accuracy": (100, ".1f")}.get(measure, (1, ".3f"))
+            keep(key, (factor * real[measure], form), mnist)
+        elif key.startswith("quality.") and measure == "times_floor":
+            distance, weights = numbers[f"quality.{label}.fid"]["value"], entry["origin"]["weights"]
+            keep(key, (distance / real["fid"], ".1f"), mnist, weights=weights)
+    for name, entry in manifest.items():
+        scored = {what: entry[what] for what in ("fid", "entropy", "accuracy") if isinstance(entry.get(what), dict)}
+        if scored:
+            judge = judges[entry["fid"]["features"]]
+            n, seed, reference = (entry["fid"][what] for what in ("n", "seed", "reference"))
+            if "accuracy" in scored:
+                floors = quick_floors(judge, counted(judge, in_turn(judge, n)), reference)
+            else:
+                model = load_model(PRETRAINED / name)
+                found = evaluate(draw_samples(model, n, seed=seed), judge, reference=reference, seed=seed)
+                floors = {what: score.floor for what, score in found.items()}
+                print(f"{name}: {found['fid'].value} now, {entry['fid']['value']} recorded")
+            new = {what: score | {"floor": floors[what]} for what, score in scored.items()}
+            print(f"{name:50s} {entry['fid']['floor']:8.2f} -> {floors['fid']:.2f}")
+            if record:
+                add_to_manifest(PRETRAINED, name, entry | new)
+            if name.endswith("_cnn.pth"):
+                keep(
+                    "ddpm.cnn.final.fid_floor",
+                    (floors["fid"], ".2f"),
+                    judge,
+                    weights=weights_of(judge, load_model(PRETRAINED / name)),
+                )
+
+
+if __name__ == "__main__":
+    main()
