@@ -168,7 +168,7 @@ def test_mistakes_are_told_before_anything_is_drawn(tmp_path, capsys):
     assert "cannot compute on device 'meta'" in fails(capsys, "sample", "--device", "meta", *out)
     assert "digit must be between 0 and 9" in fails(capsys, "sample-blend", "--digits", "1", "12", *out)
     assert "no file or folder" in fails(capsys, "restore", str(tmp_path / "nothing.png"), *out)
-    assert "-t must be between 1 and T=7" in fails(capsys, "restore", str(tmp_path), "-t", "8", *out)
+    assert "-t must be between 1 and T=7" in fails(capsys, "restore", str(tmp_path / "full"), "-t", "8", *out)
     np.savez(tmp_path / "wrong.npz", images=np.zeros((2, 9, 9)))
     assert "float64 values; save greys" in fails(capsys, "restore", str(tmp_path / "wrong.npz"), *out)
     config = ["--config", str(ROOT / "configs/ddpm/testing.yaml")]

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from thaw.errors import ThawError
-from thaw.files import make_folder, remember, replacing, sha256, write_json, write_text
+from thaw.files import check_target, make_folder, remember, replacing, sha256, write_json, write_text
 
 
 def test_a_file_appears_when_it_is_complete_and_not_before(tmp_path):
@@ -22,7 +22,7 @@ def test_a_failure_leaves_the_old_version_and_no_trace_of_the_new_one(tmp_path, 
     path = tmp_path / "it"
     for text, fails in (("old", False), ("new", True)):
         try:
-            with replacing(path) as temporary:
+            with replacing(path, over=kind) as temporary:
                 target = temporary
                 if kind == "folder":
                     temporary.mkdir()
@@ -44,10 +44,130 @@ def test_a_failure_before_anything_was_written_leaves_nothing(tmp_path):
 
 def test_a_folder_replaces_a_folder_whole(tmp_path):
     for name in ("first", "second"):
-        with replacing(tmp_path / "it") as temporary:
+        with replacing(tmp_path / "it", over="folder") as temporary:
             temporary.mkdir()
             (temporary / name).touch()
     assert os.listdir(tmp_path / "it") == ["second"]
+
+
+def lay(place):
+    """Put one of each kind of thing into a folder, and return what may lie under a name: name -> path."""
+    (place / "full").mkdir()
+    (place / "full" / "mine.txt").write_text("mine")
+    (place / "empty").mkdir()
+    (place / "file").write_text("mine")
+    for name, target in (("to full", "full"), ("to empty", "empty"), ("to file", "file"), ("to nothing", "nothing")):
+        (place / name).symlink_to(target)
+    os.mkfifo(place / "pipe")
+    return {path.name: path for path in place.iterdir()}
+
+
+def everything(place):
+    """Return all that lies below a folder, links and contents included."""
+    found = {}
+    for path in place.rglob("*"):
+        kind = os.lstat(path).st_mode
+        found[str(path)] = (
+            kind,
+            os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else "",
+        )
+    return found
+
+
+# What each writer replaces; what it does not name, it leaves as it is, and says so.
+REPLACED = {"file": {"file"}, "empty": {"empty", "to empty"}, "folder": {"full", "empty"}}
+REPLACED["link"] = {"to full", "to empty", "to file", "to nothing"}
+
+
+@pytest.mark.parametrize("over", REPLACED)
+def test_nothing_is_replaced_by_a_thing_of_another_kind(tmp_path, over):
+    def write(temporary):
+        if over == "file":
+            temporary.write_text("new")
+        elif over == "link":
+            temporary.symlink_to("new")
+        else:
+            temporary.mkdir()
+            (temporary / "new").touch()
+
+    for index, name in enumerate([*lay(tmp_path), "new"]):
+        place = tmp_path / str(index)
+        place.mkdir()
+        lay(place)
+        path, before = place / name, everything(place)
+        if name in {*REPLACED[over], "new"}:
+            with replacing(path, over) as temporary:
+                write(temporary)
+            assert everything(place) != before
+            continue
+        with pytest.raises(ThawError, match="name"), replacing(path, over):
+            pytest.fail("was asked to work in vain")
+        assert everything(place) == before
+
+
+def test_what_appears_while_a_file_is_written_is_left_as_it_is(tmp_path):
+    with pytest.raises(ThawError, match="is a folder"), replacing(tmp_path / "it") as temporary:
+        temporary.touch()
+        (tmp_path / "it").mkdir()
+    assert os.listdir(tmp_path) == ["it"]
+
+
+def test_an_output_is_checked_by_its_ending_and_by_what_lies_there(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.json").write_text("{}")
+    (tmp_path / "folder.json").mkdir()
+    (tmp_path / "link.json").symlink_to("in/a.json")
+    (tmp_path / "one").symlink_to("two")
+    (tmp_path / "two").symlink_to("one")
+    os.link(tmp_path / "in" / "a.json", tmp_path / "hard.json")
+    before = everything(tmp_path)
+    wrong = {
+        "": "a path is empty", "x": "end it in .json", "x.png": "end it in .json", ".json": "end it in .json",
+        "x.json/": "end it in .json", "folder.json": "is a folder", "link.json": "is a link",
+        "in/a.json/x.json": "cannot write in .*a.json", "one/x.json": "cannot write to",
+        f"{'x' * 250}.json": "too long",
+        "in/a.json": "the input", "in/../in/a.json": "the input", "hard.json": "is the input",
+        "in/b.json": "lies in the input", "in/deep/b.json": "lies in the input",
+    }  # fmt: skip
+    for name, reason in wrong.items():
+        path = f"{tmp_path}/{name}" if name else name
+        with pytest.raises(ThawError, match=reason) as caught:
+            check_target(path, ".json", inputs=[tmp_path / "in", tmp_path / "in" / "a.json", None, "not there"])
+        assert "\n" not in str(caught.value)
+    for name in ("x.json", "new/deep/x.json", "in/a.json", "hard.json"):
+        assert check_target(tmp_path / name, ".json") == tmp_path / name
+    assert everything(tmp_path) == before
+
+
+def test_a_folder_is_new_or_empty_or_added_to(tmp_path, monkeypatch):
+    things, before = lay(tmp_path), everything(tmp_path)
+    fine = {"new": {"empty", "to empty"}, "filled": {"empty", "to empty", "full", "to full"}}
+    for kind, names in fine.items():
+        for name, path in things.items():
+            if name in names:
+                assert check_target(path, folder=kind) == path
+            else:
+                with pytest.raises(ThawError, match="name"):
+                    check_target(path, folder=kind)
+        assert check_target(tmp_path / "a" / "b.c", folder=kind)
+        with pytest.raises(ThawError, match="end it in .png, or name a"):
+            check_target(tmp_path / "b.c", ".png", folder=kind)
+    monkeypatch.chdir(things["empty"])
+    with pytest.raises(ThawError, match="in use"):
+        check_target(".", folder="new")
+    assert everything(tmp_path) == before
+
+
+def test_further_files_are_somebody_elses_unless_a_sign_tells(tmp_path):
+    page, sign = tmp_path / "it.html", tmp_path / "it.ipynb"
+    page.touch()
+    with pytest.raises(ThawError, match="it.html is there already"):
+        check_target(sign, ".ipynb", also=[page])
+    sign.touch()
+    assert check_target(sign, ".ipynb", also=[page]) == sign
+    assert check_target(tmp_path, folder="filled", also=[page], sign=sign)
+    with pytest.raises(ThawError, match="not generated"):
+        check_target(page, ".html", mark="Generated")
 
 
 def test_a_place_that_cannot_be_written_is_refused_by_name(tmp_path):

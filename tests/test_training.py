@@ -234,7 +234,8 @@ def test_a_run_that_died_before_its_first_checkpoint_does_not_pass_on_its_termin
     rows, columns = ({"study": "custom", "degradation": axis, "steps": None} for axis in ("row", "col"))
     run(configure(epochs=0, **rows), tmp_path / "rows")
     (tmp_path / "run").mkdir()
-    (tmp_path / "rows" / "terminal.pt").rename(tmp_path / "run" / "terminal.pt")
+    for name in (".lock", "terminal.pt"):
+        (tmp_path / "rows" / name).rename(tmp_path / "run" / name)
     first = run(configure(epochs=0, **columns), tmp_path / "run")[0].model
     run(configure(epochs=0, **columns), tmp_path / "fresh")
     expected = load_tensors(tmp_path / "fresh" / "terminal.pt")

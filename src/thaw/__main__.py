@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from thaw import arguments as a
-from thaw.commands import export, info, init, open_named, train
+from thaw.commands import export, info, init, model_inputs, open_named, train
 from thaw.data import EMNIST_SPLITS
 from thaw.drawing_commands import restore, sample, sample_blend
 from thaw.errors import ThawError
+from thaw.files import check_target
 from thaw.latent_commands import encode_dataset, test, test_reconstruction
 from thaw.naming import KINDS, VERSIONS, data_set
 from thaw.publishing import banner, cards, numbers, report, site
@@ -24,7 +25,7 @@ def speedrun(args: argparse.Namespace) -> None:
     from thaw.speedrun import speedrun as run_both
     from thaw.speedrun import table
 
-    out = Path(args.out)
+    out = check_target(args.out, folder="filled")
     settings = {key: value for key in ("minutes", "seed", "data") if (value := getattr(args, key)) is not None}
     settings |= settings_of(args.set)
     records = run_both(out, n=args.n, smoke=args.smoke, **settings)
@@ -38,7 +39,7 @@ def notebook(args: argparse.Namespace) -> None:
     from thaw.headless import run_notebook
 
     name = Path(args.notebook).stem
-    output = Path(args.out) if args.out else Path("contents") / name / f"{name}.ipynb"
+    output = Path("contents") / name / f"{name}.ipynb" if args.out is None else args.out
     print(run_notebook(f"notebooks/{name}.ipynb", output, settings_of(args.parameter)))
 
 
@@ -47,7 +48,7 @@ def play(args: argparse.Namespace) -> None:
     from thaw.headless import run_notebook
 
     started = time.perf_counter()
-    out = Path(args.out)
+    out = check_target(args.out, folder="filled")
     run_notebook(
         "notebooks/load_and_play.ipynb", out / "load_and_play.ipynb", {"out": str(out)} | settings_of(args.set)
     )
@@ -65,6 +66,9 @@ def evaluate(args: argparse.Namespace) -> None:
     from thaw.features import load_judge
     from thaw.files import write_json
 
+    if args.out is not None:
+        inputs = [path for name in args.models for path in model_inputs(name)]
+        args.out = check_target(args.out, ".json", inputs=[*inputs, *(args.images or []), args.weights])
     if bool(args.models) == bool(args.images):
         raise ThawError("thaw evaluate takes either models or --images PATH ...")
     if args.images and args.n is not None:
@@ -84,7 +88,7 @@ def evaluate(args: argparse.Namespace) -> None:
         n = 2000 if args.n is None else args.n
         found = [evaluate_model(model, n, name=name, **common) for name, model in models.items()]
     print(table(found))
-    if args.out:
+    if args.out is not None:
         write_json(args.out, [evaluation.record() for evaluation in found])
         print(args.out)
 

@@ -4,15 +4,16 @@ from pathlib import Path
 from typing import Any
 
 from thaw.checkpoint import PRETRAINED, read_manifest
-from thaw.files import write_text
+from thaw.files import check_target, write_text
 from thaw.results import number
 from thaw.timing import tell_apart
 
 Entry = dict[str, Any]
 
-HEAD = """# The weights
+GENERATED = "Generated from `MANIFEST.json` by `python -m thaw cards`"
+HEAD = f"""# The weights
 
-Generated from `MANIFEST.json` by `python -m thaw cards`; do not edit.
+{GENERATED}; do not edit.
 
 **What they are.** Small diffusion models of this study, their feature networks, and features of real images. Each
 file holds tensors and plain values only (loaded with `weights_only=True`), the moving average of the weights in fp16,
@@ -102,6 +103,7 @@ def table(head: list[str], rows: list[list[Any]]) -> str:
 
 def write_cards(folder: str | Path = PRETRAINED) -> Path:
     """Write README.md beside a manifest, and return its path."""
-    path = Path(folder) / "README.md"
+    folder = check_target(folder, folder="filled")
+    path = check_target(folder / "README.md", ".md", mark=GENERATED)
     write_text(path, cards(read_manifest(folder)))
     return path

@@ -83,9 +83,12 @@ def read_manifest(folder: str | Path = PRETRAINED) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         return {}
     try:
-        return json.loads(path.read_text())
+        manifest = json.loads(path.read_text())
     except ValueError as error:  # its words tell the line and the column
         raise ThawError(f"{path} is not valid JSON ({error}); restore it with {by_git(path)}") from None
+    if not isinstance(manifest, dict) or not all(isinstance(entry, dict) for entry in manifest.values()):
+        raise ThawError(f"{path} does not list released weights; move it, or name another folder")
+    return manifest
 
 
 def add_to_manifest(folder: str | Path, name: str, entry: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from thaw.errors import ThawError
+from thaw.files import check_target
 from thaw.settings import settings_of
 
 if TYPE_CHECKING:
@@ -78,6 +79,13 @@ def open_named(name: str | None, epoch: int | None = None, default: str | None =
     return load_model(path)
 
 
+def model_inputs(name: str | None) -> list[Path]:
+    """Return the paths that `open_named` may read for a name that is no shipped one: no output lies in them."""
+    from thaw.runs import RUNS
+
+    return [RUNS / ".latest"] if name is None else [Path(name), RUNS / name]
+
+
 def open_chosen(args: argparse.Namespace, study: str = "latent") -> "Model":
     """Load the model of a verb's arguments: by name, or by data set, kind and version.
 
@@ -122,7 +130,7 @@ def _experiment(args: argparse.Namespace, **more: Any) -> tuple["Config", dict[s
     from thaw import data
     from thaw.config import load_config
     from thaw.parallel import launched
-    from thaw.runs import RUNS
+    from thaw.runs import RUNS, check_run
 
     args.config, settings = _settings(args)
     settings |= more
@@ -136,7 +144,8 @@ def _experiment(args: argparse.Namespace, **more: Any) -> tuple["Config", dict[s
         os.environ["ACCELERATE_USE_CPU"] = str(args.device == "cpu").lower()  # read by Accelerate, here or in a kernel
         if launched()[1] == 1:  # of several processes each takes a device of its own
             os.environ["ACCELERATE_TORCH_DEVICE"] = args.device
-    return config, settings, Path(args.run) if args.run else RUNS / config.run_name
+    run = RUNS / config.run_name if args.run is None else args.run
+    return config, settings, check_run(run, [args.config, config.data_path, config.start_from, config.autoencoder])
 
 
 def init(args: argparse.Namespace) -> None:
@@ -160,8 +169,11 @@ def train(args: argparse.Namespace) -> None:
     """
     from thaw.headless import run_notebook
     from thaw.parallel import launched
+    from thaw.results import check_plots
 
     only = {"sample_every": 0, "evaluate_every": 0} if args.train_only else {}
+    if args.plots is not None:
+        check_plots(args.plots)
     config, settings, run = _experiment(args, **only)
     rank = launched()[0]
     if args.train_only or rank or config.study not in NOTEBOOKS:
@@ -177,7 +189,7 @@ def train(args: argparse.Namespace) -> None:
     else:
         notebook = NOTEBOOKS[config.study]
         parameters = {"config": str(args.config), "overrides": settings, "run": str(run), "smoke": args.smoke}
-        parameters |= {"plots": args.plots} if args.plots else {}
+        parameters |= {"plots": args.plots} if args.plots is not None else {}
         output = run_notebook(f"notebooks/{notebook}.ipynb", run / f"{notebook}.ipynb", parameters)
         print(f"run directory      {run}\nexecuted notebook  {output} (and .html)")
     print(f"to ship it         python -m thaw export {shlex.quote(str(run))}")
@@ -212,13 +224,15 @@ def info(args: argparse.Namespace) -> None:
 
 def export(args: argparse.Namespace) -> None:
     """Write the kept checkpoints of a run to released weights, with a score for each; or a model's network as ONNX."""
-    if args.onnx:
+    if args.onnx is not None:
         from thaw.onnx import export_onnx
 
         if args.epochs and len(args.epochs) > 1:
             raise ThawError(f"an ONNX file holds one network; name one epoch, not {args.epochs}")
+        args.onnx = check_target(args.onnx, ".onnx", inputs=model_inputs(args.run))
         print(export_onnx(open_named(args.run, args.epochs[0] if args.epochs else None), args.onnx))
         return
+    from thaw.checkpoint import read_manifest
     from thaw.config import load_config
     from thaw.release import export_run
     from thaw.runs import RUNS
@@ -227,6 +241,8 @@ def export(args: argparse.Namespace) -> None:
     if not run.is_dir():
         known = f"{RUNS} has {', '.join(sorted(path.name for path in RUNS.glob('[!.]*'))) or 'none'}"
         raise ThawError(f"{args.run} is no run directory ({known}); export ships runs, and other weights by --onnx")
+    args.out = check_target(args.out, folder="filled", inputs=[run])
+    read_manifest(args.out)  # a file that is no manifest is told before the work
     sampling = load_config(args.sampling) if args.sampling else None
     settings = {"n": args.n, "epochs": args.epochs, "sampling": sampling, "seed": args.seed}
     for path in export_run(run.resolve(), args.out, device=device_of(args.device), **settings):

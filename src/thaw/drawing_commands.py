@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thaw.commands import device_of, open_chosen
+from thaw.commands import device_of, model_inputs, open_chosen
 from thaw.errors import ThawError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def _opened(args: argparse.Namespace) -> "Model":
 
     from thaw.output import check_out
 
-    check_out(args.out)
+    args.out = check_out(args.out, [*model_inputs(args.model), vars(args).get("images")])
     torch.set_num_threads(args.threads)
     return open_chosen(args).to(device_of(args.device))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from thaw.arguments import checked_parameters
 from thaw.errors import ThawError
-from thaw.files import advice, make_folder, project_root, write_text
+from thaw.files import advice, check_target, make_folder, project_root, write_text
 
 
 def run_notebook(notebook: str | Path, output: str | Path, parameters: dict[str, Any] | None = None) -> Path:
@@ -32,14 +32,15 @@ def run_notebook(notebook: str | Path, output: str | Path, parameters: dict[str,
     """
     import papermill  # takes a second to import
 
-    notebook, output = Path(notebook), Path(output)
+    notebook, output = Path(notebook), check_target(output, ".ipynb", inputs=[notebook])
+    check_target(output, ".ipynb", also=[output.with_suffix(".html")])
+    failed = output.with_name(f"{output.stem}.failed.ipynb")
     if not notebook.is_file():
         known = ", ".join(sorted(p.stem for p in notebook.parent.glob("*.ipynb"))) or "none"
         raise ThawError(f"no notebook {notebook}; {advice(notebook, f'there are: {known}')}")
     known = {key: found["default"] for key, found in papermill.inspect_notebook(_literal(notebook)).items()}
     parameters = checked_parameters(parameters or {}, known, notebook.name)
     make_folder(output.parent)
-    failed = output.with_name(f"{output.stem}.failed.ipynb")
     before = dict(os.environ)
     os.environ["THAW_HEADLESS"] = "1"  # inherited by the kernel: lines instead of progress bars
     try:

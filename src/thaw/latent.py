@@ -14,6 +14,7 @@ from thaw.coder import Coder, statistics, weights_hash
 from thaw.config import Config
 from thaw.data import ImageSet
 from thaw.errors import ThawError
+from thaw.files import check_target
 from thaw.folder import load_data
 from thaw.networks import Autoencoder
 from thaw.reconstruction import check_autoencoder
@@ -69,6 +70,7 @@ def encode_dataset(
         latents = None  # damaged: encoded again
     if isinstance(latents, Tensor) and latents.shape == (len(images), *network.latent):
         return latents
+    check_target(path, ".pt")
     network.eval()
     starts = tqdm(range(0, len(images), batch), disable=not progress, desc="encoding", unit="batch")
     device = next(network.parameters()).device

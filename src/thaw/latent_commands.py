@@ -4,8 +4,9 @@ import argparse
 import time
 from typing import TYPE_CHECKING
 
-from thaw.commands import device_of, open_chosen
+from thaw.commands import device_of, model_inputs, open_chosen
 from thaw.errors import ThawError
+from thaw.files import check_target
 
 if TYPE_CHECKING:
     from thaw.data import ImageSet
@@ -41,6 +42,8 @@ def test(args: argparse.Namespace) -> None:
     from thaw.files import write_json
     from thaw.likelihood import class_shares
 
+    if args.out is not None:
+        args.out = check_target(args.out, ".json", inputs=model_inputs(args.model))
     torch.set_num_threads(args.threads)
     model = open_chosen(args).to(device_of(args.device))
     images = knowing(model, args.on)
@@ -57,7 +60,7 @@ def test(args: argparse.Namespace) -> None:
     print(f"accuracy           {100 * found.accuracy:.2f} % (+- {100 * found.accuracy_error:.2f}), n = {n}")
     print(f"calibration error  {100 * found.calibration_error:.2f} %")
     print(f"bits               {found.bits:.3f} per {of}, given the class ({found.route})")
-    if args.out:
+    if args.out is not None:
         write_json(args.out, numbers | {"settings": settings, "confusion": found.confusion.tolist()})
         print(args.out)
 
@@ -80,6 +83,7 @@ def test_reconstruction(args: argparse.Namespace) -> None:
     from thaw.folder import load_data
     from thaw.reconstruction import check_autoencoder, originals_above, score_reconstruction
 
+    args.out = check_target(args.out, ".png", inputs=model_inputs(args.model))
     torch.set_num_threads(args.threads)
     model = open_chosen(args, "autoencoder").to(device_of(args.device))
     check_autoencoder(model)

@@ -1,6 +1,6 @@
 """Images out of the command line: a grid, an animation, a folder, or an array."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,23 +8,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from thaw.errors import ThawError
 from thaw.figures import save_gif, save_grid
-from thaw.files import replacing
+from thaw.files import check_target, replacing
 
 
-def check_out(path: str | Path) -> Path:
-    """Return where images go, before anything is drawn.
-
-    Raises:
-        ThawError: for an ending that is none of .png, .gif, .npz or none (a folder), or a folder that holds something.
-    """
-    path = Path(path)
-    if path.suffix not in (".png", ".gif", ".npz", ""):
-        raise ThawError(f"cannot write images to {path}; end it in .png, .gif or .npz, or name a new folder")
-    if not path.suffix and (path.is_file() or (path.is_dir() and any(path.iterdir()))):
-        raise ThawError(f"{path} exists; name a new folder for the images")
-    return path
+def check_out(path: str | Path, inputs: Iterable[str | Path | None] = ()) -> Path:
+    """Return where images go, before anything is drawn: .png, .gif, .npz or a new folder, see `check_target`."""
+    return check_target(path, ".png", ".gif", ".npz", folder="new", inputs=inputs)
 
 
 def save_images(
@@ -58,7 +48,7 @@ def save_images(
     if path.suffix == ".gif":
         return save_gif(path, frames or [images.float() / 127.5 - 1], columns, scale=scale)
     arrays = images.permute(0, 2, 3, 1).numpy() if images.shape[1] == 3 else images[:, 0].numpy()
-    with replacing(path) as temporary:
+    with replacing(path, over="file" if path.suffix else "empty") as temporary:
         if path.suffix == ".npz":
             np.savez_compressed(temporary, images=arrays, **({} if labels is None else {"labels": labels.numpy()}))
         else:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from thaw.checkpoint import PRETRAINED, read_manifest
 from thaw.errors import ThawError
+from thaw.files import check_target
 from thaw.provenance import Manifest, mark_times, why_stale
 from thaw.results import PLOTS, read_numbers, write_tex
 
@@ -44,7 +45,7 @@ def build_report(
         ThawError: in one sentence, for a missing LaTeX, an unknown number, a number or figure that is older than its
             weights, an undefined or doubly defined reference, or any other complaint of LaTeX.
     """
-    folder, manifest = Path(folder), read_manifest(pretrained)
+    folder, manifest = check_target(folder, folder="filled"), read_manifest(pretrained)
     if not shutil.which("latexmk"):
         raise ThawError(f"latexmk is not installed; on Debian or Ubuntu: apt install {PACKAGES}")
     source = folder / f"{name}.tex"

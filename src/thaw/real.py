@@ -20,7 +20,7 @@ from thaw.config import make_config
 from thaw.data import DATA_SETS, ImageSet, data_root, what_changed
 from thaw.errors import ThawError
 from thaw.features import Judge
-from thaw.files import sha256
+from thaw.files import check_target, sha256
 from thaw.folder import load_data
 from thaw.seeding import generator
 
@@ -182,6 +182,8 @@ def load_real(
         return _read(real_path(judge.data, folder), judge)
     if kept and kept.is_file():
         return _read(kept, judge)
+    if kept:
+        check_target(kept, ".pth")
     try:
         splits = real_images(judge)
     except ThawError as error:

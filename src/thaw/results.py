@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from thaw.errors import ThawError
-from thaw.files import by_git, locked, write_json, write_text
+from thaw.files import by_git, check_target, locked, write_json, write_text
 
 PLOTS = Path("Plots")
+GENERATED = "% Generated from Plots/numbers.json"
 LATEX = {character: f"\\{character}" for character in "_%&#${}"}
 LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$"}
 
@@ -28,9 +29,14 @@ def read_numbers(folder: str | Path = PLOTS) -> dict[str, dict[str, Any]]:
     """Return numbers.json: key -> {value, text, origin}; empty if there is none."""
     path = Path(folder) / "numbers.json"
     try:
-        return json.loads(path.read_text()) if path.is_file() else {}
+        numbers = json.loads(path.read_text()) if path.is_file() else {}
+        if not all({"value", "text", "origin"} <= entry.keys() for entry in numbers.values()):
+            raise AttributeError
     except ValueError as error:
         raise ThawError(f"{path} is not valid JSON ({error}); restore it with {by_git(path)}") from None
+    except AttributeError:
+        raise ThawError(f"{path} does not hold this project's numbers; move it, or name another folder") from None
+    return numbers
 
 
 def number(value: Any, form: str = ".2f") -> str:
@@ -38,6 +44,13 @@ def number(value: Any, form: str = ".2f") -> str:
     if value is None:
         return "-"
     return format(value, f"z{form}" if isinstance(value, float) else form)
+
+
+def check_plots(folder: str | Path) -> None:
+    """Raise a `ThawError` unless figures and numbers can be written into a folder; see `thaw.files.check_target`."""
+    folder = check_target(folder, folder="filled")
+    check_target(folder / "numbers.json", ".json")
+    read_numbers(folder)
 
 
 def record(values: dict[str, tuple[Any, str]], origin: dict[str, Any], folder: str | Path = PLOTS) -> None:
@@ -82,9 +95,10 @@ def write_tex(
     Returns:
         How many numbers were written.
     """
+    check_target(path, ".tex", mark=GENERATED)
     numbers = read_numbers(folder)
     lines = [
-        "% Generated from Plots/numbers.json by `python -m thaw numbers`. Do not edit.",
+        f"{GENERATED} by `python -m thaw numbers`. Do not edit.",
         r"\newcommand{\val}[1]{\ifcsname thaw@#1\endcsname\csname thaw@#1\endcsname\else",
         r"  \PackageError{thaw}{unknown number '#1'}{Run the notebook that records it.}\fi}",
     ]

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,12 +15,14 @@ import yaml
 
 from thaw.config import Config, make_config
 from thaw.errors import ThawError
-from thaw.files import make_folder, replacing, sha256
+from thaw.files import check_target, make_folder, replacing, sha256, user_path
 from thaw.tensors import load_tensors, write_tensors
 
 RUNS = Path("contents/runs")
 STATES = ("model", "ema", "optimiser", "rng")
 FILES = (*(f"{name}.pt" for name in STATES), "cfg.yaml", "ctx.yaml", "perf.yaml")
+WRITTEN = ("metrics.jsonl", "terminal.pt", "coder.pt", "scores.json", "tracker.json", "samples", "plots")
+WRITTEN += ("01_ddpm.ipynb", "02_custom_degradation.ipynb", "03_latent_flow.ipynb")
 SUMS = "SHA256SUMS"  # as `sha256sum --check` reads it; torch itself would not notice a flipped bit
 
 
@@ -35,7 +37,7 @@ class Checkpoint(NamedTuple):
 
 def link_latest(link: Path, target: Path) -> None:
     """Point a relative symbolic link at `target`, atomically."""
-    with replacing(link) as temporary:
+    with replacing(link, over="link") as temporary:
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(os.path.relpath(target, link.parent))
 
@@ -72,7 +74,7 @@ def save_checkpoint(
     Raises:
         ThawError: if the disk is full or cannot be written; older checkpoints are left as they are.
     """
-    with replacing(path) as temporary:
+    with replacing(path, over="folder") as temporary:
         temporary.mkdir()
         for name in STATES:
             write_tensors(states[name], temporary / f"{name}.pt")
@@ -162,6 +164,17 @@ def set_aside(path: Path) -> Path:
     return path.replace(aside)
 
 
+def check_run(path: str | Path, inputs: Iterable[str | Path | None] = ()) -> Path:
+    """Return a run directory that training may fill: new, a run's, or at least without what it would replace.
+
+    Raises:
+        ThawError: see `thaw.files.check_target`; for a file, say, or a folder within the images to train on.
+    """
+    run = user_path(path)
+    ours = next(iter(list_checkpoints(run, partial=True)), run / ".lock")
+    return check_target(path, folder="filled", inputs=inputs, also=[run / name for name in WRITTEN], sign=ours)
+
+
 @contextlib.contextmanager
 def holding(run: Path) -> Iterator[None]:
     """Hold a run directory for this process: created, writable, and cleared of what a killed process left half-done.
@@ -171,7 +184,7 @@ def holding(run: Path) -> Iterator[None]:
     Raises:
         ThawError: if the folder cannot be written, or another process trains in it.
     """
-    make_folder(run)
+    make_folder(check_run(run))
     with open(run / ".lock", "a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

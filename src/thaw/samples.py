@@ -12,7 +12,7 @@ from torch import Tensor
 from thaw.config import sampled_with
 from thaw.errors import ThawError
 from thaw.features import Judge
-from thaw.files import digest_of, replacing
+from thaw.files import check_target, digest_of, replacing
 from thaw.model import Model
 from thaw.pixels import to_uint8
 from thaw.real import CACHE
@@ -47,6 +47,8 @@ def draw_samples(
     with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # absent or damaged
         if path:
             return torch.from_numpy(np.load(path, allow_pickle=False)["images"])
+    if path:
+        check_target(path, ".npz")
     labels = asked(model, n, labels)
     images = to_uint8(model.sample(labels, seed=seed, progress=progress, **settings))
     if path:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from thaw.checkpoint import PRETRAINED, read_manifest
-from thaw.files import make_folder, replacing, write_text
+from thaw.files import check_target, make_folder, replacing, write_text
 from thaw.headless import as_html
 from thaw.results import PLOTS, number, read_numbers
 
@@ -45,8 +45,13 @@ def build_site(out: str | Path = SITE, root: str | Path = ".") -> Path:
         out: the folder.
         root: the project's; read are its notebooks, `contents/` (executed copies), Plots, Report and manifest.
     """
-    out, root = make_folder(Path(out)), Path(root)
+    root, sources = Path(root), sorted((Path(root) / "notebooks").glob("*.ipynb"))
+    pages = ["index.html", "numbers.html", "report.pdf", "readme.png", *(f"{source.stem}.html" for source in sources)]
+    out = check_target(out, folder="filled")
+    weights = check_target(out / "weights.html", ".html", mark="<title>Weights</title><style>")  # written first
+    out = make_folder(check_target(out, folder="filled", also=[out / name for name in pages], sign=weights))
     manifest, numbers = read_manifest(root / PRETRAINED), read_numbers(root / PLOTS)
+    write_text(weights, _page("Weights", _weights(manifest)))
     body = ["<h1>How cold can diffusion be?</h1>", "<p>Notebooks, report, weights and numbers of the Thaw study.</p>"]
     if (root / PLOTS / "readme.png").is_file():
         _copy(root / PLOTS / "readme.png", out / "readme.png")
@@ -59,12 +64,10 @@ def build_site(out: str | Path = SITE, root: str | Path = ".") -> Path:
     else:
         body.append(_missing("not built yet", "make report"))
     body += ["<h2>Notebooks</h2>", "<ul>"]
-    sources = sorted((root / "notebooks").glob("*.ipynb"))
     executed = {source.stem: copy for source in sources if (copy := find_executed(source.stem, root))}
     for source in sources:
         body.append(f"<li>{_notebook(source, executed, out)}</li>")
     body += ["</ul>", "<h2>Weights and numbers</h2>", "<ul>"]
-    write_text(out / "weights.html", _page("Weights", _weights(manifest)))
     write_text(out / "numbers.html", _page("Numbers", _numbers(numbers)))
     body.append(f'<li><a href="weights.html">{len(manifest)} files of weights</a>, from pretrained/MANIFEST.json</li>')
     body.append(

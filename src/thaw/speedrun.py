@@ -13,11 +13,12 @@ from thaw.config import Config, load_config, override, with_sampling_of
 from thaw.data import resolve
 from thaw.errors import ThawError
 from thaw.features import judge_path, load_judge
-from thaw.files import make_folder, write_json
+from thaw.files import check_target, make_folder, write_json
 from thaw.metrics import score_model
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.pixels import to_uint8
 from thaw.results import number
+from thaw.runs import check_run
 from thaw.threads import use_threads
 from thaw.timing import machine, matrix_peak, tell_apart
 from thaw.training import train
@@ -92,12 +93,16 @@ def speedrun(out: str | Path, *, n: int = 2000, smoke: bool = False, **overrides
     Raises:
         ThawError: for unknown settings, or when one of the trainings fails.
     """
-    out = Path(out)
+    out = check_target(out, folder="filled")
     configs = [load_config(path, **overrides) for path in CONFIGS]
     data = resolve(configs[0].data)
     configs = [override(config, {"data": data}) for config in configs]
     if smoke:
         configs, n = [config.smoke() for config in configs], 256
+    for config in configs:
+        run = check_run(out / config.run_name)
+        for ending in (".png", ".json"):
+            check_target(run.with_name(f"{run.name}{ending}"), ending)
     make_folder(out)
     context = multiprocessing.get_context("spawn")
     side_by_side = (os.cpu_count() or 1) > 1

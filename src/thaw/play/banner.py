@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from thaw import figures
+from thaw.files import check_target
 from thaw.pixels import to_uint8
 from thaw.play.shipped import open_model
 
@@ -13,6 +14,8 @@ def banner(path: str | Path = "Plots/readme.png", hot: str = "default", cold: st
     """Draw the README's picture: hot, cold and warm side by side, five of each class, seed 0."""
     from thaw.provenance import weights_of  # needs torchmetrics, which playing does not
 
+    path = check_target(path, ".png")
+    check_target(path, ".png", also=[path.with_name(f"{path.name}.json")])
     hot_model, cold_model = open_model(hot), open_model(cold)
     y = hot_model.labels(50)
     runs = [(hot_model, {}), (cold_model, {"sampler": "algorithm2"}), (cold_model, {"sampler": "warm", "tau": 1.0})]

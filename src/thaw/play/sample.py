@@ -13,6 +13,7 @@ from torch import Tensor
 from thaw import figures
 from thaw.checkpoint import PRETRAINED
 from thaw.errors import ThawError
+from thaw.files import check_target
 from thaw.model import Model
 from thaw.output import save_images
 from thaw.pixels import to_uint8
@@ -40,10 +41,11 @@ def draw(model: Model, out: str | Path, n: int = 64, digit: int | None = None, c
         columns: digits a row.
         settings: as for `Model.sample`: sampler, tau, eta, steps, guidance, seed.
     """
+    path = check_target(Path(out) / f"{name_of(model, settings)}_samples.png", ".png")
     started = time.perf_counter()
     images = to_uint8(model.sample(model.labels(n, digit), **settings))
     seconds = time.perf_counter() - started
-    path = figures.save_grid(Path(out) / f"{name_of(model, settings)}_samples.png", images, columns, scale=SCALE)
+    figures.save_grid(path, images, columns, scale=SCALE)
     print(f"{n} digits in {seconds:.1f} s: {path}")
     with Image.open(path) as picture:
         return picture.copy()

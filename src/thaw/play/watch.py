@@ -11,6 +11,7 @@ from PIL import Image
 from thaw import figures
 from thaw.checkpoint import PRETRAINED
 from thaw.errors import ThawError
+from thaw.files import check_target
 from thaw.model import Model
 from thaw.play.chooser import ModelChooser, Settings, panel_view
 from thaw.play.pictures import GREY, grid_png, mosaic, shown, source
@@ -26,10 +27,11 @@ def watch(model: Model, out: str | Path, n: int = 3, **settings: Any) -> Image.I
 
     Every trajectory has two rows: x_t, and below it x0_hat, what the network takes to be behind it.
     """
+    stem = f"{name_of(model, settings)}_progression"
+    gif, png = (check_target(Path(out) / f"{stem}{ending}", ending) for ending in (".gif", ".png"))
     steps = list(model.trajectory(model.labels(n), **settings))
-    stem = Path(out) / f"{name_of(model, settings)}_progression"
-    save_animation(stem.with_suffix(".gif"), steps)
-    path = figures.save_grid(stem.with_suffix(".png"), strip(steps), columns=min(COLUMNS, len(steps)), scale=SCALE)
+    save_animation(gif, steps)
+    path = figures.save_grid(png, strip(steps), columns=min(COLUMNS, len(steps)), scale=SCALE)
     with Image.open(path) as it:
         return it.copy()
 
