@@ -17,13 +17,13 @@ import torch
 import torch._inductor.config
 from torch import Tensor, nn
 
-from thaw import results
-from thaw.arguments import COUNT
-from thaw.config import load_config
+from thaw.base.arguments import COUNT
+from thaw.experiment.config import load_config
 from thaw.model import Model, build_network, build_process
-from thaw.onnx import INPUTS, Restorer, export_onnx
+from thaw.report import results
+from thaw.store.onnx import INPUTS, Restorer, export_onnx
 from thaw.terminal import Terminal
-from thaw.timing import interleaved, machine, median_ratio, timed
+from thaw.training.timing import interleaved, machine, median_ratio, timed
 
 CONFIG, SHAPE, CLASSES, BATCH = "configs/ddpm/default.yaml", (1, 28, 28), 10, 64
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]

@@ -15,17 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thaw import results
-from thaw.checkpoint import PRETRAINED, add_to_manifest, load_model, read_manifest
+from thaw.base.files import enter_project
 from thaw.data import DATA_SETS, load
-from thaw.evaluation import ROWS, evaluate_images
-from thaw.features import Judge, judge_path, load_judge
-from thaw.files import enter_project
-from thaw.floors import Classes, alike
-from thaw.metrics import evaluate, quick_floors
-from thaw.provenance import weights_of
-from thaw.real import order_of
-from thaw.samples import draw_samples, labels_in_shares
+from thaw.report import results
+from thaw.report.provenance import weights_of
+from thaw.scoring.evaluation import ROWS, evaluate_images
+from thaw.scoring.floors import Classes, alike
+from thaw.scoring.judge import Judge, judge_path, load_judge
+from thaw.scoring.metrics import evaluate, quick_floors
+from thaw.scoring.real import order_of
+from thaw.scoring.samples import draw_samples, labels_in_shares
+from thaw.store.weights import PRETRAINED, add_to_manifest, load_model, read_manifest
 
 SHORT = {"floor": "fid", "fid_floor": "fid", "entropy_floor": "entropy"}  # last part of a key -> measure
 FORMS = {"fid": ".2f", "entropy": ".3f"}

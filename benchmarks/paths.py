@@ -21,17 +21,18 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from thaw import results, resume
-from thaw.arguments import COUNT, SCORED
-from thaw.config import Config, load_config
+from thaw.base.arguments import COUNT, SCORED
+from thaw.base.files import enter_project, write_json
+from thaw.base.pixels import to_pixels
 from thaw.data import ImageSet
-from thaw.features import load_judge
-from thaw.files import enter_project, write_json
-from thaw.folder import load_data
-from thaw.metrics import score_model
-from thaw.parallel import build_accelerator
-from thaw.pixels import to_pixels
-from thaw.trainer import Trainer
+from thaw.data.folder import load_data
+from thaw.experiment.config import Config, load_config
+from thaw.report import results
+from thaw.scoring.judge import load_judge
+from thaw.scoring.metrics import score_model
+from thaw.training import resume
+from thaw.training.parallel import build_accelerator
+from thaw.training.trainer import Trainer
 
 CONFIG, OUT = "configs/ddpm/default.yaml", Path("contents/paths")
 PATHS = ("fast", "plain")

@@ -15,18 +15,19 @@ from typing import Any
 
 import torch
 
-from thaw import play, results
-from thaw.arguments import SCORED
-from thaw.evaluation import evaluate_model
-from thaw.features import Judge, load_judge
-from thaw.files import enter_project, remember
-from thaw.metrics import Score, evaluate
+from thaw import play
+from thaw.base.arguments import SCORED
+from thaw.base.files import enter_project, remember
+from thaw.base.seeding import generator
 from thaw.model import Model
-from thaw.provenance import weights_of
-from thaw.real import CACHE, MOST, load_real
-from thaw.samples import draw_samples, labels_in_shares
-from thaw.seeding import generator
-from thaw.study import count_evaluations
+from thaw.report import results
+from thaw.report.provenance import weights_of
+from thaw.report.study import count_evaluations
+from thaw.scoring.evaluation import evaluate_model
+from thaw.scoring.judge import Judge, load_judge
+from thaw.scoring.metrics import Score, evaluate
+from thaw.scoring.real import CACHE, MOST, load_real
+from thaw.scoring.samples import draw_samples, labels_in_shares
 
 HOT = ("default", "high")
 WARM = ("_default", "col_default_28", "_finetuned")  # what labels end in; of each degradation the best one counts

@@ -13,18 +13,18 @@ from typing import Any
 
 import torch
 
-from thaw import results
-from thaw.arguments import COUNT
+from thaw.base.arguments import COUNT
+from thaw.base.files import enter_project, remember
+from thaw.base.pixels import to_uint8
+from thaw.base.seeding import generator
 from thaw.data import load
-from thaw.features import Judge, load_judge
-from thaw.files import enter_project, remember
-from thaw.metrics import evaluate, restoration
 from thaw.model import Model
-from thaw.pixels import to_uint8
 from thaw.play import open_model
-from thaw.provenance import weights_of
-from thaw.real import CACHE
-from thaw.seeding import generator
+from thaw.report import results
+from thaw.report.provenance import weights_of
+from thaw.scoring.judge import Judge, load_judge
+from thaw.scoring.metrics import evaluate, restoration
+from thaw.scoring.real import CACHE
 
 NAMES = ("row", "col", "blur", "eraser", "zoom_nearest", "zoom_bilinear", "pixelate", "fade", "mask", "snow", "morph")
 METHODS: dict[str, dict[str, Any]] = {

@@ -12,15 +12,15 @@ from typing import Any
 
 import torch
 
-from thaw import results
-from thaw.checkpoint import read_manifest
-from thaw.config import Config, load_config
-from thaw.features import load_judge
-from thaw.files import enter_project
+from thaw.base.files import enter_project
+from thaw.experiment.config import Config, load_config
 from thaw.model import build_network, build_process
 from thaw.networks import count_multiply_adds, count_parameters
-from thaw.provenance import weights_of
-from thaw.timing import processor
+from thaw.report import results
+from thaw.report.provenance import weights_of
+from thaw.scoring.judge import load_judge
+from thaw.store.weights import read_manifest
+from thaw.training.timing import processor
 
 SHAPE, CLASSES = (1, 28, 28), 10
 SETS = sorted([*Path("configs/ddpm").glob("*.yaml"), *Path("configs/custom").glob("*.yaml")])

@@ -14,23 +14,23 @@ from typing import Any
 
 import torch
 
-from thaw import figures, results
-from thaw.arguments import COUNT, SCORED
-from thaw.bayes import classify
-from thaw.checkpoint import list_checkpoints, load_model
-from thaw.config import Config, load_config
-from thaw.features import load_judge
-from thaw.files import enter_project, write_json
-from thaw.folder import load_data
+from thaw.base.arguments import COUNT, SCORED
+from thaw.base.files import enter_project, write_json
+from thaw.base.pixels import to_uint8
+from thaw.data.folder import load_data
+from thaw.experiment.config import Config, load_config
 from thaw.likelihood import class_shares
-from thaw.metrics import floor_at, score_model
 from thaw.model import Model
 from thaw.networks import count_parameters
-from thaw.pixels import to_uint8
-from thaw.reconstruction import score_reconstruction
-from thaw.runs import RUNS
-from thaw.samples import weights_digest
-from thaw.training import train
+from thaw.report import figures, results
+from thaw.scoring.bayes import classify
+from thaw.scoring.judge import load_judge
+from thaw.scoring.metrics import floor_at, score_model
+from thaw.scoring.reconstruction import score_reconstruction
+from thaw.scoring.samples import weights_digest
+from thaw.store.runs import RUNS
+from thaw.store.weights import list_checkpoints, load_model
+from thaw.training.loop import train
 
 OUT = Path("benchmarks/measured/sizes.json")
 EPOCHS = {"autoencoder": 2, "latent": 40}

@@ -9,17 +9,19 @@ import argparse
 
 import torch
 
-from thaw import checkpoint, degradations, results
-from thaw.arguments import COUNT
-from thaw.config import load_config
-from thaw.errors import ThawError
+from thaw import degradations
+from thaw.base.arguments import COUNT
+from thaw.base.errors import ThawError
+from thaw.base.seeding import generator
+from thaw.experiment.config import load_config
 from thaw.model import Model, build_network, build_process
 from thaw.networks import count_multiply_adds, count_parameters
-from thaw.provenance import weights_of
-from thaw.seeding import generator
-from thaw.study import count_evaluations
+from thaw.report import results
+from thaw.report.provenance import weights_of
+from thaw.report.study import count_evaluations
+from thaw.store import weights
 from thaw.terminal import Terminal
-from thaw.timing import machine, median_seconds, timed, training_step
+from thaw.training.timing import machine, median_seconds, timed, training_step
 
 SHAPE, CLASSES, BATCH = (1, 28, 28), 10, 128
 
@@ -27,7 +29,7 @@ SHAPE, CLASSES, BATCH = (1, 28, 28), 10, 128
 def shipped_or_random(label: str, path: str) -> Model:
     """Return the shipped model, or one of the same cost with random weights."""
     try:
-        return checkpoint.load_model(checkpoint.release_path(label))
+        return weights.load_model(weights.release_path(label))
     except ThawError:
         config = load_config(path)
         network = build_network(config, SHAPE, CLASSES).eval()

@@ -12,16 +12,17 @@ from typing import Any
 
 import torch
 
-from thaw import play, results
-from thaw.arguments import MINUTES, SCORED
-from thaw.config import Config
-from thaw.features import Judge, load_judge
-from thaw.files import enter_project
-from thaw.metrics import evaluate
-from thaw.pixels import to_uint8
+from thaw import play
+from thaw.base.arguments import MINUTES, SCORED
+from thaw.base.files import enter_project
+from thaw.base.pixels import to_uint8
+from thaw.experiment.config import Config
 from thaw.play.own import own_config, train_own
-from thaw.provenance import weights_of
-from thaw.samples import labels_in_shares
+from thaw.report import results
+from thaw.report.provenance import weights_of
+from thaw.scoring.judge import Judge, load_judge
+from thaw.scoring.metrics import evaluate
+from thaw.scoring.samples import labels_in_shares
 
 NAMES = ("row", "pixelate", "eraser")
 

@@ -15,14 +15,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from thaw import results
-from thaw.arguments import SCORED
+from thaw.base.arguments import SCORED
+from thaw.base.files import enter_project
 from thaw.data import load
-from thaw.features import load_judge
-from thaw.files import enter_project
-from thaw.metrics import score_model
 from thaw.play import open_model
-from thaw.provenance import weights_of
+from thaw.report import results
+from thaw.report.provenance import weights_of
+from thaw.scoring.judge import load_judge
+from thaw.scoring.metrics import score_model
 from thaw.terminal import fit_terminal, terminal_coordinates
 
 SAMPLERS = {"cold": {"sampler": "algorithm1"}, "warm": {"sampler": "warm", "tau": 1.0}}

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from thaw import degradations
+from thaw.base.seeding import generator
 from thaw.degradations import Degradation
 from thaw.process import Process
 from thaw.schedules import SCHEDULES, noise_schedule
-from thaw.seeding import generator
 
 SHAPE = (1, 28, 28)
 SHAPES = [(1, 28, 28), (3, 32, 32), (1, 8, 10)]

@@ -13,11 +13,11 @@ from PIL import Image
 from torch import nn
 
 from thaw import data
-from thaw.config import Config, make_config
+from thaw.base.errors import ThawError
 from thaw.degradations import base
-from thaw.errors import ThawError
-from thaw.features import FeatureNetwork, Judge, make_judge
+from thaw.experiment.config import Config, make_config
 from thaw.model import Model, build_network, build_process
+from thaw.scoring.judge import FeatureNetwork, Judge, make_judge
 from thaw.terminal import fit_terminal
 
 TINY = {"data": "digits", "widths": (8, 16), "steps": 10, "sample_steps": 3, "terminal_components": 2}
@@ -36,7 +36,8 @@ def safe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def processes():
     """Processes forked off a server that has imported everything: a training starts in no time."""
     context = multiprocessing.get_context("forkserver")
-    imported = ["thaw.training", "sklearn.mixture", "sklearn.datasets", "timm.optim", "test_survival", "test_parallel"]
+    imported = ["thaw.training.loop", "sklearn.mixture", "sklearn.datasets", "timm.optim"]
+    imported += ["test_survival", "test_parallel"]
     context.set_forkserver_preload(imported)
     return context
 

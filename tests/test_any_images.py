@@ -9,14 +9,14 @@ import torch
 import yaml
 from conftest import folder_settings
 
-from thaw.__main__ import main
 from thaw.blend import pairs_of
-from thaw.config import make_config
+from thaw.cli.main import main
 from thaw.data import ImageSet
-from thaw.features import load_judge
-from thaw.folder import load_data
-from thaw.latent import Latents, flat_map
+from thaw.data.folder import load_data
+from thaw.experiment.config import make_config
 from thaw.model import Model
+from thaw.scoring.judge import load_judge
+from thaw.store.inputs import Latents, flat_map
 
 ROOT = Path(__file__).parents[1]
 STUDIES = {

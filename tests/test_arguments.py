@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from thaw.__main__ import main, parser
-from thaw.arguments import COUNT, MINUTES, SCORED_OR_NONE, SEED, SHARE, THREADS, Range
+from thaw.base.arguments import COUNT, MINUTES, SCORED_OR_NONE, SEED, SHARE, THREADS, Range
+from thaw.cli.main import main, parser
 
 ROOT = Path(__file__).parents[1]
 NONSENSE = ("", "x", "nan", "inf", "-inf", "1e400", "-1", "-0.5", "9" * 5000, "1,5", "0x10", "true", "None")

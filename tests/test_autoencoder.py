@@ -9,13 +9,13 @@ from test_training import assert_equal, losses, run, states
 from torch import nn
 
 from thaw import networks
-from thaw.checkpoint import load_model, release_path, save_release
-from thaw.config import load_config, make_config
-from thaw.errors import ThawError
+from thaw.base.errors import ThawError
+from thaw.experiment.config import load_config, make_config
 from thaw.model import build_network
 from thaw.networks import count_parameters
 from thaw.networks.autoencoder import latent_shape
-from thaw.reconstruction import Reconstruction, reconstruct, score_reconstruction, side_by_side, squared_error
+from thaw.scoring.reconstruction import Reconstruction, reconstruct, score_reconstruction, side_by_side, squared_error
+from thaw.store.weights import load_model, release_path, save_release
 
 ROOT = Path(__file__).parents[1]
 VAE = {

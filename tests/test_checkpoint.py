@@ -10,11 +10,11 @@ import re
 import pytest
 import torch
 
-from thaw.checkpoint import load_model, load_tensors, read_manifest, release_path, save_release, save_tensors
-from thaw.errors import ThawError
-from thaw.files import sha256
+from thaw.base.errors import ThawError
+from thaw.base.files import sha256
+from thaw.base.pixels import to_uint8
 from thaw.model import Model
-from thaw.pixels import to_uint8
+from thaw.store.weights import load_model, load_tensors, read_manifest, release_path, save_release, save_tensors
 
 KINDS = {
     "scale": {},

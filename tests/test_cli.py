@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from thaw import checkpoint
-from thaw.__main__ import main
-from thaw.config import load_config
+from thaw.cli.main import main
+from thaw.experiment.config import load_config
 from thaw.model import build_network
 from thaw.networks import count_parameters
+from thaw.store import weights
 
 ROOT = Path(__file__).parents[1]
 
@@ -120,7 +120,7 @@ def test_advice_on_what_is_no_part_of_the_project_is_left_as_it_is(capsys, tmp_p
 
 
 def test_damaged_weights_are_told(capsys, tmp_path):
-    whole = checkpoint.release_path("default")
+    whole = weights.release_path("default")
     cut = tmp_path / whole.name
     cut.write_bytes(whole.read_bytes()[:5000])
     assert "truncated or damaged" in fails(capsys, "sample", str(cut))
@@ -172,18 +172,18 @@ def test_evaluate_scores_shipped_weights_once(tmp_path, monkeypatch, capsys):
     assert main(arguments) == 0
     shown = capsys.readouterr().out
     (record,) = json.loads(Path("scores.json").read_text())
-    assert record["settings"]["weights"] == checkpoint.read_manifest()[release("row_default_28")]["sha256"]
+    assert record["settings"]["weights"] == weights.read_manifest()[release("row_default_28")]["sha256"]
     fid = record["scores"]["fid"]
     assert (fid["n"], fid["seed"], fid["reference"]) == (256, 0, "test") and fid["floor"] > 0
     assert re.search(rf"fid +{fid['value']:.2f} +\({fid['floor']:.2f}\)", shown) and "accuracy" in shown
     kept = sorted(Path("contents/evaluation").iterdir())
-    monkeypatch.setattr("thaw.evaluation.protocol", None)
+    monkeypatch.setattr("thaw.scoring.evaluation.protocol", None)
     assert main(arguments) == 0 and capsys.readouterr().out == shown
     assert sorted(Path("contents/evaluation").iterdir()) == kept
 
 
 def release(label: str) -> str:
-    return checkpoint.release_path(label).name
+    return weights.release_path(label).name
 
 
 def test_pngs_and_arrays_of_the_same_images_get_the_same_scores(

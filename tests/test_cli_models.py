@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 from test_cli import ROOT, fails
 
-from thaw.__main__ import main, parser
-from thaw.checkpoint import load_model
-from thaw.runs import list_checkpoints
+from thaw.cli.main import main, parser
+from thaw.store.runs import list_checkpoints
+from thaw.store.weights import load_model
 
 TINY = ["data=digits", "widths=[8, 16]", "limit=64", "batch_size=32", "terminal_components=2", "sample_steps=3"]
 

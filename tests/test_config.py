@@ -8,8 +8,8 @@ import yaml
 from cases import full, pictures
 from pydantic import ValidationError
 
-from thaw.config import Config, load_config, make_config, override
-from thaw.errors import ThawError
+from thaw.base.errors import ThawError
+from thaw.experiment.config import Config, load_config, make_config, override
 from thaw.model import build_network, build_process
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from thaw import data
-from thaw.config import make_config
+from thaw.base.errors import ThawError
 from thaw.degradations.morph import pictures_of
-from thaw.errors import ThawError
+from thaw.experiment.config import make_config
 
 
 def test_digits_have_the_layout_of_mnist(digits, digits_test):

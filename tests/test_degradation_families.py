@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from cases import FAMILIES, LINES, QUANTUM, REGISTERED, SHAPE, SHAPES, draw, full, make, name_of, pictures, same_bits
 
 from thaw import data, degradations
+from thaw.base.errors import ThawError
+from thaw.base.seeding import generator
 from thaw.degradations.cover import Cover
 from thaw.degradations.separable import Separable
-from thaw.errors import ThawError
-from thaw.seeding import generator
 from thaw.terminal import fit_terminal
 
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -20,11 +20,11 @@ from cases import (
 )
 
 from thaw import degradations
+from thaw.base.errors import ThawError
+from thaw.base.seeding import generator
 from thaw.degradations import Degradation, register
 from thaw.degradations.lines import line_order
-from thaw.errors import ThawError
 from thaw.schedules import noise_schedule
-from thaw.seeding import generator
 
 every = pytest.mark.parametrize("case", ALL, ids=name_of)
 cold = pytest.mark.parametrize("case", COLD, ids=name_of)

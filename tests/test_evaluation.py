@@ -20,24 +20,25 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from torchmetrics.image.fid import NoTrainInceptionV3
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from thaw import data, real
-from thaw.__main__ import main
-from thaw.checkpoint import load_model, read_manifest, save_release, save_tensors
-from thaw.damage import NOISE, damaged, noisy
+from thaw import data
+from thaw.base.errors import ThawError
+from thaw.base.pixels import to_uint8
+from thaw.cli.main import main
 from thaw.data import ImageSet
-from thaw.errors import ThawError
-from thaw.evaluation import evaluate_images, evaluate_model, table
-from thaw.features import load_judge, load_judges, save_judge, train_features
-from thaw.floors import alike
-from thaw.folder import load_data, load_folder
-from thaw.images import read_images
-from thaw.inception import Inception, find_weights, inception_scores, load_inception
-from thaw.metrics import evaluate
+from thaw.data.folder import load_data, load_folder
+from thaw.data.images import read_images
 from thaw.model import Model
-from thaw.neighbours import NEIGHBOURS
-from thaw.pixels import to_uint8
-from thaw.real import collect_real, load_real, order_of, save_real
-from thaw.samples import draw_samples, labels_in_shares
+from thaw.scoring import real
+from thaw.scoring.damage import NOISE, damaged, noisy
+from thaw.scoring.evaluation import evaluate_images, evaluate_model, table
+from thaw.scoring.floors import alike
+from thaw.scoring.inception import Inception, find_weights, inception_scores, load_inception
+from thaw.scoring.judge import load_judge, load_judges, save_judge, train_features
+from thaw.scoring.metrics import evaluate
+from thaw.scoring.neighbours import NEIGHBOURS
+from thaw.scoring.real import collect_real, load_real, order_of, save_real
+from thaw.scoring.samples import draw_samples, labels_in_shares
+from thaw.store.weights import load_model, read_manifest, save_release, save_tensors
 
 ROOT = Path(__file__).parents[1]
 
@@ -230,7 +231,7 @@ def test_inceptions_scores_are_named_and_stand_beside_those_of_real_images(digit
         def forward(self, images):
             return self.body(images / 255)
 
-    monkeypatch.setattr("thaw.inception.NUM", 16)
+    monkeypatch.setattr("thaw.scoring.inception.NUM", 16)
     small, cache = Inception(Small(), "0123456789ab"), tmp_path / "cache"
     ordered = digits.take(order_of(len(digits), "train"))
     drawn = alike(ordered.labels, torch.bincount(ordered.labels[:64]))[0]

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from thaw.errors import ThawError
-from thaw.files import check_target, make_folder, remember, replacing, sha256, write_json, write_text
+from thaw.base.errors import ThawError
+from thaw.base.files import check_target, make_folder, remember, replacing, sha256, write_json, write_text
 
 
 def test_a_file_appears_when_it_is_complete_and_not_before(tmp_path):

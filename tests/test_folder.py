@@ -10,18 +10,18 @@ from test_training import configure, run
 from tqdm.auto import tqdm
 
 from thaw import degradations
-from thaw.checkpoint import load_model, save_release
-from thaw.config import load_config, make_config
+from thaw.base.errors import ThawError
+from thaw.base.pixels import to_uint8
+from thaw.base.seeding import generator
 from thaw.data import ImageSet
-from thaw.errors import ThawError
-from thaw.folder import load_data, load_folder
-from thaw.images import read_image
+from thaw.data.folder import load_data, load_folder
+from thaw.data.images import read_image
+from thaw.experiment.config import load_config, make_config
 from thaw.networks import count_parameters
-from thaw.parallel import build_accelerator
-from thaw.pixels import to_uint8
-from thaw.resume import Interrupts
-from thaw.seeding import generator
-from thaw.trainer import Trainer
+from thaw.store.weights import load_model, save_release
+from thaw.training.parallel import build_accelerator
+from thaw.training.resume import Interrupts
+from thaw.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = {"data": "folder", "data_path": "flowers", "epochs": 1, "limit": 48, "batch_size": 24, "sample_steps": 2}

@@ -11,14 +11,14 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
-from thaw.__main__ import main
-from thaw.config import make_config
+from thaw.base.errors import ThawError
+from thaw.cli.main import main
 from thaw.data import DATA_SETS, load
-from thaw.errors import ThawError
-from thaw.evaluation import evaluate_images, table
-from thaw.folder import load_folder
-from thaw.images import background_hint, background_of, hidden, list_images, open_set, read_images, read_items
-from thaw.output import save_images
+from thaw.data.folder import load_folder
+from thaw.data.images import background_hint, background_of, hidden, list_images, open_set, read_images, read_items
+from thaw.data.output import save_images
+from thaw.experiment.config import make_config
+from thaw.scoring.evaluation import evaluate_images, table
 
 N = 6
 SYSTEMS = [
@@ -286,7 +286,7 @@ def test_linked_folders_are_read_and_loops_end(greys, tmp_path):
 
 
 def test_restore_takes_what_evaluate_takes_and_says_how_many(greys, tmp_path, capsys, tiny):
-    from thaw.checkpoint import save_release
+    from thaw.store.weights import save_release
 
     model = tiny(study="custom", degradation="row", options={"group": 4}, steps=None, tau=(0.0, 1.0))
     weights = save_release(tmp_path / "weights", model, model.network.state_dict())

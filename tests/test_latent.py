@@ -8,20 +8,20 @@ import torch
 from test_cli import fails
 from test_training import assert_equal, losses, run, states
 
-from thaw.__main__ import main
-from thaw.bayes import classify
+from thaw.autoencoder import Coder, statistics, weights_hash
+from thaw.base.errors import ThawError
 from thaw.blend import blend
-from thaw.checkpoint import load_model, release_path, save_release
-from thaw.coder import Coder, statistics, weights_hash
-from thaw.config import Config, make_config
-from thaw.errors import ThawError
-from thaw.folder import load_data
-from thaw.latent import encode_dataset, latents_path, load_latents, open_coder
-from thaw.metrics import score_model
-from thaw.optimisers import learning_rate
+from thaw.cli.main import main
+from thaw.data.folder import load_data
+from thaw.experiment.config import Config, make_config
 from thaw.play import open_model
-from thaw.samples import weights_digest
 from thaw.sampling import final
+from thaw.scoring.bayes import classify
+from thaw.scoring.metrics import score_model
+from thaw.scoring.samples import weights_digest
+from thaw.store.inputs import encode_dataset, latents_path, load_latents, open_coder
+from thaw.store.weights import load_model, release_path, save_release
+from thaw.training.optimisers import learning_rate
 
 CODER = {
     "study": "autoencoder", "network": "vae", "data": "digits", "widths": (8, 16), "limit": 96, "batch_size": 32,

@@ -8,9 +8,8 @@ from cases import make_process
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from thaw.bayes import classify
+from thaw.base.errors import ThawError
 from thaw.data import ImageSet
-from thaw.errors import ThawError
 from thaw.likelihood import (
     bits_per_dimension,
     class_posterior,
@@ -21,6 +20,7 @@ from thaw.likelihood import (
     gaussian_log_probability,
     log_likelihood,
 )
+from thaw.scoring.bayes import classify
 
 SHAPE = (1, 2, 3)
 D = 6
@@ -189,7 +189,7 @@ def test_a_model_classifies_with_the_same_numbers_whatever_the_batch_of_classes(
     torch.testing.assert_close(first.posterior.sum(dim=1), torch.ones(6, dtype=torch.float64))
     assert first.record()["n"] == 6 and math.isfinite(first.bits) and 0 <= first.calibration_error <= 1
     latents = ImageSet("digits", "test", torch.zeros(2, 1, 7, 7), torch.zeros(2).long(), 10)
-    with pytest.raises(ThawError, match="thaw.latent.load_latents"):
+    with pytest.raises(ThawError, match="thaw.store.inputs.load_latents"):
         classify(model, latents)
     with pytest.raises(ThawError, match="not told the class"):
         classify(tiny(network="cnn"), few)

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from thaw.checkpoint import load_tensors, read_manifest, save_tensors
-from thaw.damage import noisy
-from thaw.errors import ThawError
-from thaw.features import judge_path, load_judge, save_judge, train_features
-from thaw.files import sha256
-from thaw.metrics import entropy, evaluate, floor_at, score_model
+from thaw.base.errors import ThawError
+from thaw.base.files import sha256
+from thaw.scoring.damage import noisy
+from thaw.scoring.judge import judge_path, load_judge, save_judge, train_features
+from thaw.scoring.metrics import entropy, evaluate, floor_at, score_model
+from thaw.store.weights import load_tensors, read_manifest, save_tensors
 
 
 def fid(images: torch.Tensor, judge, **settings) -> float:

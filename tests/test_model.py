@@ -6,14 +6,14 @@ import pytest
 import torch
 from cases import full, pictures
 
+from thaw.base.errors import ThawError
 from thaw.blend import blend
-from thaw.config import make_config, override
 from thaw.data import load
 from thaw.degradations import Degradation, register
-from thaw.errors import ThawError
+from thaw.experiment.config import make_config, override
 from thaw.play.restore import restorations
-from thaw.study import count_evaluations
-from thaw.training import train
+from thaw.report.study import count_evaluations
+from thaw.training.loop import train
 
 
 def test_the_same_call_twice_gives_the_same_images(warm_rows):

@@ -9,12 +9,12 @@ from test_cli import ROOT, fails
 from test_latent import CODER, FLOW
 from test_training import run
 
-from thaw.__main__ import main
-from thaw.checkpoint import load_model, save_release
-from thaw.config import make_config
-from thaw.errors import ThawError
-from thaw.naming import as_settings
-from thaw.runs import list_checkpoints, load_checkpoint
+from thaw.base.errors import ThawError
+from thaw.cli.main import main
+from thaw.cli.naming import as_settings
+from thaw.experiment.config import make_config
+from thaw.store.runs import list_checkpoints, load_checkpoint
+from thaw.store.weights import load_model, save_release
 
 
 @pytest.fixture(scope="module")

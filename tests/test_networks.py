@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from thaw import networks
-from thaw.config import Config
-from thaw.errors import ThawError
+from thaw.base.errors import ThawError
+from thaw.experiment.config import Config
 from thaw.model import build_network
 from thaw.networks.unet import SelfAttention
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from thaw import degradations, headless
-from thaw.__main__ import main
-from thaw.arguments import checked_parameters
-from thaw.errors import ThawError
-from thaw.features import load_judges
+from thaw import degradations
+from thaw.base.arguments import checked_parameters
+from thaw.base.errors import ThawError
+from thaw.cli.main import main
+from thaw.report import notebooks
+from thaw.scoring.judge import load_judges
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -129,9 +130,9 @@ def test_load_and_play_needs_no_data_set(tmp_path, monkeypatch):
 
 def test_unknown_parameters_and_notebooks_are_refused(tmp_path):
     with pytest.raises(ThawError, match="no parameter 'smok'; did you mean smoke"):
-        headless.run_notebook(ROOT / "notebooks/01_ddpm.ipynb", tmp_path / "x.ipynb", {"smok": True})
+        notebooks.run_notebook(ROOT / "notebooks/01_ddpm.ipynb", tmp_path / "x.ipynb", {"smok": True})
     with pytest.raises(ThawError, match=r"no notebook .*; there are: 00_degradations, 01_ddpm"):
-        headless.run_notebook(ROOT / "notebooks/09_nothing.ipynb", tmp_path / "x.ipynb")
+        notebooks.run_notebook(ROOT / "notebooks/09_nothing.ipynb", tmp_path / "x.ipynb")
     assert not list(tmp_path.iterdir())
 
 
@@ -155,7 +156,7 @@ def test_unknown_parameters_and_notebooks_are_refused(tmp_path):
 def test_a_parameter_is_of_the_type_of_its_default(key, value, said, tmp_path):
     """Known before the notebook runs."""
     with pytest.raises(ThawError, match=f"parameter '{key}' of load_and_play.ipynb must be {said}"):
-        headless.run_notebook(ROOT / "notebooks/load_and_play.ipynb", tmp_path / "x.ipynb", {key: value})
+        notebooks.run_notebook(ROOT / "notebooks/load_and_play.ipynb", tmp_path / "x.ipynb", {key: value})
     assert not list(tmp_path.iterdir())
 
 
@@ -186,14 +187,14 @@ def test_a_headless_run_tells_where_it_is_and_its_kernel_does_not_greet(tmp_path
     cells = [nbformat.v4.new_markdown_cell("## One of these"), nbformat.v4.new_code_cell("print('said')")]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "short.ipynb")
     odd = tmp_path / "-{out} $HOME 'ä'" / "{short}.ipynb"  # papermill puts parameters in the place of braces
-    assert headless.run_notebook(tmp_path / "short.ipynb", odd) == odd and odd.with_suffix(".html").is_file()
+    assert notebooks.run_notebook(tmp_path / "short.ipynb", odd) == odd and odd.with_suffix(".html").is_file()
     told = capfd.readouterr()
     assert re.fullmatch(r" +\d+ s  One of these\nsaid\n", told.out) and "IPKernelApp" not in told.err
 
 
 def test_a_cell_that_takes_long_is_told_ever_less_often(capsys):
     now = [0.0]
-    progress = headless.Progress(lambda: now[0])
+    progress = notebooks.Progress(lambda: now[0])
     progress.begin(nbformat.v4.new_markdown_cell("# Long\ntext"), 0)
     progress.begin(nbformat.v4.new_code_cell("train()"), 1)
     for second in range(50):
@@ -207,7 +208,7 @@ def test_a_cell_that_takes_long_is_told_ever_less_often(capsys):
 def test_a_mistake_in_the_parameters_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     with pytest.raises(ThawError, match="unknown setting 'epoch'.*did you mean epochs"):
-        headless.run_notebook(
+        notebooks.run_notebook(
             ROOT / "notebooks/01_ddpm.ipynb", tmp_path / "x.ipynb", {"overrides": {"epoch": 3}, "smoke": True}
         )
     assert not list(tmp_path.iterdir())
@@ -242,6 +243,6 @@ except KeyboardInterrupt:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
     nbformat.write(notebook, tmp_path / "slow.ipynb")
     with pytest.raises(KeyboardInterrupt):
-        headless.run_notebook(tmp_path / "slow.ipynb", tmp_path / "out" / "slow.ipynb")
+        notebooks.run_notebook(tmp_path / "slow.ipynb", tmp_path / "out" / "slow.ipynb")
     assert (tmp_path / "saved").exists() and not list((tmp_path / "out").iterdir())
     assert "never retrieved" not in capfd.readouterr().err

@@ -7,9 +7,9 @@ import onnxruntime
 import pytest
 import torch
 
-from thaw.__main__ import main
-from thaw.checkpoint import load_model, release_path
-from thaw.onnx import INPUTS, Restorer
+from thaw.cli.main import main
+from thaw.store.onnx import INPUTS, Restorer
+from thaw.store.weights import load_model, release_path
 
 ROOT = Path(__file__).parents[1]
 

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 from test_files import everything
 
-from thaw import checkpoint, commands, data, headless
-from thaw.__main__ import main
+from thaw import data
+from thaw.cli import commands
+from thaw.cli.main import main
+from thaw.report import notebooks
+from thaw.store import weights
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,9 +49,9 @@ def place(tmp_path, monkeypatch):
     def work(*_, **__):
         pytest.fail("work before the place was checked")
 
-    for module, name in ((commands, "open_named"), (checkpoint, "load_model"), (data, "load")):
+    for module, name in ((commands, "open_named"), (weights, "load_model"), (data, "load")):
         monkeypatch.setattr(module, name, work)
-    monkeypatch.setattr(headless, "as_html", work)
+    monkeypatch.setattr(notebooks, "as_html", work)
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "Plots").mkdir()
     (tmp_path / "Plots" / "numbers.json").write_text("{}")

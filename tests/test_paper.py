@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
-from thaw import paper, results
-from thaw.errors import ThawError
-from thaw.files import write_json
+from thaw.base.errors import ThawError
+from thaw.base.files import write_json
+from thaw.report import paper, results
 
 needs_latex = pytest.mark.skipif(shutil.which("latexmk") is None, reason="needs latexmk")
 OLD, NEW = "a" * 64, "b" * 64

@@ -13,13 +13,13 @@ import torch
 import yaml
 from test_training import TINY, VARIANTS, assert_equal, configure, losses, run, states
 
-from thaw import resume
-from thaw.checkpoint import load_model
+from thaw.base.errors import ThawError
 from thaw.data import available
-from thaw.errors import ThawError
-from thaw.parallel import build_accelerator
-from thaw.runs import list_checkpoints, load_newest
-from thaw.training import train
+from thaw.store.runs import list_checkpoints, load_newest
+from thaw.store.weights import load_model
+from thaw.training import resume
+from thaw.training.loop import train
+from thaw.training.parallel import build_accelerator
 
 ROOT = Path(__file__).resolve().parents[1]
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT

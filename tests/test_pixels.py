@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from thaw.errors import ThawError
-from thaw.pixels import check_images, to_pixels, to_uint8
+from thaw.base.errors import ThawError
+from thaw.base.pixels import check_images, to_pixels, to_uint8
 
 GREYS = torch.arange(256, dtype=torch.uint8)
 

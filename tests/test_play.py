@@ -14,11 +14,9 @@ import torch
 from PIL import Image
 
 import thaw
-from thaw import checkpoint, play
-from thaw.coder import Coder
-from thaw.errors import ThawError
-from thaw.examples import choose_examples, load_examples
-from thaw.latent import Latents
+from thaw import play
+from thaw.autoencoder import Coder
+from thaw.base.errors import ThawError
 from thaw.model import Model, build_network, build_process
 from thaw.play.canvas import BOX, Canvas, to_picture
 from thaw.play.chooser import Settings, offer, samplers, temperatures
@@ -32,6 +30,9 @@ from thaw.play.sample import SamplePanel, drawing
 from thaw.play.watch import WatchPanel
 from thaw.play.widgets import RESTART, Panel, sentence
 from thaw.sampling import check_sampler
+from thaw.store import weights
+from thaw.store.examples import choose_examples, load_examples
+from thaw.store.inputs import Latents
 from thaw.terminal import fit_terminal
 
 SHIPPED = ("ddpm_mnist_5_default", "ddpm_mnist_30_default", "custom_mnist_25_row_default_28")
@@ -82,7 +83,7 @@ def pressed(panel: Panel, button: widgets.Button | None = None) -> str:
 def test_only_weights_that_are_there_and_can_be_sampled_from_are_offered(folder):
     entry = json.loads((folder / "MANIFEST.json").read_text())["ddpm_mnist_30_default.pth"]
     coder = entry | {"config": entry["config"] | {"study": "autoencoder"}}
-    checkpoint.add_to_manifest(folder, "autoencoder_mnist_5_vae.pth", coder)
+    weights.add_to_manifest(folder, "autoencoder_mnist_5_vae.pth", coder)
     (folder / "autoencoder_mnist_5_vae.pth").write_bytes(b"")
     found = play.catalogue(folder)
     assert [(one.process, one.set, one.epochs) for one in found] == [
@@ -289,7 +290,7 @@ def flow(folder):
     network = build_network(config, (1, 7, 7), 10).eval()
     terminal = fit_terminal(process.degradation, latents, 1)
     model = Model(config, process, network, terminal, 10, epoch=3, coder=coder)
-    checkpoint.save_release(folder, model, network.state_dict())
+    weights.save_release(folder, model, network.state_dict())
     return model
 
 

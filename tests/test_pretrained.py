@@ -5,14 +5,14 @@ import shutil
 import pytest
 import torch
 
-from thaw.checkpoint import load_model, load_tensors, read_manifest, save_tensors
-from thaw.errors import ThawError
-from thaw.examples import load_examples
-from thaw.features import judge_path, load_judge
-from thaw.files import sha256, write_json
-from thaw.metrics import floor_at
-from thaw.real import load_real
-from thaw.samples import labels_in_shares
+from thaw.base.errors import ThawError
+from thaw.base.files import sha256, write_json
+from thaw.scoring.judge import judge_path, load_judge
+from thaw.scoring.metrics import floor_at
+from thaw.scoring.real import load_real
+from thaw.scoring.samples import labels_in_shares
+from thaw.store.examples import load_examples
+from thaw.store.weights import load_model, load_tensors, read_manifest, save_tensors
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import torch
 from cases import ALL, SHAPE, full, make, make_process, name_of, pictures
 from torch import nn
 
-from thaw.errors import ThawError
+from thaw.base.errors import ThawError
+from thaw.base.seeding import generator
 from thaw.process import Draws, Process
 from thaw.schedules import noise_schedule
-from thaw.seeding import generator
 
 ROW = ("row", {"group": 4})
 HOT = [

@@ -11,16 +11,16 @@ from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from thaw import data
-from thaw.checkpoint import load_tensors, save_tensors
-from thaw.damage import damaged, noisy
-from thaw.errors import ThawError
-from thaw.evaluation import Evaluation, table
-from thaw.features import load_judge
-from thaw.floors import Classes, alike, draws_like, shares_like
-from thaw.metrics import Score, chi_squared, entropy, evaluate, inception_score, kid, restoration, ssim
-from thaw.neighbours import densities, manifolds, nearest, radii
-from thaw.protocol import protocol
-from thaw.real import _load, choose, chosen, collect_real, load_real, order_of, save_real
+from thaw.base.errors import ThawError
+from thaw.scoring.damage import damaged, noisy
+from thaw.scoring.evaluation import Evaluation, table
+from thaw.scoring.floors import Classes, alike, draws_like, shares_like
+from thaw.scoring.judge import load_judge
+from thaw.scoring.metrics import Score, chi_squared, entropy, evaluate, inception_score, kid, restoration, ssim
+from thaw.scoring.neighbours import densities, manifolds, nearest, radii
+from thaw.scoring.protocol import protocol
+from thaw.scoring.real import _load, choose, chosen, collect_real, load_real, order_of, save_real
+from thaw.store.weights import load_tensors, save_tensors
 
 K = 5
 
@@ -79,14 +79,14 @@ def brute_force(real: torch.Tensor, generated: torch.Tensor) -> tuple[float, flo
 
 @pytest.mark.parametrize(("n", "m", "spread"), [(60, 60, 1.0), (50, 80, 0.5), (80, 50, 1.6)])
 def test_precision_recall_density_and_coverage_are_their_definitions(n, m, spread, monkeypatch):
-    monkeypatch.setattr("thaw.neighbours.BLOCK", 32)
+    monkeypatch.setattr("thaw.scoring.neighbours.BLOCK", 32)
     draws = torch.Generator().manual_seed(n)
     points, others = torch.randn(n, 4, generator=draws), 0.3 + spread * torch.randn(m, 4, generator=draws)
     assert list(vars(manifolds(points, others, K)).values()) == pytest.approx(brute_force(points, others), rel=1e-12)
 
 
 def test_the_density_of_each_point_is_the_balls_that_hold_it(monkeypatch):
-    monkeypatch.setattr("thaw.neighbours.BLOCK", 16)
+    monkeypatch.setattr("thaw.scoring.neighbours.BLOCK", 16)
     points, others = torch.randn(50, 4), 0.5 + torch.randn(30, 4)
     balls = [sorted((points[i] - p).norm().item() for p in points)[K] for i in range(len(points))]
     held = [sum((point - points[i]).norm().item() <= balls[i] for i in range(len(points))) for point in others]
@@ -118,7 +118,7 @@ def test_a_point_needs_k_others():
 
 
 def test_the_nearest_image_is_the_nearest_and_a_copy_is_at_distance_zero(digits, monkeypatch):
-    monkeypatch.setattr("thaw.neighbours.BLOCK", 7)
+    monkeypatch.setattr("thaw.scoring.neighbours.BLOCK", 7)
     images = torch.cat([noisy(digits.images[:20], 60), digits.images[500:510]])
     distances, index = nearest(images, digits.images)
     everything = torch.cdist(images.flatten(1).double() / 255, digits.images.flatten(1).double() / 255)
@@ -300,7 +300,7 @@ def test_weights_give_images_the_scored_shares():
 @pytest.mark.parametrize("skewed", [False, True])
 def test_what_is_stored_is_a_random_draw_and_enough_of_each_class(skewed, monkeypatch):
     """For as many images in equal classes, and in the shares of the split, as the random draw has."""
-    monkeypatch.setattr("thaw.real.MOST", 1000)
+    monkeypatch.setattr("thaw.scoring.real.MOST", 1000)
     shares = torch.tensor([0.4, 0.3, 0.2, 0.1] if skewed else [0.25] * 4)
     labels = torch.multinomial(shares, 6000, replacement=True)
     index = chosen(labels, "train", 4)
@@ -325,7 +325,7 @@ def test_floors_are_computed_once(judge, real, digits, tmp_path, monkeypatch):
     assert len(list(tmp_path.glob("*.json"))) == 1
     assert protocol(images.flip(0), saved, digits.labels[:300].flip(0), real=real, cache=tmp_path)
     assert len(list(tmp_path.glob("*.json"))) == 2  # asked for, not seen
-    monkeypatch.setattr("thaw.protocol._floors", None)
+    monkeypatch.setattr("thaw.scoring.protocol._floors", None)
     assert protocol(images, saved, real=real, cache=tmp_path) == first
     with pytest.raises(TypeError):
         protocol(images[:290], saved, real=real, cache=tmp_path)  # other counts have other floors
@@ -397,7 +397,7 @@ def test_real_features_that_are_nowhere_are_told(judge, tmp_path, monkeypatch):
 
 def test_scores_get_worse_with_noise_blur_and_a_lost_class(mnist, repository, tmp_path, monkeypatch):
     """On MNIST, with the judge and the real features that are shipped."""
-    monkeypatch.setattr("thaw.metrics.KID_SUBSETS", 3)  # the subsets are the same for all
+    monkeypatch.setattr("thaw.scoring.metrics.KID_SUBSETS", 3)  # the subsets are the same for all
     judge = load_judge("mnist", repository / "pretrained")
     real = load_real(judge, repository / "pretrained", None)
     worse = damaged(data.load("mnist", "train", download=False), 500)

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from thaw import checkpoint, provenance, results
-from thaw.checkpoint import read_manifest
-from thaw.errors import ThawError
-from thaw.features import load_judge
-from thaw.runs import checkpoint_digest, save_checkpoint
-from thaw.tensors import save_tensors
+from thaw.base.errors import ThawError
+from thaw.report import provenance, results
+from thaw.scoring.judge import load_judge
+from thaw.store import weights
+from thaw.store.runs import checkpoint_digest, save_checkpoint
+from thaw.store.tensors import save_tensors
+from thaw.store.weights import read_manifest
 
 ROOT = Path(__file__).parents[1]
 MADE_BY = ("notebook", "script", "benchmark")
@@ -22,13 +23,13 @@ INSTEAD = ("config", "sweep", "logs", "log", "data")
 def test_a_shipped_model_s_fingerprint_is_its_entry_in_the_manifest(monkeypatch):
     monkeypatch.chdir(ROOT)
     manifest = read_manifest()
-    used = provenance.weights_of(checkpoint.load_model("pretrained/ddpm_mnist_5_speedrun.pth"), load_judge("mnist"))
+    used = provenance.weights_of(weights.load_model("pretrained/ddpm_mnist_5_speedrun.pth"), load_judge("mnist"))
     assert used == {name: manifest[name]["sha256"] for name in ("ddpm_mnist_5_speedrun.pth", "features_mnist.pth")}
     assert provenance.why_stale({"weights": used}, manifest) is None
 
 
 def test_a_run_s_fingerprint_changes_with_its_weights_and_is_what_export_lists(tiny, tmp_path):
-    from thaw.release import export_run
+    from thaw.training.release import export_run
 
     model = tiny(study="ddpm", set="mine")
     run, part = tmp_path / "run", {"w": model.network.state_dict()}
@@ -37,7 +38,7 @@ def test_a_run_s_fingerprint_changes_with_its_weights_and_is_what_export_lists(t
     performance = {"seconds": 1.0, "device": "cpu", "images_per_second": 1.0, "machine": "A, cores 2, threads 1"}
     path = save_checkpoint(run / "epoch_0004", model.config, states, context, performance)
     save_tensors(run / "terminal.pt", model.terminal.state())
-    used = provenance.weights_of(checkpoint.load_model(path))
+    used = provenance.weights_of(weights.load_model(path))
     assert used == {model.config.release_name(4): checkpoint_digest(path)}
     export_run(run, tmp_path / "pretrained", n=0)
     manifest = read_manifest(tmp_path / "pretrained")
@@ -49,9 +50,9 @@ def test_a_run_s_fingerprint_changes_with_its_weights_and_is_what_export_lists(t
 
 def model_at(path):
     """Return an object that says it was loaded from a checkpoint, whose weights need not fit."""
-    from thaw.config import make_config
+    from thaw.experiment.config import make_config
     from thaw.model import Model
-    from thaw.runs import read_yaml
+    from thaw.store.runs import read_yaml
 
     model = object.__new__(Model)
     model.__dict__ |= {"config": make_config(read_yaml(path / "cfg.yaml")), "epoch": 4, "info": {"file": str(path)}}

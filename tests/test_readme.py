@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from thaw.__main__ import main, parser
+from thaw.cli.main import main, parser
 
 ROOT = Path(__file__).parents[1]
 PAGES = {path: path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}

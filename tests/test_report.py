@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from thaw import figures, paper
-from thaw.__main__ import main
+from thaw.cli.main import main
+from thaw.report import figures, paper
 
 ROOT = Path(__file__).parents[1]
 needs_latex = pytest.mark.skipif(shutil.which("latexmk") is None, reason="needs latexmk")

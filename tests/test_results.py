@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from thaw import results
-from thaw.errors import ThawError
+from thaw.base.errors import ThawError
+from thaw.report import results
 
 ORIGIN = {"notebook": "01_ddpm", "seed": 0}
 needs_latex = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")

@@ -6,10 +6,10 @@ import pytest
 import torch
 from cases import ALL, LINES, SCALES, SHAPE, full, make_process, name_of, pictures
 
-from thaw.errors import ThawError
+from thaw.base.errors import ThawError
+from thaw.base.seeding import generator
 from thaw.process import Process
 from thaw.sampling import SAMPLERS, Step, coefficients, final, reverse, slerp, time_steps
-from thaw.seeding import generator
 
 ROW = ("row", {"group": 4})
 FLOW, LINEAR = ("scale", {"schedule": "flow"}), ("scale", {"schedule": "linear"})

@@ -4,9 +4,9 @@ import pytest
 import torch
 from cases import draw, full, make, make_process, name_of, pictures
 
-from thaw.errors import ThawError
+from thaw.base.errors import ThawError
+from thaw.base.seeding import generator
 from thaw.sampling import final, reverse
-from thaw.seeding import generator
 
 SHAPED = [("row", {}), ("col", {"group": 4}), ("mask", {}), ("fade", {}), ("eraser", {}), ("snow", {}),
           ("morph", {"data": "digits"}), ("blur", {})]  # fmt: skip

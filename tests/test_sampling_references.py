@@ -9,10 +9,10 @@ from cases import LINES, full, make_process, name_of, pictures
 from diffusers import DDIMScheduler, DDPMScheduler
 from torch import Tensor
 
+from thaw.base.seeding import generator
 from thaw.process import Process
 from thaw.sampling import Step, reverse
 from thaw.schedules import noise_schedule
-from thaw.seeding import generator
 
 T = 1000
 SMALL = (1, 6, 6)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from thaw.errors import ThawError
+from thaw.base.errors import ThawError
 from thaw.schedules import SCHEDULES, noise_schedule
 
 LENGTHS = [1, 2, 10, 100, 1000, 1500]

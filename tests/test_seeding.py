@@ -2,7 +2,7 @@
 
 import torch
 
-from thaw.seeding import derive, generator
+from thaw.base.seeding import derive, generator
 
 
 def test_the_same_seed_and_purpose_give_the_same_numbers():

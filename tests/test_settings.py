@@ -2,8 +2,8 @@
 
 import pytest
 
-from thaw.errors import ThawError
-from thaw.settings import parse_yaml, settings_of
+from thaw.base.errors import ThawError
+from thaw.base.settings import parse_yaml, settings_of
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from thaw import cards, site
-from thaw.__main__ import main
-from thaw.checkpoint import read_manifest
+from thaw.cli.main import main
+from thaw.report import cards, site
+from thaw.store.weights import read_manifest
 
 ROOT = Path(__file__).parents[1]
 

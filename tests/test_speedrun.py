@@ -7,12 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from thaw.__main__ import main
-from thaw.config import load_config
-from thaw.errors import ThawError
+from thaw.base.errors import ThawError
+from thaw.cli.main import main
+from thaw.experiment.config import load_config
 from thaw.networks import build
-from thaw.optimisers import build_optimiser
-from thaw.speedrun import CONFIGS, speedrun
+from thaw.training.optimisers import build_optimiser
+from thaw.training.speedrun import CONFIGS, speedrun
 
 ROOT = Path(__file__).parents[1]
 

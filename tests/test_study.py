@@ -79,8 +79,8 @@ def test_the_full_study_names_what_there_is(monkeypatch):
 
 def test_the_full_study_trains_every_model_that_the_report_evaluates(monkeypatch):
     """By the names of the weights that are shipped; the ten-minute models come from `make speedrun`."""
-    from thaw.checkpoint import read_manifest
-    from thaw.config import load_config
+    from thaw.experiment.config import load_config
+    from thaw.store.weights import read_manifest
 
     monkeypatch.chdir(ROOT)
     study = read_study("workflow/studies/full.yaml")

@@ -16,10 +16,10 @@ import pytest
 import torch
 from test_training import assert_equal, configure, losses, run, states
 
-from thaw.checkpoint import load_model
-from thaw.errors import ThawError
-from thaw.runs import list_checkpoints, load_newest
-from thaw.training import train
+from thaw.base.errors import ThawError
+from thaw.store.runs import list_checkpoints, load_newest
+from thaw.store.weights import load_model
+from thaw.training.loop import train
 
 SMALL = {"epochs": 4, "limit": 96, "save_every": 3, "dropout": 0.1, "save_minutes": 0.0}  # a checkpoint every step
 FILE_OPERATIONS = (

@@ -5,9 +5,9 @@ import torch
 from cases import SHAPE, full
 
 from thaw import data, degradations
+from thaw.base.errors import ThawError
+from thaw.base.seeding import generator
 from thaw.degradations import Degradation
-from thaw.errors import ThawError
-from thaw.seeding import generator
 from thaw.terminal import Terminal, fit_terminal, terminal_coordinates
 
 PARTS = ["mean", "basis", "weights", "labels", "centres", "factors"]

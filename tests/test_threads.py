@@ -8,9 +8,9 @@ import torch
 import yaml
 from test_training import assert_equal, configure, run, states
 
-from thaw import threads
-from thaw.errors import ThawError
-from thaw.threads import available, step_seconds
+from thaw.base.errors import ThawError
+from thaw.training import threads
+from thaw.training.threads import available, step_seconds
 
 
 @pytest.fixture(autouse=True)

@@ -8,13 +8,21 @@ import pytest
 import torch
 
 from thaw import degradations
-from thaw.config import load_config, make_config
 from thaw.degradations.lines import line_order
+from thaw.experiment.config import load_config, make_config
 from thaw.model import build_network
 from thaw.networks import count_multiply_adds
-from thaw.timing import interleaved, machine, machines_of, matrix_peak, median_ratio, median_seconds, tell_apart
+from thaw.training.timing import (
+    interleaved,
+    machine,
+    machines_of,
+    matrix_peak,
+    median_ratio,
+    median_seconds,
+    tell_apart,
+)
 
-from thaw.timing import timed, training_step  # isort: skip
+from thaw.training.timing import timed, training_step  # isort: skip
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "benchmarks"))

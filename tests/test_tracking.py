@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from test_training import assert_equal, configure, losses, run, states
 
-from thaw.config import Config
-from thaw.errors import ThawError
-from thaw.figures import save_grid
-from thaw.tracking import RunTracker, hyperparameters
+from thaw.base.errors import ThawError
+from thaw.experiment.config import Config
+from thaw.report.figures import save_grid
+from thaw.training.tracking import RunTracker, hyperparameters
 
 SETTINGS = {"epochs": 3, "limit": 128, "sample_every": 1, "sample_steps": 1}  # four steps an epoch
 STEPS = {"loss/epoch": [4, 8, 12], "loss/step": [1, 2, 3, 5, 6, 7, 9, 10, 11], "samples": [0, 4, 8, 12]}

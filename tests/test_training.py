@@ -8,16 +8,16 @@ import torch
 import yaml
 from conftest import folder_settings
 
-from thaw import trainer
-from thaw.checkpoint import list_checkpoints, load_checkpoint, load_model, load_tensors, save_release
-from thaw.config import Config, make_config
+from thaw.base.errors import ThawError
+from thaw.data.folder import load_folder
 from thaw.degradations import Lines
-from thaw.errors import ThawError
-from thaw.folder import load_folder
-from thaw.optimisers import average, learning_rate
+from thaw.experiment.config import Config, make_config
+from thaw.store.weights import list_checkpoints, load_checkpoint, load_model, load_tensors, save_release
 from thaw.terminal import fit_terminal
-from thaw.timing import machine
-from thaw.training import Epoch, train
+from thaw.training import trainer
+from thaw.training.loop import Epoch, train
+from thaw.training.optimisers import average, learning_rate
+from thaw.training.timing import machine
 
 TINY = {
     "data": "digits", "widths": (8, 16), "steps": 10, "sample_steps": 2, "limit": 64, "batch_size": 32, "epochs": 3,

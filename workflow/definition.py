@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ValidationError
 
-from thaw.settings import read_yaml
+from thaw.base.settings import read_yaml
 
 Definition = TypeVar("Definition", bound=BaseModel)
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from thaw.files import write_text
+from thaw.base.files import write_text
 
 HEAD = """# Everything that {source} brings in, in the versions that pip chose together.
 # Made by `make lock` with Python {python} on {machine}; do not edit.

@@ -39,7 +39,8 @@ def plain(text: str) -> str:
 
 def draw(out: Path, runs: dict[str, Run], origin: dict[str, Any]) -> None:
     """Draw the distance of every run, every run's loss, and 64 samples of each."""
-    from thaw import figures, load_model, to_uint8  # takes seconds to import, which the table need not
+    from thaw import load_model, to_uint8  # takes seconds to import, which the table need not
+    from thaw.report import figures  # takes seconds to import, which the table need not
 
     fids = {name: found["fid"] for name, found in read_scores(out, list(runs)).items()}
     first = next(iter(fids.values()))
@@ -79,8 +80,8 @@ def record(
     name: str, out: Path, scores: dict[str, dict[str, Any]], groups: dict[str, list[str]], origin: dict[str, Any]
 ) -> None:
     """Record the means over the seeds as <name>.<configuration and variant>.<measure> in Plots/numbers.json."""
-    from thaw import results
-    from thaw.timing import machines_of
+    from thaw.report import results
+    from thaw.training.timing import machines_of
 
     first = next(iter(scores.values()))["fid"]
     values = {"n": (first["n"], ",d"), "floor": (first["floor"], ".2f")}
@@ -99,8 +100,8 @@ def record(
 
 def table(out: Path, sweep: Sweep, definition: str) -> None:
     """Write report.md: a row a configuration and variant, its seeds together; then figures and samples."""
-    from thaw.results import number
-    from thaw.timing import machines_of, tell_apart
+    from thaw.report.results import number
+    from thaw.training.timing import machines_of, tell_apart
 
     runs = sweep.runs()
     scores, groups = read_scores(out, list(runs)), {}

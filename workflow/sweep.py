@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from definition import Folder, Name, assign, check_name, read_definition
 from pydantic import BaseModel, ConfigDict, Field
 
-from thaw.settings import read_yaml
+from thaw.base.settings import read_yaml
 
 
 class Run(NamedTuple):

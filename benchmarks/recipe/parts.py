@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from thaw.networks import build
 from thaw.networks.unet import ACTIVATIONS, Condition, SelfAttention
-from thaw.optimisers import timm_muon
 from thaw.process import Process
+from thaw.training.optimisers import timm_muon
 
 
 class Denoiser(nn.Module):

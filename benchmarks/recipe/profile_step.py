@@ -15,10 +15,10 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from trial import MEASURED
 
-from thaw.config import load_config
-from thaw.files import write_json
+from thaw.base.files import write_json
+from thaw.experiment.config import load_config
 from thaw.networks import count_multiply_adds
-from thaw.timing import matrix_peak, median_seconds, training_step
+from thaw.training.timing import matrix_peak, median_seconds, training_step
 
 KINDS = {
     "convolutions": ("convolution",),

@@ -14,12 +14,12 @@ from pathlib import Path
 import torch
 from trial import MEASURED
 
-from thaw.arguments import COUNT, SCORED
-from thaw.checkpoint import load_model, release_path
-from thaw.features import load_judge
-from thaw.files import write_json
-from thaw.metrics import score_model
-from thaw.provenance import weights_of
+from thaw.base.arguments import COUNT, SCORED
+from thaw.base.files import write_json
+from thaw.report.provenance import weights_of
+from thaw.scoring.judge import load_judge
+from thaw.scoring.metrics import score_model
+from thaw.store.weights import load_model, release_path
 
 SAMPLERS = {
     "ddim": {"sampler": "ddim"},

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from trial import HERE, LOGS, MEASURED, load_trials
 
-from thaw import figures, results
-from thaw.features import load_judge
-from thaw.files import write_text
-from thaw.metrics import floor_at
-from thaw.timing import tell_apart
+from thaw.base.files import write_text
+from thaw.report import figures, results
+from thaw.scoring.judge import load_judge
+from thaw.scoring.metrics import floor_at
+from thaw.training.timing import tell_apart
 
 HEAD = """# The ten-minute recipe: what was tried
 

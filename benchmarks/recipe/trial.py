@@ -19,19 +19,20 @@ import yaml
 from parts import Denoiser, make_network, make_optimiser
 from torch import Tensor, nn
 
-from thaw import checkpoint, data
-from thaw.arguments import SEED
-from thaw.config import make_config
-from thaw.features import load_judge
-from thaw.files import write_json
-from thaw.metrics import score_model
+from thaw import data
+from thaw.base.arguments import SEED
+from thaw.base.files import write_json
+from thaw.base.pixels import to_uint8
+from thaw.base.seeding import derive, generator
+from thaw.experiment.config import make_config
 from thaw.model import Model, build_process
 from thaw.networks import count_multiply_adds, count_parameters
-from thaw.pixels import to_uint8
 from thaw.process import Draws, Process
-from thaw.seeding import derive, generator
+from thaw.scoring.judge import load_judge
+from thaw.scoring.metrics import score_model
+from thaw.store import weights
 from thaw.terminal import fit_terminal
-from thaw.timing import machine
+from thaw.training.timing import machine
 
 HERE = Path(__file__).parent
 LOGS, MEASURED, WEIGHTS = HERE / "logs", HERE / "measured", Path("contents/recipe")
@@ -202,11 +203,11 @@ def main() -> None:
     WEIGHTS.mkdir(parents=True, exist_ok=True)
     stem = f"{chosen.name}_{chosen.seed}"
     state = {k: v.half() for k, v in networks[best["ema"]].network.state_dict().items()}
-    checkpoint.save_tensors(WEIGHTS / f"{stem}.pt", state)
+    weights.save_tensors(WEIGHTS / f"{stem}.pt", state)
     y = model.labels(80)
     best_model = Model(config, process, networks[best["ema"]], terminal, images.classes)
     sampling = {k: best[k] for k in settings["score"][0]}
-    from thaw.figures import save_grid
+    from thaw.report.figures import save_grid
 
     save_grid(WEIGHTS / f"{stem}.png", to_uint8(best_model.sample(y, seed=0, **sampling)), columns=10)
     facts |= {"score_seconds": time.perf_counter() - began, "scores": scores, "best": best}

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from thaw.errors import ThawError
+from thaw.base.errors import ThawError
+from thaw.base.seeding import generator
 from thaw.model import Model
 from thaw.sampling import Step, reverse
-from thaw.seeding import generator
 
 PAIRS = ((3, 8), (4, 9))  # digits that look alike
 

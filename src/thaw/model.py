@@ -9,15 +9,15 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from thaw import degradations, networks
-from thaw.coder import Coder
-from thaw.config import Config
-from thaw.errors import ThawError
-from thaw.pixels import check_images
+from thaw.autoencoder import Coder
+from thaw.base.errors import ThawError
+from thaw.base.pixels import check_images
+from thaw.base.seeding import derive, generator
+from thaw.experiment.config import Config
 from thaw.process import Process
-from thaw.reconstruction import Reconstruction
 from thaw.sampling import Restore, Start, Step, check_interval, final, guided_at, reverse, with_known
 from thaw.schedules import noise_schedule
-from thaw.seeding import derive, generator
+from thaw.scoring.reconstruction import Reconstruction
 from thaw.terminal import Terminal
 
 

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from thaw.base.errors import ThawError
+from thaw.base.pixels import check_images
 from thaw.degradations import Degradation
-from thaw.errors import ThawError
-from thaw.pixels import check_images
 
 PREDICTIONS = ("x0", "eps", "v")
 LOSS_WEIGHTS = ("uniform", "min_snr")

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from thaw.errors import ThawError
+from thaw.base.errors import ThawError
 from thaw.process import Process
 
 Restore = Callable[[Tensor, Tensor], Tensor]  # (x_t (B, C, H, W), t (B,) int64) -> x0_hat (B, C, H, W)

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from thaw.errors import ThawError
+from thaw.base.errors import ThawError
 
 SCHEDULES = ("linear", "cosine", "flow")
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from thaw.base.errors import ThawError
+from thaw.base.seeding import derive, generator
 from thaw.data import ImageSet
 from thaw.degradations import Degradation
-from thaw.errors import ThawError
-from thaw.seeding import derive, generator
 
 MAX_RANK = 96  # a mixture in more dimensions would outweigh the network
 

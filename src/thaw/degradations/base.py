@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from thaw.errors import ThawError
+from thaw.base.errors import ThawError
 
 _REGISTRY: dict[str, Callable[..., "Degradation"]] = {}
 

@@ -5,10 +5,10 @@ import math
 import torch
 from torch import Tensor
 
+from thaw.base.errors import ThawError
 from thaw.degradations.base import register
 from thaw.degradations.operators import QUANTUM, REFERENCE, gaussian, on_grid
 from thaw.degradations.separable import Separable
-from thaw.errors import ThawError
 
 SMALLEST = 0.3  # standard deviation of the first step, in pixels of a 28-pixel image
 LEAST = 1e-9  # a mode that has lost less than this share has lost nothing

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from thaw.base.errors import ThawError
 from thaw.degradations.base import Degradation
 from thaw.degradations.operators import on_grid
-from thaw.errors import ThawError
 
 
 class Cover(Degradation):

@@ -5,10 +5,10 @@ import itertools
 import torch
 from torch import Tensor
 
+from thaw.base.errors import ThawError
 from thaw.degradations.base import register
 from thaw.degradations.cover import Cover
 from thaw.degradations.operators import progress
-from thaw.errors import ThawError
 
 
 def zigzag(height: int, width: int, radius: int) -> Tensor:

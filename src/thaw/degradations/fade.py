@@ -2,10 +2,10 @@
 
 import torch
 
+from thaw.base.errors import ThawError
 from thaw.degradations.base import register
 from thaw.degradations.cover import GreyCover
 from thaw.degradations.operators import REFERENCE
-from thaw.errors import ThawError
 
 REACH = 2.0  # standard deviations between the hole and the middle of the image when it begins to show
 

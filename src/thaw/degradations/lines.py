@@ -5,10 +5,10 @@ import math
 import torch
 from torch import Tensor
 
+from thaw.base.errors import ThawError
+from thaw.base.seeding import generator
 from thaw.degradations.base import Degradation, register
 from thaw.degradations.operators import on_grid, progress
-from thaw.errors import ThawError
-from thaw.seeding import generator
 
 ORDERS = ("centre-out", "edges-in", "random")
 

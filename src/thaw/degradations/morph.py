@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from thaw import data as data_sets
+from thaw.base.errors import ThawError
+from thaw.base.pixels import to_pixels
+from thaw.base.seeding import generator as seeded
 from thaw.degradations.base import register
 from thaw.degradations.cover import Cover
-from thaw.errors import ThawError
-from thaw.pixels import to_pixels
-from thaw.seeding import generator as seeded
 
 STORED = 256  # pictures kept with released weights
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from thaw.errors import ThawError
+from thaw.base.errors import ThawError
 
 QUANTUM = 2.0**-12  # the grid of masks and of all numbers that survive at T
 FINE = 2.0**-20  # the grid of the entries of matrices

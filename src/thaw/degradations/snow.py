@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
+from thaw.base.errors import ThawError
 from thaw.degradations.base import register
 from thaw.degradations.cover import Cover
 from thaw.degradations.operators import REFERENCE, gaussian, on_grid, stochastic
-from thaw.errors import ThawError
 
 
 @register("snow")

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
+from thaw.base.errors import ThawError
 from thaw.degradations.base import register
 from thaw.degradations.operators import enlarge, progress, smallest_side
 from thaw.degradations.separable import Separable
-from thaw.errors import ThawError
 
 LAST_WINDOW = {"nearest": 4, "bilinear": 5}
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thaw.errors import ThawError
+from thaw.base.errors import ThawError
 from thaw.networks.unet import SelfAttention, activation_of
 
 

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from thaw.errors import ThawError
+from thaw.base.errors import ThawError
 from thaw.networks.autoencoder import InvertedBottleneck, Position
 from thaw.networks.unet import Condition, SelfAttention, activation_of
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thaw.errors import ThawError
+from thaw.base.errors import ThawError
 
 ACTIVATIONS = {"silu": nn.SiLU, "gelu": nn.GELU, "selu": nn.SELU}
 

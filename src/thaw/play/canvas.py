@@ -12,8 +12,8 @@ import traitlets
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from thaw.errors import ThawError
-from thaw.pixels import to_pixels
+from thaw.base.errors import ThawError
+from thaw.base.pixels import to_pixels
 
 SIZE = 224  # pixels of the canvas, on the screen
 BOX, SIDE = 20, 28  # MNIST's digits fit a box of 20 pixels, and lie by their centre of mass in 28

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import ipywidgets as widgets
 
-from thaw.errors import ThawError
-from thaw.files import by_git
+from thaw.base.errors import ThawError
+from thaw.base.files import by_git
 from thaw.model import Model
 from thaw.play.shipped import NAMES, Weights, catalogue, open_again
 from thaw.play.widgets import ROW, WIDE, hint, sentence

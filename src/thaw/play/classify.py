@@ -8,18 +8,18 @@ import ipywidgets as widgets
 import torch
 from torch import Tensor
 
-from thaw.checkpoint import PRETRAINED
-from thaw.errors import ThawError
-from thaw.figures import STYLE
+from thaw.base.errors import ThawError
+from thaw.base.pixels import to_uint8
+from thaw.base.seeding import derive
 from thaw.likelihood import class_posterior
 from thaw.model import Model
-from thaw.pixels import to_uint8
 from thaw.play.chooser import ModelChooser, panel_view
 from thaw.play.picker import Picker, Picture, example_for
 from thaw.play.pictures import source
 from thaw.play.shipped import Weights, flow_of, open_again
 from thaw.play.widgets import ROW, WIDE, Job, Panel, hint
-from thaw.seeding import derive
+from thaw.report.figures import STYLE
+from thaw.store.weights import PRETRAINED
 
 DRAWS = 50  # of noise behind a bound; all classes share them
 AT_ONCE = 5  # of them between two signs of progress
@@ -53,9 +53,9 @@ def answers(model: Model, picture: Tensor, draws: int = DRAWS, seed: int = 0) ->
         draws: of noise, in all.
         seed: of the noise.
     """
-    from thaw.bayes import classify as by_bayes  # torchmetrics stays out: only the bound is asked for
     from thaw.data import ImageSet
-    from thaw.latent import Latents
+    from thaw.scoring.bayes import classify as by_bayes  # torchmetrics stays out: only the bound is asked for
+    from thaw.store.inputs import Latents
 
     label = torch.zeros(1, dtype=torch.int64)
     if model.coder is None:

@@ -7,15 +7,15 @@ import ipywidgets as widgets
 from PIL import Image
 from torch import Tensor
 
-from thaw.checkpoint import PRETRAINED
-from thaw.errors import ThawError
-from thaw.files import by_git
-from thaw.pixels import to_uint8
+from thaw.base.errors import ThawError
+from thaw.base.files import by_git
+from thaw.base.pixels import to_uint8
 from thaw.play.chooser import ModelChooser, panel_view
 from thaw.play.pictures import Tile, as_html, as_picture, mosaic
 from thaw.play.sample import drawing, steps_of
 from thaw.play.shipped import catalogue, open_again
 from thaw.play.widgets import ROW, WIDE, Job, Panel, hint
+from thaw.store.weights import PRETRAINED
 
 Choice = tuple[str, int | None]  # label and epoch, None for the newest
 

@@ -11,20 +11,20 @@ from PIL import Image
 from torch import Tensor
 
 from thaw import degradations
-from thaw.checkpoint import PRETRAINED, load_model, release_path
-from thaw.config import Config
+from thaw.base.errors import ThawError
+from thaw.base.pixels import to_uint8
+from thaw.base.seeding import generator
 from thaw.data import ImageSet
-from thaw.errors import ThawError
-from thaw.examples import load_examples
-from thaw.folder import load_data
+from thaw.data.folder import load_data
+from thaw.experiment.config import Config
 from thaw.model import Model
-from thaw.pixels import to_uint8
 from thaw.play.picker import at_hand
 from thaw.play.pictures import Tile, as_html, as_picture, mosaic, shown
 from thaw.play.sample import drawing
 from thaw.play.shipped import NAMES
 from thaw.play.widgets import ROW, WIDE, Job, Panel, Stopped, hint
-from thaw.seeding import generator
+from thaw.store.examples import load_examples
+from thaw.store.weights import PRETRAINED, load_model, release_path
 
 SHOWN = 10  # states of a strip
 Report = Callable[[float, str], bool]  # (share of the time, what to say) -> whether to stop
@@ -128,9 +128,9 @@ def train_own(config: Config, run: str | Path, report: Report | None = None) -> 
     Raises:
         ThawError: if the data set is not there, the loss diverges, or no step was taken.
     """
-    from thaw.parallel import build_accelerator
-    from thaw.resume import Interrupts
-    from thaw.trainer import Trainer
+    from thaw.training.parallel import build_accelerator
+    from thaw.training.resume import Interrupts
+    from thaw.training.trainer import Trainer
 
     report = report or (lambda share, text: False)
     stop = report(0.0, "Fitting where sampling starts ...")

@@ -7,16 +7,16 @@ from pathlib import Path
 import ipywidgets as widgets
 from torch import Tensor
 
-from thaw.checkpoint import PRETRAINED
+from thaw.base.errors import ThawError
+from thaw.base.pixels import to_uint8
 from thaw.data import FOLDERS, ImageSet, data_root, load
-from thaw.errors import ThawError
-from thaw.examples import examples_path, load_examples
-from thaw.folder import load_data
+from thaw.data.folder import load_data
 from thaw.model import Model
-from thaw.pixels import to_uint8
 from thaw.play.canvas import Canvas
 from thaw.play.pictures import source
 from thaw.play.widgets import ROW, WIDE, hint
+from thaw.store.examples import examples_path, load_examples
+from thaw.store.weights import PRETRAINED
 
 Picture = tuple[Tensor, int | None]  # pixels (1, 1, 28, 28) in [-1, 1], and the class where it is known
 

@@ -10,8 +10,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from thaw import figures
-from thaw.pixels import to_uint8
+from thaw.base.pixels import to_uint8
+from thaw.report import figures
 
 GREY = 170  # gaps of a grid: seen on a light and on a dark page
 CRISP = "image-rendering:pixelated;display:block"

@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from thaw.checkpoint import PRETRAINED
-from thaw.errors import ThawError
+from thaw.base.errors import ThawError
+from thaw.base.pixels import to_uint8
+from thaw.base.seeding import generator
 from thaw.model import Model
-from thaw.pixels import to_uint8
 from thaw.play.chooser import ModelChooser, panel_view
 from thaw.play.picker import Picker, example_for
 from thaw.play.pictures import Tile, as_html, as_picture, shown
@@ -19,7 +19,7 @@ from thaw.play.shipped import Weights
 from thaw.play.widgets import ROW, WIDE, Job, Panel, hint
 from thaw.process import Process
 from thaw.sampling import check_sampler
-from thaw.seeding import generator
+from thaw.store.weights import PRETRAINED
 
 WARM = 3  # restorations with a seed of their own
 
@@ -90,7 +90,7 @@ def restorations(
         restored = to_uint8(model.restore(x_t, t, y=y, z=z, eta=model.config.eta, steps=steps, **settings))
         tiles.append(Tile(restored[0], title))
         yield list(tiles), len(found)
-    from thaw.metrics import restoration  # torchmetrics takes seconds to import: the pictures come first
+    from thaw.scoring.metrics import restoration  # torchmetrics takes seconds to import: the pictures come first
 
     for index, tile in enumerate(tiles[1:], start=1):
         scores = restoration(tile.image[None], original)

@@ -10,19 +10,19 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from thaw import figures
-from thaw.checkpoint import PRETRAINED
-from thaw.errors import ThawError
-from thaw.files import check_target
+from thaw.base.errors import ThawError
+from thaw.base.files import check_target
+from thaw.base.pixels import to_uint8
+from thaw.base.seeding import derive
+from thaw.data.output import save_images
 from thaw.model import Model
-from thaw.output import save_images
-from thaw.pixels import to_uint8
 from thaw.play.chooser import ModelChooser, Settings, panel_view
 from thaw.play.pictures import grid_png, shown
 from thaw.play.widgets import ROW, WIDE, Job, Panel, hint
-from thaw.results import number
+from thaw.report import figures
+from thaw.report.results import number
 from thaw.sampling import time_steps
-from thaw.seeding import derive
+from thaw.store.weights import PRETRAINED
 
 COUNTS = (10, 20, 40, 60, 100, 256, 500)
 SCORED = 256  # the fewest images that the scores take
@@ -52,9 +52,9 @@ def draw(model: Model, out: str | Path, n: int = 64, digit: int | None = None, c
 
 
 def score(model: Model, n: int = 500, seed: int = 0, **settings: Any) -> dict[str, Any]:
-    """Score `n` fresh digits against the test set's statistics, which are shipped; see `thaw.metrics.evaluate`."""
-    from thaw.features import load_judge
-    from thaw.metrics import score_model
+    """Score `n` fresh digits against the test set's statistics, which are shipped; see `thaw.evaluate`."""
+    from thaw.scoring.judge import load_judge
+    from thaw.scoring.metrics import score_model
 
     return score_model(model, load_judge(model.config.data_name), n, seed=seed, **settings)
 
@@ -181,8 +181,8 @@ class SamplePanel:
         return work
 
     def _scored(self, model: Model, images: Tensor, y: Tensor, digit: int | None, seed: int) -> str:
-        from thaw.features import load_judge
-        from thaw.metrics import evaluate
+        from thaw.scoring.judge import load_judge
+        from thaw.scoring.metrics import evaluate
 
         found = evaluate(
             images, load_judge(model.config.data_name, self.folder), y if model.conditional else None, seed=seed

@@ -4,10 +4,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from thaw.checkpoint import PRETRAINED, load_model, read_manifest, release_path
-from thaw.errors import ThawError
-from thaw.files import by_git
+from thaw.base.errors import ThawError
+from thaw.base.files import by_git
 from thaw.model import Model
+from thaw.store.weights import PRETRAINED, load_model, read_manifest, release_path
 
 NAMES = {
     "hot": "noise (hot)",

@@ -8,16 +8,16 @@ import ipywidgets as widgets
 import torch
 from PIL import Image
 
-from thaw import figures
-from thaw.checkpoint import PRETRAINED
-from thaw.errors import ThawError
-from thaw.files import check_target
+from thaw.base.errors import ThawError
+from thaw.base.files import check_target
 from thaw.model import Model
 from thaw.play.chooser import ModelChooser, Settings, panel_view
 from thaw.play.pictures import GREY, grid_png, mosaic, shown, source
 from thaw.play.sample import SCALE, name_of, steps_of
 from thaw.play.widgets import ROW, WIDE, Job, Panel, hint
+from thaw.report import figures
 from thaw.sampling import Step
+from thaw.store.weights import PRETRAINED
 
 COLUMNS = 10  # states of a strip
 

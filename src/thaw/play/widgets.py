@@ -13,7 +13,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from thaw.errors import ThawError
+from thaw.base.errors import ThawError
 
 WIDE = {"description_width": "6.5em"}
 ROW = {"width": "330px"}

@@ -1,0 +1,1 @@
+"""The ground: errors, seeding, pixels, paths, files; imports nothing of ours."""

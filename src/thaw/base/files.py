@@ -1,0 +1,280 @@
+"""Writing files so that nothing is ever half-written: a temporary name first, then a rename."""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from thaw.base.errors import ThawError
+
+PROJECT = ("benchmarks", "configs", "notebooks", "Plots", "pretrained", "Report", "workflow")  # its own folders
+
+
+def user_path(path: str | Path) -> Path:
+    """Return a path that a user gave, with `~` expanded, as not every shell does; a `ThawError` if it is empty."""
+    if not str(path):
+        raise ThawError("a path is empty (a shell variable that is not set?); name a file or folder")
+    return Path(os.path.expanduser(path))
+
+
+def make_folder(path: Path) -> Path:
+    """Create a folder and check that files can be written in it; a `ThawError` if not."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise ThawError(f"cannot write in {path}: {error.strerror or error}; choose another folder") from error
+    return path
+
+
+def flush(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems cannot flush a folder
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def check_target(
+    path: str | Path,
+    *endings: str,
+    folder: str = "",
+    inputs: Iterable[str | Path | None] = (),
+    also: Iterable[Path] = (),
+    sign: Path | None = None,
+    mark: str = "",
+) -> Path:
+    """Return where something will be written, before any work: the one law of what an output may be.
+
+    A file is written over nothing but a plain file of the same ending; a folder is never replaced. Links are
+    refused as files, since either the link or what it points to would be lost; a link to a folder is that folder.
+    An output is none of the inputs, by whatever name, and lies in none of them. Nothing is created.
+
+    Args:
+        path: as the user wrote it.
+        endings: of the files that it may be, ".json".
+        folder: "new" if it may be a folder that is new or empty (without an ending where there are endings), "filled"
+            if files are added to a folder, "" for files only.
+        inputs: files and folders that are read; None and what is not there are passed over.
+        also: further files that are written. What is there already, without `sign`, is somebody else's.
+        sign: file or folder that tells that `also` are ours: an earlier version. The output itself by default.
+        mark: what an earlier version contains, of a file that is generated and may stand where others are written.
+
+    Raises:
+        ThawError: in one sentence.
+    """
+    given, path, also = os.fspath(path), user_path(path), list(also)
+    file = path.suffix in endings and not given.endswith(os.sep)
+    if not (file or (folder and not (endings and (path.suffix or path.name in endings)))):
+        raise ThawError(f"cannot write to {given}; {_choice(endings, folder)}")
+    try:
+        real = path.resolve()
+        make_folder(next(one for one in (real, *real.parents) if one.is_dir() or (one.exists() and one != real)))
+        over = "file" if file else {"new": "empty", "filled": "filled"}[folder]
+        _check_under(real if real.is_dir() and not file else path, over)
+        if not real.exists():
+            _temporary(real).exists()  # raises an error for a name that is too long
+        elif not file and folder == "new" and (real.is_mount() or real == Path.cwd()):
+            raise ThawError(f"{path} is in use and cannot be replaced; name a new folder in it")
+    except (OSError, RuntimeError) as error:  # the latter for links in a circle
+        reason = getattr(error, "strerror", None) or error
+        raise ThawError(f"cannot write to {path}: {reason}; name another place") from None
+    for one in [user_path(one) for one in inputs if one is not None and user_path(one).exists()]:
+        if any(place.exists() and place.samefile(one) for place in (real, *real.parents)):
+            what = "is the input" if path.exists() and path.samefile(one) else "lies in the input"
+            raise ThawError(f"cannot write to {path}: it {what} {one}, which would change; name another place")
+    for one in also:
+        if os.path.lexists(one) and not os.path.lexists(sign or path):
+            raise ThawError(f"{one} is there already and would be replaced; move it, or name another place")
+        if file:
+            _check_under(one, "file")
+    if mark and path.is_file() and mark not in path.read_text(errors="replace"):
+        raise ThawError(f"{path} was not generated by this command and would be lost; move it, or name another place")
+    return path
+
+
+def _choice(endings: tuple[str, ...], folder: str) -> str:
+    """Return what a name may be, in words."""
+    *first, last = endings or ("",)
+    ways = [f"end it in {', '.join(first)} or {last}" if first else f"end it in {last}"] if endings else []
+    ways += [{"new": "name a new folder", "filled": "name a folder"}[folder]] if folder else []
+    return ", or ".join(ways)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+
+
+UNDER = {"file": "a file", "link": "a link", "empty": "a folder", "folder": "a folder", "filled": "a folder"}
+
+
+def _check_under(path: Path, over: str) -> None:
+    """Raise a `ThawError` if what lies under a name may not be replaced, see `replacing`, or "filled"."""
+    if not os.path.lexists(path):
+        return
+    if path.is_symlink():
+        what = "a link"
+    else:
+        what = "a folder" if path.is_dir() else "a file" if path.is_file() else "no plain file"
+    if what != UNDER[over]:
+        raise ThawError(f"{path} is {what}, which {UNDER[over]} does not replace; name another place")
+    if over == "empty" and any(path.iterdir()):
+        raise ThawError(f"{path} exists; name a new folder")
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path, over: str = "file") -> Iterator[Path]:
+    """Yield a temporary path beside `path`, moved over it if the block succeeds, removed if it fails.
+
+    The block writes a file or fills a folder at the temporary path. The suffix is kept, because
+    some writers choose the format by it. It is on the disk before it is renamed, so that not even a
+    power cut leaves an empty file under the final name.
+
+    Args:
+        path: the final name.
+        over: what may lie under it: a plain "file"; an "empty" folder, for a block that fills one; a "folder", whose
+            whole content is the caller's own to replace; a "link". Nothing else is ever replaced.
+
+    Raises:
+        ThawError: if something else lies there, before or after the block, or the disk cannot be written.
+    """
+    path = user_path(path)
+    path = path.resolve() if over == "empty" and path.is_dir() else path
+    _check_under(path, over)
+    make_folder(path.parent)
+    temporary = _temporary(path)
+    try:
+        yield temporary
+        if not temporary.is_symlink():
+            for part in [*temporary.iterdir(), temporary] if temporary.is_dir() else [temporary]:
+                flush(part)
+        _check_under(path, over)  # the block may have taken hours
+        doomed = path.with_name(f"{temporary.name}.removed")
+        if over == "folder" and path.is_dir():
+            os.replace(path, doomed)  # a folder cannot be replaced in one go, but it is whole or not there
+        os.replace(temporary, path)
+        flush(path.parent)
+        shutil.rmtree(doomed, ignore_errors=True)
+    except OSError as error:
+        raise ThawError(
+            f"cannot write {path}: {error.strerror or error}; free space or choose another folder"
+        ) from error
+    finally:
+        if temporary.is_dir() and not temporary.is_symlink():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(path: str | Path) -> Iterator[None]:
+    """Hold the lock of a file that several processes read, change and write back (two notebooks, say)."""
+    folder = os.open(make_folder(Path(path).parent), os.O_RDONLY)  # locking the folder leaves no lock file behind
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write a JSON file atomically, indented, with a final newline."""
+    write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of(key: dict[str, Any]) -> str:
+    """Return the first 16 digits of the SHA-256 of plain values: a file name for what depends on nothing else."""
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def remember(folder: Path | None, key: dict[str, Any], compute: Callable[[], Any]) -> Any:
+    """Return `compute()`, or what it gave before for the same key.
+
+    Args:
+        folder: one JSON file a key; None to remember nothing.
+        key: everything the value depends on, as plain values.
+        compute: gives a plain value.
+    """
+    if folder is None:
+        return compute()
+    key = json.loads(json.dumps(key))  # as it is read back: tuples are lists
+    path = folder / f"{digest_of(key)}.json"
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # absent or damaged: computed again
+        known = json.loads(path.read_text())
+        if known["key"] == key:
+            return known["value"]
+    check_target(path, ".json")
+    value = compute()
+    write_json(path, {"key": key, "value": value})
+    return value
+
+
+def by_git(path: str | Path) -> str:
+    """Return the command that restores a file or folder of the clone, as it can be copied into a shell."""
+    return f"`git checkout {shlex.quote(str(path))}`"
+
+
+def project_root() -> Path:
+    """Return the nearest folder, from the current one upwards, that holds `notebooks/` and `pyproject.toml`."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
+            return folder
+    raise ThawError(f"{here} is not inside the Thaw project; change to the folder that you cloned")
+
+
+def advice(path: str | Path, otherwise: str) -> str:
+    """Return what to do about a file of the project that is not there: go to the project, or else what is said.
+
+    Args:
+        path: of the file, relative to the project's root.
+        otherwise: what helps in the project itself, or where the path is none of its own.
+    """
+    top = Path(path).parts[0] if Path(path).parts else ""
+    if top not in PROJECT or Path(top).exists():
+        return otherwise
+    try:
+        return f"run this in the project's folder, {project_root()}"
+    except ThawError:
+        clone = Path(__file__).resolve().parents[2]
+        known = f" ({clone})" if (clone / top).is_dir() else ""
+        return f"{Path.cwd()} is not inside the Thaw project: run this in the folder that you cloned{known}"
+
+
+def needed(path: str | Path, otherwise: str) -> Path:
+    """Return the path of a file or folder of the project; a `ThawError` with `advice` if it is not there."""
+    if not Path(path).exists():
+        raise ThawError(f"no {path}; {advice(path, otherwise)}")
+    return Path(path)
+
+
+def enter_project() -> Path:
+    """Change to the project's root, so that paths in a notebook mean the same by hand and under papermill."""
+    root = project_root()
+    os.chdir(root)
+    return root

@@ -1,0 +1,115 @@
+"""Any folder of images as a data set: cropped to squares, resized, labelled by its subfolders."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from thaw import data
+from thaw.base.errors import ThawError
+from thaw.base.files import user_path
+from thaw.base.seeding import generator
+from thaw.data import ImageSet
+from thaw.data.images import ENDINGS, Item, check_differ, hidden, open_set, read_items
+from thaw.experiment.config import Config
+
+TEST_SHARE = 0.1  # of a folder without train/ and test/
+
+
+def load_data(config: Config, split: str = "train", *, download: bool = True) -> ImageSet:
+    """Load the data set of a configuration, a folder of images or latents included; a `ThawError` if it is missing."""
+    if config.autoencoder is not None:
+        from thaw.store.inputs import load_latents  # needs models, which need this file
+
+        return load_latents(config, split)
+    if config.data != "folder":
+        return data.load(config.data, split, download=download, emnist=config.emnist_split)
+    extensions = tuple(config.data_extensions)
+    shape = (config.data_size, config.data_channels)
+    return load_folder(Path(config.data_path), split, *shape, extensions, config.background)
+
+
+@lru_cache(maxsize=4)
+def load_folder(
+    path: Path,
+    split: str = "train",
+    size: int = 32,
+    channels: int = 3,
+    extensions: tuple[str, ...] = ENDINGS,
+    background: int = 0,
+) -> ImageSet:
+    """Load a folder of images, or a file of them, into memory, once a process.
+
+    Where it holds `train/` and `test/`, these are the splits; otherwise a tenth of the images, drawn
+    by a fixed seed, is the test split. The names of the subfolders that hold images, in alphabetical
+    order, are the classes 0..K-1; without subfolders K is 0. Arrays may tell their `labels` instead.
+    Hidden files and folders, and what systems leave behind, are not data (`thaw.data.images.hidden`).
+
+    Args:
+        path: the folder, or else what `thaw.data.images.open_set` takes.
+        split: "train" or "test".
+        size: the images become size x size pixels.
+        channels: 1 (grey) or 3 (colour).
+        extensions: file names that count as images.
+        background: grey level, 0..255, that transparent images are composited over.
+
+    Raises:
+        ThawError: for a missing or empty folder, an image that cannot be read, images both in
+            subfolders and beside them, or training images that are all equal.
+    """
+    if split not in ("train", "test"):
+        raise ThawError(f"unknown split {split!r}; choose train or test")
+    path = user_path(path)
+    if not path.exists():
+        raise ThawError(f"no folder {path}; set data_path to a folder of images")
+    divided = (path / "train").is_dir() and (path / "test").is_dir()
+    root = path / split if divided else path
+    say = print if divided or split == "train" else _silent  # of one folder once
+    items = open_set(root, extensions, say)
+    classes = _classes(root, items)
+    _tell_empty(root, items, say)
+    if divided:
+        of_train = _classes(path / "train", open_set(path / "train", extensions, _silent))
+        unknown = [str(name) for name in classes if name not in of_train]
+        if unknown or (of_train and not classes):
+            raise ThawError(f"{root} has classes that {path / 'train'} has not: {', '.join(unknown) or 'none at all'}")
+        classes = of_train
+    else:
+        order = torch.randperm(len(items), generator=generator(0, "folder split")).tolist()
+        count = max(1, round(TEST_SHARE * len(items))) if len(items) > 1 else 0
+        chosen = sorted(order[:count] if split == "test" else order[count:])
+        if not chosen:
+            raise ThawError(f"{path} holds one image only; a test split needs at least two")
+        items = [items[i] for i in chosen]
+    where = str(root) if divided else f"{path} ({split})"
+    images = read_items(items, where, shape=(channels, size, size), background=background)
+    if split == "train":
+        check_differ(images, where)
+    labels = torch.tensor([classes.index(item.label) if classes else 0 for item in items])
+    names = tuple(map(str, classes))
+    return ImageSet(data.folder_name(path), split, images, labels, len(classes), names=names)
+
+
+def _silent(_: str) -> None:
+    pass
+
+
+def _classes(root: Path, items: list[Item]) -> list[str] | list[int]:
+    """Return the classes of a set: its subfolders, or 0, 1, ... up to the largest label; none where none is told."""
+    labels = {item.label for item in items}
+    if len({type(label) for label in labels}) > 1:
+        loose = next(item.file.name for item in items if not isinstance(item.label, str))
+        raise ThawError(f"{root} has images in subfolders and beside them ({loose}); move these into one too")
+    if labels == {None}:
+        return []
+    return list(range(max(labels) + 1)) if isinstance(items[0].label, int) else sorted(labels)
+
+
+def _tell_empty(root: Path, items: list[Item], say: Callable[[str], None]) -> None:
+    """Say which subfolders hold no images, and are no classes."""
+    if root.is_dir():
+        folders = {entry.name for entry in root.iterdir() if entry.is_dir() and not hidden(entry.name)}
+        empty = sorted(folders - {item.file.relative_to(root).parts[0] for item in items})
+        if empty:
+            say(f"subfolders of {root} without images are no classes: {', '.join(empty)}")

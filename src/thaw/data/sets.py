@@ -1,0 +1,303 @@
+"""Data sets as uint8 tensors held in memory."""
+
+import contextlib
+import hashlib
+import os
+import re
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from thaw.base.errors import ThawError
+from thaw.base.files import locked
+from thaw.base.pixels import to_pixels
+from thaw.base.seeding import generator
+
+DATA_SETS = ("mnist", "fashion", "emnist", "digits")
+FOLDERS = {"mnist": "MNIST", "fashion": "FashionMNIST", "emnist": "EMNIST"}  # torchvision's names
+EMNIST_TRAIN = 100_000  # images of the bymerge test file used for training; the rest is our test split
+EMNIST_SPLITS = {"balanced": 47, "byclass": 62, "bymerge": 47, "letters": 26}  # name -> classes
+
+
+class DamagedDataError(ThawError):
+    """A file of a data set is there but cannot be what it should be: neither a download nor another set replaces it."""
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images and labels of one split of a data set.
+
+    Attributes:
+        name: one of `DATA_SETS`, or the `folder_name` of a folder of images.
+        split: "train" or "test".
+        images: (N, C, H, W) uint8.
+        labels: (N,) int64 in 0..K-1.
+        classes: the number of classes K.
+        source: what to say beside every number on it, where the splits are not the official ones; else empty.
+        names: what the classes are called, (K,), where the folders tell; else empty.
+    """
+
+    name: str
+    split: str
+    images: Tensor
+    labels: Tensor
+    classes: int
+    source: str = ""
+    names: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one image."""
+        return tuple(self.images.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @cached_property
+    def fingerprint(self) -> dict[str, Any]:
+        """What a run or a judge keeps to know its data again: `classes`, `names`, `images` (how many), `digest`."""
+        digest = hashlib.sha256(self.images.contiguous().numpy())
+        digest.update(self.labels.contiguous().numpy())
+        known = {"classes": self.classes, "names": list(self.names), "images": len(self)}
+        return known | {"digest": digest.hexdigest()}
+
+    def in_turn(self, n: int) -> Tensor:
+        """Return `n` labels, the classes in turn 0, 1, ..., K-1, 0, ...; zeros where there is none.  (n,) int64"""
+        return torch.arange(n) % max(1, self.classes)
+
+    def subset(self, n: int, seed: int) -> "ImageSet":
+        """Return `n` images drawn without replacement."""
+        if n > len(self):
+            raise ThawError(f"asked for {n} images of {self.name}/{self.split}, which has {len(self)}")
+        return self.take(torch.randperm(len(self), generator=generator(seed, "subset", self.name, self.split))[:n])
+
+    def take(self, index: Tensor) -> "ImageSet":
+        """Return the images of some indices (n,), in their order."""
+        return replace(self, images=self.images[index], labels=self.labels[index])
+
+    def pixels(self, index: Tensor | slice = slice(None)) -> Tensor:
+        """Return images as float32 in [-1, 1].  (n,) indices -> (n, C, H, W)"""
+        return to_pixels(self.images[index])
+
+
+def what_changed(before: dict[str, Any], now: ImageSet) -> str:
+    """Tell in words how a data set differs from the one of a fingerprint (or a part of one); empty if it does not."""
+    if not before:
+        return ""
+    here, changes = now.fingerprint, []
+    if (names := before.get("names")) is not None and names != here["names"]:
+        gone, new = (sorted(set(a) - set(b)) for a, b in ((names, here["names"]), (here["names"], names)))
+        changes += [f"without the class {', '.join(gone)}"] * bool(gone) + [f"a new class {', '.join(new)}"] * bool(new)
+    if before.get("classes", here["classes"]) != here["classes"]:
+        changes.append(f"{here['classes']} classes in place of {before['classes']}")
+    if before.get("images", here["images"]) != here["images"]:
+        changes.append(f"{here['images']:,} images in place of {before['images']:,}")
+    if not changes and before.get("digest", here["digest"]) != here["digest"]:
+        changes.append("as many images, but not the same, or with other labels")
+    return ", ".join(changes)
+
+
+def data_root() -> Path:
+    """Return the folder that holds the data sets: `THAW_DATA`, or `data/` in the current directory."""
+    return Path(os.environ.get("THAW_DATA") or "data").expanduser()
+
+
+def folder_name(path: str | Path) -> str:
+    """Return the name of a folder of images as a data set: its letters a to z, so that file names can hold it."""
+    return re.sub("[^a-z]", "", Path(path).resolve().name.lower()) or "folder"
+
+
+def available(name: str) -> bool:
+    """Tell whether a data set can be loaded from `data_root()` without a download."""
+    try:
+        load(name, "test", download=False)
+    except ThawError:
+        return False
+    return True
+
+
+def load(name: str, split: str = "train", *, download: bool = True, emnist: str = "balanced") -> ImageSet:
+    """Load a data set into memory.
+
+    MNIST, FashionMNIST and EMNIST come from torchvision, out of `data_root()` or its download.
+    EMNIST is the official split named by `emnist` (balanced, byclass, bymerge or letters) where it
+    can be had. Where only the `bymerge` test file exists, `balanced` and `bymerge` both stand for that
+    file: 116,323 images of 47 classes, split once, by a fixed seed, into 100,000 training and 16,323
+    test images; numbers on it cannot be compared with those on the official splits.
+    `digits` is scikit-learn's built-in 8 x 8 set, enlarged to MNIST's layout (a 20 x 20 digit in
+    28 x 28 pixels), 1,500 training and 297 test images; it needs no files.
+
+    Raises:
+        ThawError: for an unknown name or split, or files that are neither there nor downloadable.
+        DamagedDataError: naming the file that is cut short, empty or another one.
+    """
+    if name not in DATA_SETS:
+        raise ThawError(f"unknown data set {name!r}; choose one of {', '.join(DATA_SETS)}")
+    if split not in ("train", "test"):
+        raise ThawError(f"unknown split {split!r}; choose train or test")
+    if emnist not in EMNIST_SPLITS:
+        raise ThawError(f"unknown EMNIST split {emnist!r}; choose one of {', '.join(EMNIST_SPLITS)}")
+    if name == "digits":
+        return _digits(split)
+    for file in (files := _files(name, split, emnist)):
+        if file.exists():
+            _check_idx(file)
+    problem = None
+    for attempt in (False, True) if download else (False,):
+        if attempt:
+            print(f"{name} is not in {data_root()}: downloading it with torchvision ...", flush=True)
+        try:
+            with locked(data_root() / name) if attempt else contextlib.nullcontext():  # one of several that need it
+                return _torchvision(name, split, attempt, emnist)
+        except DamagedDataError:
+            raise
+        except (RuntimeError, OSError, ValueError, ThawError) as error:
+            problem = error
+    raw = data_root() / FOLDERS[name] / "raw"
+    if raw.is_dir() and not any(raw.iterdir()):  # what a failed download leaves behind
+        raw.rmdir()
+        if not any(raw.parent.iterdir()):
+            raw.parent.rmdir()
+    missing = [file.name for file in files if not file.exists()]
+    packed = [f"{file}.gz" for file in files if file.name in missing and file.with_name(f"{file.name}.gz").exists()]
+    reason = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
+    if packed:
+        reason = f"{packed[0]} is still packed; unpack it, or remove it if gunzip calls it damaged"
+    elif raw.is_dir() and missing:
+        reason = f"{', '.join(missing)} missing in {raw}"
+    raise ThawError(
+        f"no {name} in {data_root()} ({reason}); set THAW_DATA to the folder that holds it in torchvision's "
+        "layout, connect to the internet for the download, or use data=digits"
+    ) from problem
+
+
+def resolve(name: str, say: Callable[[str], None] = print) -> str:
+    """Return `name` if it can be loaded or downloaded, else "digits", saying so in one line.
+
+    The fallback applies only where `THAW_DATA` is not set: a folder that was named but does not
+    hold the data set is the user's mistake to hear about, not ours to paper over. A "folder" of
+    images has no substitute either: loading it says what is wrong.
+    """
+    if name == "folder":
+        return name
+    try:
+        load(name, "test")
+    except DamagedDataError:
+        raise
+    except ThawError:
+        if name not in DATA_SETS or os.environ.get("THAW_DATA"):
+            raise
+        say(f"{name} is neither in {data_root()} nor downloadable: using scikit-learn's digits instead.")
+        return "digits"
+    return name
+
+
+def _files(name: str, split: str, emnist: str) -> list[Path]:
+    """Return where torchvision reads a split from: the files of images and of labels."""
+    raw, kinds = data_root() / FOLDERS[name] / "raw", ("images-idx3", "labels-idx1")
+    if name != "emnist":
+        return [raw / f"{'train' if split == 'train' else 't10k'}-{kind}-ubyte" for kind in kinds]
+    if _only_bymerge(raw, emnist):
+        emnist, split = "bymerge", "test"
+    return [raw / f"emnist-{emnist}-{split}-{kind}-ubyte" for kind in kinds]
+
+
+def _check_idx(path: Path) -> None:
+    """Raise `DamagedDataError` unless a file begins with the header of its kind and is as long as that says.
+
+    torchvision compares neither: it ends in an error that names no file, or takes what is there.
+    """
+    dimensions, reason = int(path.name.removesuffix("-ubyte")[-1]), ""
+    try:
+        with open(path, "rb") as file:
+            head, length = file.read(4 * (1 + dimensions)), os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise DamagedDataError(f"cannot read {path} ({error.strerror}); repair or remove it") from None
+    if len(head) < 4 * (1 + dimensions):
+        reason = f"it ends after {length} bytes"
+    else:
+        magic, *sizes = struct.unpack(f">{1 + dimensions}i", head)
+        whole = len(head) + int(np.prod(sizes, dtype=np.int64))
+        if magic != 0x0800 + dimensions or min(sizes) < 1:
+            reason = f"it begins with {head[:4].hex()}, not with {0x0800 + dimensions:08x}"
+            reason += ": still packed by gzip" if head[:2] == b"\x1f\x8b" else ""
+            reason = reason if magic != 0x0800 + dimensions else "it holds nothing"
+        elif length != whole:
+            reason = f"it is {length:,} bytes long, and its header says {whole:,}"
+    if reason:
+        raise DamagedDataError(f"{path} is damaged ({reason}); remove it, and it is downloaded again, or copy it anew")
+
+
+def _check_labels(images: Tensor, labels: Tensor, classes: int, files: list[Path]) -> None:
+    """Raise `DamagedDataError` unless there is a label 0..K-1 for each image."""
+    if len(images) != len(labels):
+        found = f"{len(images):,} images and {files[1].name} {len(labels):,} labels"
+        raise DamagedDataError(f"{files[0]} holds {found}; they are not of one set: remove both, or copy them anew")
+    if int(labels.min()) < 0 or int(labels.max()) >= classes:
+        raise DamagedDataError(
+            f"{files[1]} has labels from {int(labels.min())} to {int(labels.max())}, not {classes} classes; "
+            "remove it, and it is downloaded again, or copy it anew"
+        )
+
+
+def _only_bymerge(raw: Path, emnist: str) -> bool:
+    """Tell whether only the `bymerge` test file stands for this split of EMNIST."""
+    only = (raw / "emnist-bymerge-test-images-idx3-ubyte").exists() and emnist in ("balanced", "bymerge")
+    return only and not any(raw.glob(f"emnist-{emnist}-train-*"))
+
+
+def _torchvision(name: str, split: str, download: bool, emnist: str) -> ImageSet:
+    from torchvision import datasets  # torchvision takes a second to import: only where it is used
+
+    root, train = str(data_root()), split == "train"
+    if name == "mnist":
+        files = datasets.MNIST(root, train=train, download=download)
+    elif name == "fashion":
+        files = datasets.FashionMNIST(root, train=train, download=download)
+    else:
+        return _emnist(root, split, download, emnist)
+    _check_labels(files.data, files.targets, 10, _files(name, split, emnist))
+    return ImageSet(name, split, files.data[:, None], files.targets.long(), 10)
+
+
+def _emnist(root: str, split: str, download: bool, which: str) -> ImageSet:
+    from torchvision import datasets
+
+    source = ""
+    if _only_bymerge(Path(root) / "EMNIST" / "raw", which):
+        files = datasets.EMNIST(root, split="bymerge", train=False)
+        order = torch.randperm(len(files.data), generator=generator(0, "emnist split"))
+        index = order[:EMNIST_TRAIN] if split == "train" else order[EMNIST_TRAIN:]
+        source = (
+            f"EMNIST's bymerge test file, split by a seed into {EMNIST_TRAIN:,} training and "
+            f"{len(order) - EMNIST_TRAIN:,} test images"
+        )
+    else:
+        files = datasets.EMNIST(root, split=which, train=split == "train", download=download)
+        index = slice(None)
+    targets = files.targets.long() - int(which == "letters")  # whose labels begin at 1
+    _check_labels(files.data, targets, EMNIST_SPLITS[which], _files("emnist", split, which))
+    images, labels = files.data.transpose(1, 2)[index], targets[index]  # EMNIST stores its images transposed
+    name = "emnist" if which == "balanced" else f"emnist{which}"
+    return ImageSet(name, split, images[:, None].contiguous(), labels, EMNIST_SPLITS[which], source)
+
+
+def _digits(split: str) -> ImageSet:
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    small = torch.from_numpy(bunch.images).float()[:, None] / 16.0
+    large = F.interpolate(small, size=(20, 20), mode="bicubic", align_corners=False).clamp(0, 1)
+    images = (F.pad(large, (4, 4, 4, 4)) * 255).round().to(torch.uint8)
+    labels = torch.from_numpy(bunch.target).long()
+    order = torch.randperm(len(images), generator=generator(0, "digits split"))
+    index = order[:1500] if split == "train" else order[1500:]
+    return ImageSet("digits", split, images[index], labels[index], 10)

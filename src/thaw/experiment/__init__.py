@@ -1,0 +1,1 @@
+"""What an experiment is: its configuration, and what is built of it."""

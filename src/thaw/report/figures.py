@@ -1,0 +1,243 @@
+"""Every figure: crisp pixels for images, one matplotlib style for curves, the origin beside each file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from thaw.base.errors import ThawError
+from thaw.base.files import replacing, write_json
+from thaw.base.pixels import to_uint8
+from thaw.report.results import commit
+
+STYLE = Path(__file__).with_name("thaw.mplstyle")
+MARKERS = "os^Dv*Xp"
+DASHES = ["-", (0, (5, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)), (0, (2.5, 1))]
+
+
+def grid(images: Tensor, columns: int, gap: int = 1, scale: int = 3, background: int = 255) -> Image.Image:
+    """Lay images out row by row, each pixel `scale` screen pixels wide (never interpolated).
+
+    Args:
+        images: (N, C, H, W) uint8, C 1 or 3.
+        columns: images a row.
+        gap: pixels between images.
+        scale: integer magnification.
+        background: grey of the gaps.
+    """
+    if images.dtype != torch.uint8 or images.ndim != 4:
+        raise ThawError(f"a grid takes uint8 images (N, C, H, W), got {images.dtype} {tuple(images.shape)}")
+    N, C, H, W = images.shape
+    rows = -(-N // columns)
+    canvas = torch.full((C, rows * (H + gap) + gap, columns * (W + gap) + gap), background, dtype=torch.uint8)
+    for index, image in enumerate(images):
+        top, left = gap + index // columns * (H + gap), gap + index % columns * (W + gap)
+        canvas[:, top : top + H, left : left + W] = image
+    array = canvas.repeat_interleave(scale, 1).repeat_interleave(scale, 2).permute(1, 2, 0).numpy()
+    return Image.fromarray(array[:, :, 0] if C == 1 else array)
+
+
+def write_origin(path: Path, origin: dict[str, Any]) -> None:
+    """Write `<figure>.json` beside a figure: where it comes from, and the commit."""
+    write_json(path.with_name(path.name + ".json"), origin | {"commit": commit()})
+
+
+def save_grid(
+    path: str | Path, images: Tensor, columns: int, origin: dict[str, Any] | None = None, **style: Any
+) -> Path:
+    """Save a grid of uint8 images as PNG (see `grid`); with `origin`, its JSON beside it."""
+    path = Path(path)
+    with replacing(path) as temporary:
+        grid(images, columns, **style).save(temporary)
+    if origin is not None:
+        write_origin(path, origin)
+    return path
+
+
+def strip(states: Sequence[Tensor], count: int = 10) -> Tensor:
+    """Pick `count` states of trajectories, evenly, first and last included.
+
+    Args:
+        states: pixels (B, C, H, W), one tensor a state.
+
+    Returns:
+        (B * count, C, H, W) uint8, trajectory by trajectory, for a grid of `count` columns. Noise
+        beyond [-1, 1] is shown clipped.
+    """
+    count = min(count, len(states))
+    picked = [states[round(i * (len(states) - 1) / max(1, count - 1))] for i in range(count)]
+    return to_uint8(torch.stack(picked, dim=1).flatten(0, 1).cpu().clamp(-1, 1))
+
+
+def save_gif(path: str | Path, states: Sequence[Tensor], columns: int, milliseconds: int = 80, **style: Any) -> Path:
+    """Save trajectories as an animation that stays on its last state for two seconds."""
+    path = Path(path)
+    frames = [grid(to_uint8(state.cpu().clamp(-1, 1)), columns, **style) for state in states]
+    durations = [milliseconds] * (len(frames) - 1) + [2000]
+    with replacing(path) as temporary:
+        frames[0].save(temporary, save_all=True, append_images=frames[1:], duration=durations, loop=0)
+    return path
+
+
+def save_figure(figure: Any, path: str | Path, origin: dict[str, Any] | None = None) -> Path:
+    """Save a matplotlib figure (PDF for curves), reproducibly: no date inside, letters as TrueType."""
+    from matplotlib import rc_context
+
+    path = Path(path)
+    with replacing(path) as temporary, rc_context({"pdf.fonttype": 42}):  # read on saving, not on drawing
+        figure.savefig(temporary, metadata={"CreationDate": None} if path.suffix == ".pdf" else None)
+    if origin is not None:
+        write_origin(path, origin)
+    return path
+
+
+def curves(series: dict[str, tuple[Sequence[float], Sequence[float]]], x_label: str, y_label: str, **options: Any):
+    """Draw labelled curves on one pair of axes.
+
+    Args:
+        series: label -> (x values, y values).
+        options: `log` and `log_x` for a logarithmic y or x axis; `markers` False for plain lines; `floor` for a
+            dashed line with its label, (value, label), and none for the value None; `beside` for a legend on the right
+            of the axes; `pairs` for every second curve dashed, in the colour of the one before.
+
+    Returns:
+        The matplotlib figure.
+    """
+    from matplotlib import pyplot as plt
+
+    with plt.style.context(STYLE):
+        figure, axes = plt.subplots()
+        colours = plt.rcParams["axes.prop_cycle"].by_key()["color"]
+        for index, (label, (x, y)) in enumerate(series.items()):
+            turn, dashes = index, index  # colour, marker and dashes differ, so that no two curves are alike in grey
+            if options.get("pairs"):
+                turn, dashes = index // 2, index % 2
+            marker = MARKERS[turn % len(MARKERS)] if options.get("markers", True) else None
+            style = {"color": colours[turn % len(colours)], "linestyle": DASHES[dashes % len(DASHES)]}
+            axes.plot(x, y, marker=marker, label=label if "$" in label else label.replace("_", " "), **style)
+        if options.get("floor") and options["floor"][0] is not None:
+            value, label = options["floor"]
+            axes.axhline(value, linestyle="--", linewidth=0.8, color="0.4", label=label)
+        if options.get("log"):
+            axes.set_yscale("log")
+            _plain_ticks(axes.yaxis)
+        if options.get("log_x"):
+            axes.set_xscale("log")
+        axes.set(xlabel=x_label, ylabel=y_label)
+        axes.legend(**({"loc": "center left", "bbox_to_anchor": (1.02, 0.5)} if options.get("beside") else {}))
+        plt.close(figure)
+    return figure
+
+
+def _plain_ticks(axis: Any) -> None:
+    """Label a logarithmic axis with 0.5 and 2, not with powers of ten; more densely where it is short."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 8 * low else range(1, 10)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
+def dots(values: dict[str, float], x_label: str, floor: tuple[float, str] | None = None) -> Any:
+    """Draw one dot a name on a logarithmic axis, the largest value on top.
+
+    Args:
+        values: name -> value, all above 0.
+        floor: a dashed line with its label, (value, label); none for a value of None.
+
+    Returns:
+        The matplotlib figure.
+    """
+    from matplotlib import pyplot as plt
+
+    names = sorted(values, key=lambda name: values[name])
+    with plt.style.context(STYLE):
+        figure, axes = plt.subplots()
+        figure.set_figheight(0.6 + 0.135 * len(names))
+        axes.plot([values[name] for name in names], range(len(names)), "o", markersize=3.5)
+        axes.set_yticks(range(len(names)), names, fontsize=7.5)
+        if floor and floor[0] is not None:
+            axes.axvline(floor[0], linestyle="--", color="0.4", label=floor[1])
+            axes.legend(loc="lower right")
+        axes.set(xscale="log", xlabel=x_label, ylim=(-0.7, len(names) - 0.3))
+        _plain_ticks(axes.xaxis)
+        plt.close(figure)
+    return figure
+
+
+def points(places: dict[str, tuple[float, float]], x_label: str, y_label: str) -> Any:
+    """Draw one named point each, on a logarithmic y axis.
+
+    Args:
+        places: name -> (x, y), y above 0.
+
+    Returns:
+        The matplotlib figure.
+    """
+    from matplotlib import pyplot as plt
+
+    with plt.style.context(STYLE):
+        figure, axes = plt.subplots()
+        for name, (x, y) in places.items():
+            axes.plot(x, y, "o", color="#0072B2", markersize=4)
+            axes.annotate(name, (x, y), xytext=(0, 4), textcoords="offset points", fontsize=7.5, ha="center")
+        axes.margins(x=0.15, y=0.12)
+        axes.set(xlabel=x_label, ylabel=y_label)
+        axes.set_yscale("log")
+        _plain_ticks(axes.yaxis)
+        plt.close(figure)
+    return figure
+
+
+def scatter(positions: Tensor, labels: Tensor, classes: int) -> Any:
+    """Draw a map of points, coloured by class, each class named at the median of its points.
+
+    Args:
+        positions: (N, 2).
+        labels: (N,) int64 in 0..K-1.
+        classes: the number of classes K.
+
+    Returns:
+        The matplotlib figure.
+    """
+    from matplotlib import pyplot as plt
+
+    with plt.style.context(STYLE):
+        figure, axes = plt.subplots()
+        figure.set_size_inches(3.4, 3.2)
+        colours = "tab10" if classes <= 10 else "nipy_spectral"
+        axes.scatter(*positions.T, c=labels, cmap=colours, vmin=0, vmax=max(1, classes - 1), s=2, linewidths=0)
+        for label in labels.unique().tolist():
+            middle = positions[labels == label].median(dim=0).values
+            axes.text(*middle.tolist(), str(label), ha="center", va="center", weight="bold")
+        axes.set(xticks=[], yticks=[])
+        plt.close(figure)
+    return figure
+
+
+def matrix(values: Tensor, x_label: str, y_label: str) -> Any:
+    """Draw shares in [0, 1] (K, K) as greys, each written in its cell where there is room.
+
+    Returns:
+        The matplotlib figure.
+    """
+    from matplotlib import pyplot as plt
+
+    with plt.style.context(STYLE):
+        figure, axes = plt.subplots()
+        figure.set_size_inches(3.4, 3.2)
+        axes.grid(False)
+        axes.imshow(values, cmap="Greys", vmin=0, vmax=1, interpolation="nearest")
+        K = len(values)
+        for row, column in [(i, j) for i in range(K) for j in range(K) if K <= 10 and values[i, j] >= 0.005]:
+            share = float(values[row, column])
+            colour = "white" if share > 0.5 else "black"
+            axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=7)
+        ticks = range(0, K, 1 if K <= 10 else 5)
+        axes.set(xlabel=x_label, ylabel=y_label, xticks=ticks, yticks=ticks)
+        plt.close(figure)
+    return figure

@@ -1,0 +1,177 @@
+"""Running notebooks without a screen: papermill with checked parameters, an executed copy and its HTML."""
+
+import contextlib
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from thaw.base.arguments import checked_parameters
+from thaw.base.errors import ThawError
+from thaw.base.files import advice, check_target, make_folder, project_root, write_text
+
+
+def run_notebook(notebook: str | Path, output: str | Path, parameters: dict[str, Any] | None = None) -> Path:
+    """Execute a notebook in the project's root and write the executed copy and its HTML.
+
+    Args:
+        notebook: the source, e.g. `notebooks/01_ddpm.ipynb`; not changed.
+        output: path of the executed `.ipynb`; the HTML lies beside it. A failed run leaves
+            `<name>.failed.ipynb` instead, with the error inside.
+        parameters: values for the notebook's parameters cell.
+
+    Raises:
+        ThawError: for a missing notebook, a parameter that it does not have or that is of another type than its
+            default, or an error in a cell.
+        KeyboardInterrupt: on Ctrl-C, once the running cell has ended in order (a training saves what it has).
+    """
+    import papermill  # takes a second to import
+
+    notebook, output = Path(notebook), check_target(output, ".ipynb", inputs=[notebook])
+    check_target(output, ".ipynb", also=[output.with_suffix(".html")])
+    failed = output.with_name(f"{output.stem}.failed.ipynb")
+    if not notebook.is_file():
+        known = ", ".join(sorted(p.stem for p in notebook.parent.glob("*.ipynb"))) or "none"
+        raise ThawError(f"no notebook {notebook}; {advice(notebook, f'there are: {known}')}")
+    known = {key: found["default"] for key, found in papermill.inspect_notebook(_literal(notebook)).items()}
+    parameters = checked_parameters(parameters or {}, known, notebook.name)
+    make_folder(output.parent)
+    before = dict(os.environ)
+    os.environ["THAW_HEADLESS"] = "1"  # inherited by the kernel: lines instead of progress bars
+    try:
+        with _interrupts_to_kernel(), _progress() as tell:
+            papermill.execute_notebook(
+                _literal(notebook), _literal(failed), parameters=parameters, kernel_name="python3",
+                cwd=str(project_root()), progress_bar=False, stdout_file=sys.stdout, stderr_file=sys.stderr,
+                on_cell_start=tell.begin,
+                extra_arguments=["--log-level=ERROR"],  # a kernel greets with a warning about its local sockets
+            )  # fmt: skip
+    except papermill.exceptions.PapermillExecutionError as error:
+        reason = f"{error.ename}: {error.evalue}".strip().splitlines()[0]
+        if error.ename == "KeyboardInterrupt":
+            failed.unlink(missing_ok=True)
+            raise KeyboardInterrupt from None
+        if error.ename == "ThawError":
+            failed.unlink(missing_ok=True)
+            reason = str(error.evalue)
+        raise ThawError(f"{notebook.name} stopped: {reason}") from None
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    failed.replace(output)
+    write_html(output)
+    return output
+
+
+class Progress:
+    """Lines that tell where a notebook is: one a section, and in a cell that takes long one now and then.
+
+    Args:
+        clock: returns seconds.
+    """
+
+    FIRST = 10.0  # seconds in a cell before it is told; the next time after twice as many, and so on
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock, self.started, self.section = clock, clock(), "the first cells"
+        self.begun, self.due = self.started, self.FIRST
+
+    def begin(self, cell: Any, cell_index: int) -> None:
+        """Note that a cell begins, which may be a heading."""
+        self.begun, self.due = self.clock(), self.FIRST
+        heading = re.match(r"#+ +(.+)", cell.source) if cell.cell_type == "markdown" else None
+        if heading:
+            self.section = heading[1].strip()
+            self._tell(self.section)
+
+    def pulse(self) -> None:
+        """Tell that a cell is still running, where it has been for long."""
+        if self.clock() - self.begun >= self.due:
+            self.due *= 2
+            self._tell(f"... {self.section}")
+
+    def _tell(self, what: str) -> None:
+        print(f"{self.clock() - self.started:5.0f} s  {what}", flush=True)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Progress]:
+    """Within the block, a thread tells how a notebook gets on."""
+    tell, ended = Progress(), threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(1.0):
+            tell.pulse()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield tell
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _literal(path: Path) -> str:
+    """Return a path as papermill takes it, which puts parameters in the place of {braces}."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
+@contextlib.contextmanager
+def _interrupts_to_kernel() -> Iterator[None]:
+    """Within the block, the first Ctrl-C goes to the notebook's kernel, as in JupyterLab; a second one acts here.
+
+    Left to itself, the kernel's client would break down half-way with tracebacks of its own.
+    """
+    import psutil
+
+    def forward(number: int, _: object) -> None:
+        signal.signal(number, before)
+        children = psutil.Process().children()
+        kernels = [child for child in children if any("ipykernel" in part for part in child.cmdline())]
+        if not kernels:
+            raise KeyboardInterrupt
+        for kernel in kernels:
+            kernel.send_signal(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, forward)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+NO_WIDGETS = "<p><em>Here the notebook shows a live panel: open it with <code>make lab</code>.</em></p>"
+
+
+def as_html(notebook: Path) -> str:
+    """Return an executed notebook as HTML with its figures inside; a line takes the place of each live widget.
+
+    Widgets need a kernel, and a page that shows them loads scripts from the internet.
+    """
+    import nbformat
+    from nbconvert import HTMLExporter
+
+    content = nbformat.read(notebook, 4)
+    content.metadata.pop("widgets", None)
+    for cell in content.cells:
+        for output in cell.get("outputs", []):
+            if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
+                output.data = {"text/html": NO_WIDGETS}
+    return HTMLExporter(embed_images=True).from_notebook_node(content)[0]
+
+
+def write_html(notebook: Path) -> Path:
+    """Write the HTML of an executed notebook beside it; see `as_html`."""
+    path = notebook.with_suffix(".html")
+    write_text(path, as_html(notebook))
+    return path

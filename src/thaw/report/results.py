@@ -1,0 +1,119 @@
+"""Numbers of the report: each with its origin, read by LaTeX through a generated file."""
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from thaw.base.errors import ThawError
+from thaw.base.files import by_git, check_target, locked, write_json, write_text
+
+PLOTS = Path("Plots")
+GENERATED = "% Generated from Plots/numbers.json"
+LATEX = {character: f"\\{character}" for character in "_%&#${}"}
+LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$"}
+
+
+def commit() -> str:
+    """Return the short commit of the working tree, "unknown" outside a git checkout."""
+    try:
+        asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return asked.stdout.strip() if asked.returncode == 0 else "unknown"
+
+
+def read_numbers(folder: str | Path = PLOTS) -> dict[str, dict[str, Any]]:
+    """Return numbers.json: key -> {value, text, origin}; empty if there is none."""
+    path = Path(folder) / "numbers.json"
+    try:
+        numbers = json.loads(path.read_text()) if path.is_file() else {}
+        if not all({"value", "text", "origin"} <= entry.keys() for entry in numbers.values()):
+            raise AttributeError
+    except ValueError as error:
+        raise ThawError(f"{path} is not valid JSON ({error}); restore it with {by_git(path)}") from None
+    except AttributeError:
+        raise ThawError(f"{path} does not hold this project's numbers; move it, or name another folder") from None
+    return numbers
+
+
+def number(value: Any, form: str = ".2f") -> str:
+    """Return a number as it is shown and recorded: one that rounds to nothing has no sign, None is a dash."""
+    if value is None:
+        return "-"
+    return format(value, f"z{form}" if isinstance(value, float) else form)
+
+
+def check_plots(folder: str | Path) -> None:
+    """Raise a `ThawError` unless figures and numbers can be written into a folder; see `thaw.base.files.check_target`."""
+    folder = check_target(folder, folder="filled")
+    check_target(folder / "numbers.json", ".json")
+    read_numbers(folder)
+
+
+def record(values: dict[str, tuple[Any, str]], origin: dict[str, Any], folder: str | Path = PLOTS) -> None:
+    """Add numbers to numbers.json.
+
+    Args:
+        values: key -> (value, format), e.g. `{"ddpm.fid": (3.1415, ".2f")}`; an empty format for strings.
+        origin: where they come from: a notebook, script or benchmark, its configuration and seed, and the `weights`
+            behind them (see `thaw.report.provenance.weights_of`); the commit is added.
+        folder: usually `Plots/`.
+    """
+    for key in values:
+        if not re.fullmatch(r"[a-z0-9_.]+", key):
+            raise ThawError(f"number keys are lower-case words joined by dots, got {key!r}")
+    if not {"notebook", "script", "benchmark"} & origin.keys():
+        raise ThawError(f"the origin of {', '.join(values)} names no notebook, script or benchmark")
+    origin = origin | {"commit": commit()}
+    path = Path(folder) / "numbers.json"
+    with locked(path):
+        numbers = read_numbers(folder)
+        for key, (value, spec) in values.items():
+            numbers[key] = {"value": value, "text": number(value, spec), "origin": origin}
+        write_json(path, dict(sorted(numbers.items())))
+
+
+def write_tex(
+    path: str | Path,
+    folder: str | Path = PLOTS,
+    stale: Callable[[dict], str | None] | None = None,
+    marks: tuple[dict[str, str], str] = ({}, ""),
+) -> int:
+    r"""Write the LaTeX file that defines `\val{key}` for every number; an unknown key is a LaTeX error.
+
+    Args:
+        path: the file.
+        folder: of numbers.json.
+        stale: tells of an origin why its numbers must not be printed (see `thaw.report.provenance.why_stale`), None if
+            they may; a number that is used all the same is a LaTeX error too.
+        marks: key -> letter to stand behind the number, and what the letters mean, for the macro `\machines`: see
+            `thaw.report.provenance.mark_times`.
+
+    Returns:
+        How many numbers were written.
+    """
+    check_target(path, ".tex", mark=GENERATED)
+    numbers = read_numbers(folder)
+    lines = [
+        f"{GENERATED} by `python -m thaw numbers`. Do not edit.",
+        r"\newcommand{\val}[1]{\ifcsname thaw@#1\endcsname\csname thaw@#1\endcsname\else",
+        r"  \PackageError{thaw}{unknown number '#1'}{Run the notebook that records it.}\fi}",
+    ]
+    letters, told = marks
+    lines.append(rf"\newcommand{{\machines}}{{{escape(told)}}}")
+    for key, entry in numbers.items():
+        text, reason = escape(entry["text"]), stale(entry["origin"]) if stale else None
+        text += rf"\textsuperscript{{{letters[key]}}}" if letters.get(key) else ""
+        if reason:
+            text = rf"\PackageError{{thaw}}{{the number '{key}' {reason}}}{{}}"  # printed, not typeset
+        lines.append(rf"\expandafter\def\csname thaw@{key}\endcsname{{{text}}}")
+    write_text(path, "\n".join(lines) + "\n")
+    return len(numbers)
+
+
+def escape(text: str) -> str:
+    """Return a text as LaTeX prints it."""
+    return "".join(LATEX.get(character, character) for character in text)

@@ -1,0 +1,208 @@
+"""What a training notebook needs around its experiment: settings, run directory, judge, figures and numbers."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from thaw import data
+from thaw.base.errors import ThawError
+from thaw.base.files import enter_project, sha256, write_json
+from thaw.experiment.config import Config, load_config, override, sampled_with, with_sampling_of
+from thaw.model import Model
+from thaw.networks import count_multiply_adds, count_parameters
+from thaw.report import figures, results
+from thaw.report.provenance import weights_of
+from thaw.sampling import guided_at, time_steps
+from thaw.scoring.judge import Judge, load_judge
+from thaw.scoring.metrics import Score, score_model
+from thaw.store import runs, weights
+from thaw.training.timing import timed
+
+
+@dataclass(frozen=True)
+class Study:
+    """One experiment in a notebook; its figures are `<study>_<label>_<what>`, its numbers `<study>.<label>.<what>`.
+
+    Attributes:
+        config: the validated settings.
+        run: the run directory.
+        plots: `Plots/`, or a folder in the run directory for a smoke run, whose numbers mean nothing.
+        judge: the feature network of the data set, None where none is shipped.
+        notebook, settings: names of the notebook and of the configuration's file, for the origin of what it writes.
+    """
+
+    config: Config
+    run: Path
+    plots: Path
+    judge: Judge | None
+    notebook: str
+    settings: str
+
+    @property
+    def name(self) -> str:
+        """The name that all figures begin with; it tells the data set unless that is MNIST."""
+        of = "" if self.config.data == "mnist" else f"_{self.config.data_name}"
+        return f"{self.config.study}{of}_{self.config.label}"
+
+    def origin(self, **more: Any) -> dict[str, Any]:
+        """Return where a result of this study comes from; once it is trained, with the digest of its weights."""
+        found = {"notebook": self.notebook, "config": self.settings, "run": self.run.name, "seed": self.config.seed}
+        kept = weights.list_checkpoints(self.run)
+        if kept and (epoch := runs.epoch_of(kept[-1])) >= self.config.epochs:  # it may have been trained longer before
+            found["weights"] = {self.config.release_name(epoch): runs.checkpoint_digest(kept[-1])}
+        return found | more
+
+    def show_grid(self, what: str, images: Tensor, columns: int, **style: Any) -> Image.Image:
+        """Save uint8 images (N, C, H, W) as a grid in `Plots/`, and return it for display."""
+        path = self.plots / f"{self.name}_{what}.png"
+        return Image.open(figures.save_grid(path, images, columns, self.origin(), **style))
+
+    def show_walk(self, what: str, states: Sequence[Tensor], count: int = 10) -> Image.Image:
+        """Save at most `count` states (B, C, H, W) of trajectories as a grid, one a row, and return it for display."""
+        return self.show_grid(what, figures.strip(states, count), columns=min(count, len(states)))
+
+    def show_figure(self, what: str, figure: Any) -> Any:
+        """Save a matplotlib figure as PDF in `Plots/`, and return it for display."""
+        figures.save_figure(figure, self.plots / f"{self.name}_{what}.pdf", self.origin())
+        return figure
+
+    def record(self, values: dict[str, tuple[Any, str]], **origin: Any) -> None:
+        """Record numbers, what -> (value, format), under this study's name."""
+        prefix = f"{self.name.replace('_', '.', 1)}"
+        results.record({f"{prefix}.{k}": v for k, v in values.items()}, self.origin(**origin), self.plots)
+
+    def record_scores(self, what: str, scores: dict[str, Score]) -> None:
+        """Record scores as `<what>.fid`, `<what>.fid_floor`, `<what>.entropy`, ... and `<what>.n`."""
+        values: dict[str, tuple[Any, str]] = {f"{what}.n": (scores["fid"].n, ",d")}
+        for name, score in scores.items():
+            percent = name in ("accuracy", "confidence")
+            spec = ".3f" if name == "entropy" else ".2f"
+            values[f"{what}.{name}"] = (100 * score.value, ".1f") if percent else (score.value, spec)
+            if score.floor is not None and not percent:
+                values[f"{what}.{name}_floor"] = (score.floor, spec)
+        self.record(values, features=scores["fid"].features, seed=scores["fid"].seed)
+        if self.judge:
+            size = count_parameters(self.judge.network)
+            facts = {"accuracy": (100 * self.judge.accuracy, ".1f"), "digest": (self.judge.digest, "")}
+            facts |= {"parameters": (size, ",d")} | ({"source": (self.judge.source, "")} if self.judge.source else {})
+            of = f"judge.{self.judge.data}"
+            results.record(
+                {f"{of}.{k}": v for k, v in facts.items()}, self.origin(weights=weights_of(self.judge)), self.plots
+            )
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the lines of metrics.jsonl, one an epoch."""
+        return [json.loads(line) for line in (self.run / "metrics.jsonl").read_text().splitlines()]
+
+    def epochs(self, count: int = 6) -> list[Model]:
+        """Return the models of at most `count` kept checkpoints, the first and the last included.
+
+        They are sampled as this study's configuration says, whatever they were trained under.
+        """
+        paths = weights.list_checkpoints(self.run)
+        count = min(count, len(paths))
+        chosen = sorted({round(i * (len(paths) - 1) / max(1, count - 1)) for i in range(count)})
+        models = [weights.load_model(paths[i]) for i in chosen]
+        return [replace(model, config=with_sampling_of(model.config, self.config)) for model in models]
+
+    def score(self, model: Model, n: int, *, reference: str = "test", **settings: Any) -> dict[str, Score]:
+        """Score a model of this run, as `thaw.scoring.metrics.score_model` does; `settings` as for `Model.sample`.
+
+        What was scored before with the same weights and settings is read from `scores.json` in the run directory.
+        """
+        path = self.run / "scores.json"
+        said = ", ".join(f"{key} {value}" for key, value in sorted(sampled_with(model.config, settings).items()))
+        weights = sha256(Path(model.info["file"]) / "ema.pt")[:12]  # a run trained again must not show its old scores
+        key = f"epoch {model.epoch}, weights {weights}: n {n}, against {reference}, judge {self.judge.digest}, {said}"
+        known = json.loads(path.read_text()) if path.is_file() else {}
+        if key not in known:
+            scores = score_model(model, self.judge, n, reference=reference, seed=self.config.seed, **settings)
+            known[key] = {name: score.record() for name, score in scores.items()}
+            write_json(path, known)
+        return {name: Score(**record) for name, record in known[key].items()}
+
+    def score_epochs(self, n: int) -> dict[int, dict[str, Score]]:
+        """Score the kept checkpoints after the untrained one (or that, alone), under this study's sampling settings."""
+        models = self.epochs(count=1000)
+        return {model.epoch: self.score(model, n) for model in models[1:] or models}
+
+    def record_training(self, model: Model, seconds_64: float) -> None:
+        """Record size, settings, training cost and sampling cost."""
+        config = self.config
+        steps = min(config.sample_steps or model.process.steps, model.process.steps)
+        values = {
+            "parameters": (count_parameters(model.network), ",d"),
+            "multiply_adds": (count_multiply_adds(model.network, model.process.shape) / 1e6, ".1f"),
+            "steps": (model.process.steps, "d"),
+            "lr": (config.lr, "g"),
+            "batch_size": (config.batch_size, "d"),
+            "ema": (config.ema, "g"),
+            "label_dropout": (100 * config.label_dropout, "g"),
+            "terminal_rank": (model.terminal.rank, "d"),
+            "terminal_gaussians": (len(model.terminal.weights), "d"),
+            "epochs": (model.epoch, "d"),
+            "train_minutes": (model.info["seconds"] / 60, ".0f"),
+            "guidance": (config.guidance, "g"),
+            "sample_steps": (steps, "d"),
+            "evaluations": (count_evaluations(model), "d"),
+            "seconds_64": (seconds_64, ".1f"),
+        }
+        self.record(values, **timed())
+
+
+def open_study(
+    notebook: str, config: str, overrides: dict[str, Any], run: str | None, smoke: bool, plots: str | None = None
+) -> Study:
+    """Read the settings of a notebook's parameters cell; from the project's root, on the data set at hand.
+
+    Args:
+        notebook: its name, for the origin of what it writes.
+        config, overrides: the experiment's file and the settings that replace its own.
+        run: the run directory; `contents/runs/<run name>` where None.
+        smoke: tiny settings.
+        plots: folder of figures and numbers; `Plots/` where None, or in the run directory for a smoke run.
+
+    Raises:
+        ThawError: for unknown settings or files.
+    """
+    enter_project()
+    experiment = load_config(config, **overrides)
+    experiment = override(experiment.smoke() if smoke else experiment, {"data": data.resolve(experiment.data)})
+    folder = Path(run) if run else weights.RUNS / experiment.run_name
+    try:
+        judge = load_judge(experiment.data_name)
+        if experiment.data == "folder":
+            judge.check_shape((experiment.data_channels, experiment.data_size, experiment.data_size))
+    except ThawError as error:
+        print(f"No scores: {error}")
+        judge = None
+    default = folder / "Plots" if smoke else results.PLOTS
+    return Study(experiment, folder, Path(plots) if plots else default, judge, notebook, str(config))
+
+
+def count_evaluations(
+    model: Model, steps: int | None = None, guidance: float | None = None,
+    guidance_interval: tuple[float, float] | None = None, **_: Any
+) -> int:  # fmt: skip
+    """Return how many network evaluations an image takes.
+
+    The settings are those of `Model.sample`, all others ignored; the configuration's by default.
+    """
+    config, total = model.config, model.process.steps
+    interval = guidance_interval or config.guidance_interval
+    visited = time_steps(total, min(steps or config.sample_steps or total, total))[:-1]
+    guided = (config.guidance if guidance is None else guidance) != 1
+    return len(visited) + guided * sum(guided_at(t, total, interval) for t in visited)
+
+
+def time_samples(model: Model, n: int = 64, **settings: Any) -> tuple[Tensor, float]:
+    """Draw n images, the classes in turn, and return them with the seconds it took."""
+    started = time.perf_counter()
+    images = model.sample(model.labels(n), **settings)
+    return images, time.perf_counter() - started

@@ -1,0 +1,1 @@
+"""How good is it: feature networks, real images, measures, one protocol."""

@@ -1,0 +1,167 @@
+"""Inception's features, as an option: what others call FID, KID and IS, by that name and never mixed with ours.
+
+torchmetrics' metrics on torch-fidelity's network (Szegedy et al. 2015), which was trained on colour photographs of
+299 x 299 pixels: images are enlarged to that, and grey ones repeated in three channels. It costs some hundred times
+what our own features do.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from thaw.base.errors import ThawError
+from thaw.base.files import make_folder, remember, sha256, user_path
+from thaw.scoring.floors import OTHER, alike, scored_classes
+from thaw.scoring.judge import Judge, frechet, statistics
+from thaw.scoring.metrics import Score, check_scored, inception_score, kid
+from thaw.scoring.protocol import VERSION, prepare
+from thaw.scoring.real import CACHE, choose, order_of, real_images
+from thaw.store.tensors import load_tensors, save_tensors
+
+NUM = 2048  # features; twice as many images are the least that is scored
+
+
+@dataclass(frozen=True)
+class Inception:
+    """The network of torch-fidelity, as torchmetrics uses it.
+
+    Attributes:
+        network: `torchmetrics.image.fid.NoTrainInceptionV3` for the 2,048 features before the last layer.
+        digest: first 12 digits of the weights' SHA-256; part of every score's record.
+    """
+
+    network: Any
+    digest: str
+
+    @torch.no_grad()
+    def features(self, images: Tensor, batch: int = 50, progress: bool = False) -> Tensor:
+        """Return the features of uint8 images.  (N, C, H, W), C 1 or 3 -> (N, 2048)"""
+        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
+            raise ThawError(f"Inception takes uint8 images (N, 1 or 3, H, W), got {images.dtype} {tuple(images.shape)}")
+        parts = tqdm(images.split(batch), disable=not progress, desc="Inception", unit="batch")
+        return torch.cat([self.network(part.expand(-1, 3, -1, -1)) for part in parts])
+
+    @torch.no_grad()
+    def logits(self, features: Tensor) -> Tensor:
+        """Return class scores without the bias, as the inception score takes them.  (N, 2048) -> (N, 1008)"""
+        return features @ self.network.fc.weight.T
+
+
+def find_weights(path: str | Path | None = None) -> Path:
+    """Return the file of Inception's weights: the one that is named, or torch's cache, downloaded if it is not there.
+
+    Raises:
+        ThawError: if torch-fidelity is not installed, or the file is missing and cannot be downloaded.
+    """
+    try:
+        from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3 as URL
+    except ImportError:
+        raise ThawError("Inception's features need torch-fidelity; install it: pip install torch-fidelity") from None
+    where = user_path(path) if path else Path(torch.hub.get_dir()) / "checkpoints" / URL.rsplit("/", 1)[1]
+    if path and not where.is_file():
+        raise ThawError(f"no file {where}; download Inception's weights from {URL}, or leave --weights out")
+    if not where.is_file():
+        make_folder(where.parent)
+        try:
+            torch.hub.download_url_to_file(URL, str(where), hash_prefix=where.stem.rsplit("-", 1)[1])
+        except (OSError, RuntimeError) as error:  # no connection, or another file than expected
+            raise ThawError(
+                f"cannot download Inception's weights ({error}); download {URL} elsewhere, "
+                f"and put it in {where.parent} or name it with --weights"
+            ) from None
+    return where
+
+
+def load_inception(path: Path) -> Inception:
+    """Load the network from a file of weights; a `ThawError` if it holds anything else."""
+    from torchmetrics.image.fid import NoTrainInceptionV3
+
+    load_tensors(path)  # torch-fidelity would run what code the file holds: refuse anything but tensors first
+    try:
+        network = NoTrainInceptionV3("inception-v3-compat", [str(NUM)], str(path))
+    except (RuntimeError, AttributeError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ThawError(f"{path} does not hold torch-fidelity's Inception weights ({reason})") from None
+    return Inception(network, sha256(path)[:12])
+
+
+def inception_scores(
+    images: Tensor,
+    inception: Inception,
+    judge: Judge,
+    labels: Tensor | None = None,
+    *,
+    reference: str = "test",
+    seed: int = 0,
+    cache: Path | None = CACHE,
+    progress: bool = False,
+) -> dict[str, Score]:
+    """Score images by Inception's features, beside as many real images.
+
+    Args:
+        images: (N, C, H, W) uint8 in 0..255, at least 4,096.
+        inception: see `load_inception`.
+        judge: of the data set to compare with; 10,000 images of it at most.
+        labels: (N,) the classes that were asked for, if any; else those that the judge sees count.
+        reference: its split; the floors are those of as many images of each class of the other split.
+        seed: the seed the images were drawn with, for the record.
+        cache: folder in which features of real images and floors are kept; None to keep nothing.
+        progress: show progress bars.
+
+    Returns:
+        `inception_fid`, `inception_kid` and `inception_is`.
+
+    Raises:
+        ThawError: for too few images, floats, a wrong range, or a data set that is not at hand.
+    """
+    n = len(images)
+    check_scored(n, labels, NUM)
+    images, labels = prepare(images, labels, reference)
+    real = _real(inception, judge, reference, cache, progress)
+    seen = judge.predict(judge.features(images)) if labels is None else labels
+    counts = scored_classes(judge, labels, seen).counts
+    key = {"floors": VERSION, "inception": inception.digest, "data": _name(judge), "reference": reference}
+
+    def floors() -> dict[str, float]:
+        other = real_images(judge, download=False)[OTHER[reference]]
+        other = other.take(order_of(len(other), OTHER[reference]))
+        same = [other.images[index] for index in alike(other.labels, counts)[:1]]
+        return _measure(inception.features(same[0], progress=progress), inception, real) if same else {}
+
+    values = _measure(inception.features(images, progress=progress), inception, real)
+    beside = remember(cache, key | {"classes": counts.tolist()}, floors)
+    return {
+        name: Score(name, value, n, seed, reference, inception.digest, beside.get(name))
+        for name, value in values.items()
+    }
+
+
+def _measure(features: Tensor, inception: Inception, real: Tensor) -> dict[str, float]:
+    """Measure features (N, 2048) against real ones (M, 2048)."""
+    sums = statistics(real, torch.zeros(0, dtype=torch.int64), 0)
+    return {
+        "inception_fid": frechet(features, sums),
+        "inception_kid": kid(features, real),
+        "inception_is": inception_score(inception.logits(features)),
+    }
+
+
+def _name(judge: Judge) -> str:
+    """Return the name that features of a data set are kept by: images of one's own may change under theirs."""
+    return judge.data + "".join(f"_{found['digest'][:8]}" for _, found in sorted(judge.fingerprints.items()))
+
+
+def _real(inception: Inception, judge: Judge, split: str, cache: Path | None, progress: bool) -> Tensor:
+    """Return the features of real images, kept from an earlier call or computed.  (at most 10,000, 2048)"""
+    path = cache / f"inception_{_name(judge)}_{split}_{inception.digest}.pth" if cache else None
+    if path and path.is_file():
+        return load_tensors(path)["features"]
+    images = real_images(judge, download=False)[split].images
+    features = inception.features(choose(images, split), progress=progress)
+    if path:
+        save_tensors(path, {"features": features})
+    return features

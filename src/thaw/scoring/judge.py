@@ -1,0 +1,297 @@
+"""The judge: a small classifier whose features every score rests on, with its reference statistics."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchmetrics.image.fid import FrechetInceptionDistance
+from tqdm.auto import tqdm
+
+from thaw.base.errors import ThawError
+from thaw.base.files import advice, sha256
+from thaw.base.pixels import to_pixels
+from thaw.base.seeding import derive, generator
+from thaw.data import DATA_SETS, ImageSet
+from thaw.data.images import background_of
+from thaw.store.weights import PRETRAINED, add_to_manifest, load_released, save_tensors
+
+FORMAT = "thaw-features/1"
+FURTHER_PARTS = ("source", "background", "reading", "fingerprints")  # of a judge, which not every file has
+FURTHER = Path("contents/features")  # judges of other seeds: a check on the shipped one, not shipped themselves
+
+
+class FeatureNetwork(nn.Module):
+    """Classifier of six convolutions; its `num_features` averaged last channels are the features.
+
+    It takes uint8 images only, so that every score sees the same rounding. The features are scaled
+    by `unit` so that their variances over the training set sum to their number: a distance is then
+    in the same units whatever network or data set it rests on.
+
+    Args:
+        channels: C of the images; any height and width.
+        classes: number of classes K.
+    """
+
+    num_features = 128  # read by torchmetrics
+
+    def __init__(self, channels: int = 1, classes: int = 10) -> None:
+        super().__init__()
+        widths = (channels, 32, 32, 64, 64, 96, self.num_features)
+        self.convolutions = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(a, b, 3, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU())
+            for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.head = nn.Linear(self.num_features, classes)
+        self.register_buffer("unit", torch.ones(()))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features.  (B, C, H, W) uint8 -> (B, 128) float32"""
+        h = to_pixels(images).contiguous(memory_format=torch.channels_last)
+        for index, convolution in enumerate(self.convolutions):
+            h = convolution(h)
+            if index in (1, 3):
+                h = F.max_pool2d(h, 2)
+        return h.mean(dim=(2, 3)) * self.unit
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Return class scores before the softmax.  (B, 128) -> (B, K)"""
+        return self.head(features / self.unit)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Return class probabilities.  (B, 128) -> (B, K)"""
+        return self.logits(features).softmax(dim=1)
+
+
+class AsIs(nn.Module):
+    """Lets torchmetrics take features that are already computed."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Sums over the features of a set of real images, as torchmetrics keeps them (float64)."""
+
+    total: Tensor  # (128,)
+    outer: Tensor  # (128, 128)
+    count: int
+    histogram: Tensor  # (K,) images a class
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """A trained feature network with what scoring needs, so that it needs no data set.
+
+    Attributes:
+        network: in evaluation mode, on the CPU.
+        data: name of the data set it was trained on.
+        shape: (C, H, W) of the images it takes.
+        accuracy: share of test images classified correctly.
+        references: split name -> statistics of all its images.
+        digest: first 12 digits of the file's SHA-256; part of every score's record.
+        source: what to say beside every score, where the splits are not the official ones; else empty.
+        background: grey level of the background of most training images, see `thaw.data.images.background_of`.
+        reading: the settings of `Config` that read its data set; empty for one that its name tells.
+        fingerprints: split name -> what its data set is known by again, see `ImageSet.fingerprint`.
+        folder: where it was read, and where features of real images lie beside it.
+    """
+
+    network: FeatureNetwork
+    data: str
+    shape: tuple[int, int, int]
+    accuracy: float
+    references: dict[str, Statistics]
+    digest: str = ""
+    source: str = ""
+    background: int = 0
+    reading: dict[str, Any] = field(default_factory=dict)
+    fingerprints: dict[str, dict[str, Any]] = field(default_factory=dict)
+    folder: Path = PRETRAINED
+
+    def check_shape(self, shape: tuple[int, int, int]) -> None:
+        """Raise a `ThawError` unless it judges images of a shape (C, H, W)."""
+        if tuple(shape) != self.shape:
+            raise ThawError(
+                f"the {self.data} judge takes images {self.shape}, these are {tuple(shape)}; train one for them by "
+                "`thaw features --config FILE`"
+            )
+
+    @torch.no_grad()
+    def features(self, images: Tensor, batch: int = 500, progress: bool = False) -> Tensor:
+        """Return the features of uint8 images.  (N, C, H, W) -> (N, 128)"""
+        if images.dtype != torch.uint8:
+            raise ThawError(f"scores take uint8 images, got {images.dtype}; use thaw.to_uint8 on pixels in [-1, 1]")
+        if images.ndim != 4 or tuple(images.shape[1:]) != self.shape:
+            raise ThawError(f"the {self.data} judge takes images (N, {self.shape}), got {tuple(images.shape)}")
+        parts = tqdm(images.split(batch), disable=not progress, desc="features", unit="batch")
+        return torch.cat([self.network(part) for part in parts])
+
+    def distance(self, features: Tensor, reference: str = "test") -> float:
+        """Return torchmetrics' FID between features (N, 128) and a reference split."""
+        if reference not in self.references:
+            raise ThawError(f"no reference split {reference!r}; choose one of {', '.join(self.references)}")
+        return frechet(features, self.references[reference])
+
+    @torch.no_grad()
+    def predict(self, features: Tensor) -> Tensor:
+        """Return the likeliest classes.  (N, 128) -> (N,) int64"""
+        return self.network.logits(features).argmax(dim=1)
+
+    @property
+    def classes(self) -> int:
+        """The number of classes K."""
+        return self.network.head.out_features
+
+    @property
+    def num(self) -> int:
+        """The number of features."""
+        return self.network.num_features
+
+
+def frechet(features: Tensor, real: Statistics) -> float:
+    """Return torchmetrics' Frechet distance (Heusel et al. 2017) between features (N, D) and those of real images."""
+    metric = FrechetInceptionDistance(feature=AsIs(features.shape[1]))
+    metric.real_features_sum, metric.real_features_cov_sum = real.total.clone(), real.outer.clone()
+    metric.real_features_num_samples = torch.tensor(real.count)
+    metric.update(features.double(), real=False)
+    return float(metric.compute())
+
+
+def statistics(features: Tensor, labels: Tensor, classes: int) -> Statistics:
+    """Return the sums of features (N, 128) and the class histogram of labels (N,)."""
+    features = features.double()
+    histogram = torch.bincount(labels, minlength=classes)
+    return Statistics(features.sum(dim=0), features.T @ features, len(features), histogram)
+
+
+def train_features(
+    train: ImageSet, test: ImageSet, epochs: int = 8, seed: int = 0, progress: bool = True
+) -> Judge:  # fmt: skip
+    """Train a feature network and collect its reference statistics.
+
+    AdamW with a one-cycle rate of 3e-3, batch 128, cross-entropy with label smoothing 0.05, images
+    shifted by up to two pixels. The test split is used for its accuracy and as reference only.
+
+    Raises:
+        ThawError: if there is nothing to tell apart, or too little to compare with.
+    """
+    if train.classes < 2:
+        raise ThawError(
+            f"a feature network learns to tell classes apart, and {train.name} has {train.classes or 'none'}; "
+            "sort the images into two subfolders or more"
+        )
+    if min(len(train), len(test)) < 2:
+        raise ThawError(
+            f"{train.name} has {len(train)} training and {len(test)} test images; distances need two of each or more"
+        )
+    torch.manual_seed(derive(seed, "features"))
+    network = FeatureNetwork(train.shape[0], train.classes).to(memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.01, fused=True)
+    batches = max(1, len(train) // 128)
+    rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=epochs * batches)
+    draws = generator(seed, "features data")
+    for epoch in range(epochs):
+        order = torch.randperm(len(train), generator=draws)
+        bar = tqdm(range(batches), disable=not progress, desc=f"features {epoch + 1}/{epochs}", mininterval=5)
+        for index in bar:
+            chosen = order[index * 128 : (index + 1) * 128]
+            dy, dx = torch.randint(0, 5, (2,), generator=draws).tolist()
+            images = F.pad(train.images[chosen], (2, 2, 2, 2))[..., dy : dy + train.shape[1], dx : dx + train.shape[2]]
+            loss = F.cross_entropy(network.logits(network(images)), train.labels[chosen], label_smoothing=0.05)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            rate.step()
+    return make_judge(network.eval(), train, test)
+
+
+def make_judge(network: FeatureNetwork, train: ImageSet, test: ImageSet) -> Judge:
+    """Collect the reference statistics and the accuracy of a network.
+
+    Its weights are rounded to fp16 first, because that is how they are stored: the statistics are
+    then exactly those of the network that is loaded later.
+    """
+    with torch.no_grad():
+        for value in (*network.parameters(), *network.buffers()):
+            if value.is_floating_point():
+                value.copy_(value.half())
+    blank = Judge(network, train.name, train.shape, 0.0, {})
+    network.unit.fill_(1.0)
+    of_train = blank.features(train.images)
+    network.unit.copy_((network.num_features / of_train.double().var(dim=0).sum()).sqrt().half())
+    of_train, of_test = of_train * network.unit, blank.features(test.images)
+    references = {
+        "train": statistics(of_train, train.labels, train.classes),
+        "test": statistics(of_test, test.labels, test.classes),
+    }
+    with torch.no_grad():
+        accuracy = float((network.classify(of_test).argmax(dim=1) == test.labels).float().mean())
+    known = (network, train.name, train.shape, accuracy, references)
+    return Judge(*known, source=train.source, background=background_of(train.images))
+
+
+def judge_path(data: str, folder: str | Path = PRETRAINED) -> Path:
+    """Return where the judge of a data set is stored."""
+    return Path(folder) / f"features_{data}.pth"
+
+
+def judge_folder(seed: int) -> Path:
+    """Return where the judges of a seed lie: seed 0 is the shipped one, others have a folder of their own."""
+    return Path(PRETRAINED) if seed == 0 else FURTHER / f"seed{seed}"
+
+
+def load_judges(data: str) -> dict[int, Judge]:
+    """Return the judges of a data set that are at hand, by their seeds, the shipped one (seed 0) first.
+
+    Others are trained by `thaw features --seed 1`: what a score says of models should not depend on the judge's seed.
+    """
+    found = [path.parent.name.removeprefix("seed") for path in FURTHER.glob(f"seed[0-9]*/{judge_path(data).name}")]
+    return {seed: load_judge(data, judge_folder(seed)) for seed in [0, *sorted(map(int, found))]}
+
+
+def save_judge(judge: Judge, folder: str | Path = PRETRAINED) -> Path:
+    """Write a judge (fp16 weights, float64 statistics) and list it in MANIFEST.json."""
+    path = judge_path(judge.data, folder)
+    state = {k: v.half() if v.is_floating_point() else v for k, v in judge.network.state_dict().items()}
+    content = {"format": FORMAT, "data": judge.data, "shape": list(judge.shape), "accuracy": judge.accuracy}
+    content |= {"classes": judge.network.head.out_features, "network": state}
+    content |= {name: value for name in FURTHER_PARTS if (value := getattr(judge, name))}
+    content["references"] = {name: vars(reference) for name, reference in judge.references.items()}
+    save_tensors(path, content)
+    entry = {"sha256": sha256(path), "bytes": path.stat().st_size, "accuracy": judge.accuracy}
+    entry |= {"source": judge.source} if judge.source else {}
+    add_to_manifest(folder, path.name, entry | {"parameters": sum(p.numel() for p in judge.network.parameters())})
+    return path
+
+
+def load_judge(data: str, folder: str | Path = PRETRAINED) -> Judge:
+    """Load the judge of a data set.
+
+    Raises:
+        ThawError: if it is missing, damaged, or does not match its checksum in MANIFEST.json.
+    """
+    path = judge_path(data, folder)
+    if not path.is_file():
+        how = f"--data {data}" if data in DATA_SETS else "--config FILE"  # of a folder, or another split of EMNIST
+        hint = advice(path, f"train it with `python -m thaw features {how}`")
+        raise ThawError(f"no feature network {path}; {hint}")
+    content, digest, _ = load_released(path, FORMAT, "feature network")
+    try:
+        shape = tuple(content["shape"])
+        network = FeatureNetwork(shape[0], content["classes"])
+        network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in content["network"].items()})
+        references = {name: Statistics(**parts) for name, parts in content["references"].items()}
+        network = network.to(memory_format=torch.channels_last).eval()
+        further = {k: content[k] for k in FURTHER_PARTS if k in content} | {"folder": Path(folder)}
+        return Judge(network, content["data"], shape, content["accuracy"], references, digest[:12], **further)
+    except (KeyError, TypeError, RuntimeError, AttributeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ThawError(f"{path} lacks a part of a feature network file ({reason}); restore it with git") from None

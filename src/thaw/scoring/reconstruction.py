@@ -1,0 +1,124 @@
+"""Training an autoencoder as one more process, and what its reconstructions are worth."""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from thaw.base.errors import ThawError
+from thaw.base.pixels import check_images, to_uint8
+from thaw.data import ImageSet
+from thaw.degradations import Scale
+from thaw.networks.autoencoder import latent_shape
+from thaw.process import Draws, Process
+
+if TYPE_CHECKING:
+    from thaw.model import Model
+
+
+class Reconstruction(Process):
+    """What an autoencoder is trained by: one step that leaves nothing of the image but its latent.
+
+    A `Process`, so that the training loop, its checkpoints and released files are the same.
+
+    Args:
+        shape: (C, H, W) of the images.
+        options: of the autoencoder.
+        alpha: weight of the divergence.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], options: dict[str, Any], alpha: float) -> None:
+        super().__init__(Scale(shape, steps=1), torch.tensor([0.0, 1.0]), tau=(1.0, 1.0))
+        sizes = {key: options[key] for key in ("widths", "patch", "latent_channels", "latent_size")}
+        self.latent, self.alpha = latent_shape(shape, **sizes), alpha
+
+    def draw(self, n: int, generator: torch.Generator) -> Draws:
+        """Draw the noise of `n` latents, (n, c, h, w); t and tau mean nothing here."""
+        noise = torch.randn(n, *self.latent, generator=generator)
+        return Draws(torch.ones(n, dtype=torch.long), torch.ones(n), noise, None)
+
+    def loss(self, network: nn.Module, x0: Tensor, y: Tensor, draws: Draws) -> Tensor:
+        """Return the squared error (sum over pixels in [0, 1]) plus alpha KL, the mean over images, a scalar."""
+        check_images(x0, self.shape)
+        x_hat, kl = network(x0, noise=draws.noise)
+        return (squared_error(x_hat, x0) + self.alpha * kl).mean()
+
+    def predict(self, raw: Tensor, x_t: Tensor, t: Tensor, tau: Tensor) -> Tensor:
+        raise ThawError("an autoencoder draws nothing by itself; train a flow in its latent (configs/latent/)")
+
+
+def squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
+    """Return the squared error of images in [-1, 1], summed over the pixels on the scale [0, 1].  (B,)"""
+    return ((x_hat - x) / 2).square().flatten(1).sum(dim=1)
+
+
+@torch.no_grad()
+def reconstruct(model: "Model", x: Tensor, batch: int = 500) -> tuple[Tensor, Tensor]:
+    """Encode and decode images with an autoencoder, by the mean of the latent.
+
+    Args:
+        model: see `check_autoencoder`.
+        x: (N, C, H, W) in [-1, 1].
+        batch: images at once.
+
+    Returns:
+        Images (N, C, H, W) in [-1, 1], and KL(q(latent given x), N(0, I)) in nats (N,); both on the CPU.
+    """
+    check_autoencoder(model)
+    images, divergences = [], []
+    model.network.eval()
+    for part in x.split(batch):
+        part = part.to(model.device)
+        x_hat, kl = model.network(part, noise=part.new_zeros(len(part), *model.network.latent))
+        images.append(x_hat.clamp(-1, 1).cpu())
+        divergences.append(kl.cpu())
+    return torch.cat(images), torch.cat(divergences)
+
+
+def check_autoencoder(model: "Model") -> None:
+    """Raise a `ThawError` unless the model is an autoencoder."""
+    if model.config.study != "autoencoder":
+        raise ThawError(
+            f"{model.info.get('file', model.config.label)} is no autoencoder (study {model.config.study}); "
+            "train one from configs/autoencoder/"
+        )
+
+
+def score_reconstruction(model: "Model", images: ImageSet) -> dict[str, float]:
+    """Return the means over images of the errors of their reconstructions.
+
+    Returns:
+        `mse`: the squared error, `l1`: the absolute error, both summed over the pixels on the scale
+        [0, 1]; `kl`: the divergence in nats, 0 unless variational.
+    """
+    x = images.pixels()
+    x_hat, kl = reconstruct(model, x)
+    l1 = ((x_hat - x) / 2).abs().flatten(1).sum(dim=1)
+    return {"mse": float(squared_error(x_hat, x).mean()), "l1": float(l1.mean()), "kl": float(kl.mean())}
+
+
+def originals_above(model: "Model", images: ImageSet, rows: int, columns: int, seed: int = 0) -> tuple[Tensor, int]:
+    """Return rows of images drawn from a set, their reconstructions below each, and the columns; of few images fewer.
+
+    Returns:
+        (2 N, C, H, W) uint8, and at most `columns`.
+    """
+    columns = min(columns, len(images))
+    shown = images.subset(min(rows, len(images) // columns) * columns, seed)
+    return side_by_side(model, shown.pixels(), columns), columns
+
+
+def side_by_side(model: "Model", x: Tensor, columns: int) -> Tensor:
+    """Return rows of images with their reconstructions below each row, for a grid.
+
+    Args:
+        x: (N, C, H, W) in [-1, 1], N a multiple of `columns`.
+        columns: images a row.
+
+    Returns:
+        (2 N, C, H, W) uint8.
+    """
+    if len(x) % columns:
+        raise ThawError(f"{len(x)} images do not fill rows of {columns}; take a multiple")
+    pairs = torch.stack([part.unflatten(0, (-1, columns)) for part in (x.cpu(), reconstruct(model, x)[0])], dim=1)
+    return to_uint8(pairs.flatten(0, 2))

@@ -1,0 +1,1 @@
+"""What lies on the disk: tensors, released files, runs, weights, inputs."""

@@ -1,0 +1,63 @@
+"""A few real images in a released file of their own, for whoever has no data set."""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from thaw.base.errors import ThawError
+from thaw.base.files import by_git, sha256
+from thaw.data import DATA_SETS, ImageSet, load
+from thaw.store.weights import PRETRAINED, add_to_manifest, load_released, save_tensors
+
+FORMAT = "thaw-examples/1"
+EACH = 2  # images of a class
+
+
+def examples_path(data: str, folder: str | Path = PRETRAINED) -> Path:
+    """Return where the example images of a data set are."""
+    return Path(folder) / f"examples_{data}.pth"
+
+
+def choose_examples(images: ImageSet, each: int = EACH) -> ImageSet:
+    """Return the first `each` images of every class, in order of the classes: chosen by nobody's taste."""
+    index = torch.cat([(images.labels == label).nonzero()[:each, 0] for label in range(images.classes)])
+    return ImageSet(images.name, images.split, images.images[index], images.labels[index], images.classes)
+
+
+def save_examples(images: ImageSet, folder: str | Path = PRETRAINED) -> Path:
+    """Write example images and list the file in MANIFEST.json."""
+    path = examples_path(images.name, folder)
+    plain = {"format": FORMAT, "data": images.name, "split": images.split, "classes": images.classes}
+    save_tensors(path, plain | {"images": images.images, "labels": images.labels})
+    entry = {"sha256": sha256(path), "bytes": path.stat().st_size, "images": len(images), "split": images.split}
+    add_to_manifest(folder, path.name, entry)
+    return path
+
+
+def load_examples(data: str = "mnist", folder: str | Path = PRETRAINED) -> ImageSet:
+    """Load the example images of a data set.
+
+    Raises:
+        ThawError: if none are shipped, or the file is damaged or does not match its checksum in MANIFEST.json.
+    """
+    path = examples_path(data, folder)
+    content = load_released(path, FORMAT, "examples")[0]
+    images, labels = content.get("images"), content.get("labels")
+    whole = getattr(images, "dtype", None) == torch.uint8 and getattr(labels, "dtype", None) == torch.int64
+    if not whole or images.ndim != 4 or labels.shape != images.shape[:1] or not {"split", "classes"} <= content.keys():
+        raise ThawError(f"{path} lacks a part of an examples file; restore it with {by_git(path)}")
+    return ImageSet(data, str(content["split"]), images, labels, int(content["classes"]))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Choose the examples out of a data set's test split: `python -m thaw.store.examples --data mnist`."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--data", default="mnist", choices=DATA_SETS)
+    parser.add_argument("--out", default=str(PRETRAINED), help="folder of released files")
+    args = parser.parse_args(arguments)
+    print(save_examples(choose_examples(load(args.data, "test")), args.out))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,233 @@
+"""Weights on disk: released files, and loading a `Model` from them or from a run directory, safely.
+
+Nothing is ever unpickled: every file is read with `torch.load(..., weights_only=True)`, checked, and
+only then used. Every file and folder is written under a temporary name and renamed when complete.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from thaw.autoencoder import Coder
+from thaw.base.errors import ThawError
+from thaw.base.files import advice, by_git, locked, sha256, user_path, write_json
+from thaw.experiment.config import Config, make_config
+from thaw.model import Model, build_network, build_process
+from thaw.networks import count_parameters
+from thaw.store.runs import RUNS, epoch_of, list_checkpoints, load_checkpoint, load_newest, read_yaml
+from thaw.store.tensors import load_tensors, save_tensors
+from thaw.terminal import Terminal
+
+__all__ = ["FORMAT", "PRETRAINED", "RUNS", "add_to_manifest", "assemble", "epoch_of", "list_checkpoints"]
+__all__ += ["load_checkpoint", "load_model", "load_released", "load_tensors", "read_manifest", "release_path"]
+__all__ += ["save_release", "save_tensors"]
+
+PRETRAINED = Path("pretrained")
+FORMAT = "thaw-weights/1"
+STUDIES = "(ddpm|custom|latent|autoencoder)"  # what the names of released weights begin with
+
+
+def save_release(
+    folder: str | Path,
+    model: Model,
+    state: dict[str, Tensor],
+    manifest: dict[str, Any] | None = None,
+) -> Path:
+    """Write weights (fp16) with configuration and terminal as one `.pth` file, and list it in MANIFEST.json.
+
+    Args:
+        folder: usually `pretrained/`.
+        model: gives configuration, terminal, classes, epoch and info.
+        state: the network's state dict (usually the EMA).
+        manifest: further entries for the manifest (scores, training time).
+
+    Returns:
+        The path of the file.
+    """
+    path = Path(folder) / model.config.release_name(model.epoch)
+    half = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+    content = {
+        "format": FORMAT,
+        "config": json.dumps(model.config.model_dump(mode="json")),
+        "shape": list(model.process.shape),
+        "classes": model.classes,
+        "epoch": model.epoch,
+        "network": half,
+        "terminal": model.terminal.state(),
+        "degradation": model.process.degradation.state(),
+    }
+    if model.coder is not None:
+        content["coder"] = model.coder.state(half=True)
+    save_tensors(path, content)
+    entry = {
+        "sha256": sha256(path),
+        "bytes": path.stat().st_size,
+        "parameters": sum(p.numel() for p in model.network.parameters()),
+        "epoch": model.epoch,
+        "terminal_rank": model.terminal.rank,
+        "config": model.config.model_dump(mode="json"),
+    }
+    if model.coder is not None:
+        entry |= {"autoencoder_parameters": count_parameters(model.coder.network)}
+        entry |= {"autoencoder_sha256": model.coder.digest}
+    add_to_manifest(folder, path.name, entry | (manifest or {}))
+    return path
+
+
+def read_manifest(folder: str | Path = PRETRAINED) -> dict[str, dict[str, Any]]:
+    """Return MANIFEST.json of a folder of released weights: file name -> entry; empty if there is none."""
+    path = Path(folder) / "MANIFEST.json"
+    if not path.is_file():
+        return {}
+    try:
+        manifest = json.loads(path.read_text())
+    except ValueError as error:  # its words tell the line and the column
+        raise ThawError(f"{path} is not valid JSON ({error}); restore it with {by_git(path)}") from None
+    if not isinstance(manifest, dict) or not all(isinstance(entry, dict) for entry in manifest.values()):
+        raise ThawError(f"{path} does not list released weights; move it, or name another folder")
+    return manifest
+
+
+def add_to_manifest(folder: str | Path, name: str, entry: dict[str, Any]) -> None:
+    """Add or replace one entry of MANIFEST.json; entries are kept in order of their names."""
+    path = Path(folder) / "MANIFEST.json"
+    with locked(path):
+        write_json(path, dict(sorted((read_manifest(folder) | {name: entry}).items())))
+
+
+def load_released(path: str | Path, form: str, what: str) -> tuple[dict[str, Any], str, dict[str, Any]]:
+    """Read a file of tensors and plain values that may stand in a MANIFEST.json: how every released file is read.
+
+    Args:
+        path: the file.
+        form: the `format` that it must name.
+        what: it must hold, for the message.
+
+    Returns:
+        What it holds, its SHA-256, and its entry in the MANIFEST.json beside it, empty if it is not listed.
+
+    Raises:
+        ThawError: for a missing, damaged or foreign file, or one whose checksum is not the listed one.
+    """
+    path = Path(path)
+    content, digest = load_tensors(path), sha256(path)
+    listed = read_manifest(path.parent).get(path.name, {})
+    if listed.get("sha256", digest) != digest:
+        raise ThawError(f"{path} does not match its checksum in MANIFEST.json; restore it with {by_git(path)}")
+    if content.get("format") != form:
+        raise ThawError(f"{path} is not a Thaw {what} file (format {content.get('format')!r}, expected {form!r})")
+    return content, digest, listed
+
+
+def release_path(label: str, epoch: int | None = None, data: str = "mnist", folder: str | Path = PRETRAINED) -> Path:
+    """Return the path of released weights, e.g. `release_path("row_default_28", 20)`.
+
+    Args:
+        label: `default`, `row_default_28`, ...
+        epoch: None for the newest that is shipped.
+        data: name of the data set.
+        folder: where the files are.
+
+    Raises:
+        ThawError: if no such weights, or not of this epoch, are shipped; the message lists what is.
+    """
+    shipped = {}
+    for path in Path(folder).glob(f"*_{data}_*_{label}.pth"):
+        match = re.fullmatch(rf"{STUDIES}_{re.escape(data)}_(\d+)_{re.escape(label)}", path.stem)
+        if match:
+            shipped[int(match[2])] = path
+    if not shipped:
+        stems = [path.stem for path in Path(folder).glob("*_*_[0-9]*_*.pth")]
+        labels = {re.sub(rf"^{STUDIES}_([a-z]+)_\d+_", r"\2 ", stem) for stem in stems}
+        hint = advice(folder, f"there are: {', '.join(sorted(labels)) or 'none'}")
+        raise ThawError(f"no weights {data} {label} in {folder}; {hint}")
+    if epoch is None:
+        epoch = max(shipped)
+    if epoch not in shipped:
+        raise ThawError(
+            f"epoch {epoch} of {label} was not shipped; choose one of {', '.join(map(str, sorted(shipped)))}"
+        )
+    return shipped[epoch]
+
+
+def load_model(path: str | Path) -> Model:
+    """Load released weights, a run's newest checkpoint, or one checkpoint directory, as a `Model` on the CPU.
+
+    A released file that stands in a MANIFEST.json must have the checksum written there.
+
+    Raises:
+        ThawError: for missing, damaged or foreign files, or weights that do not fit their configuration.
+    """
+    path = user_path(path)
+    if path.is_dir():
+        return _load_checkpoint_model(path)
+    if not path.exists() and not path.suffix:
+        try:
+            known = release_path(str(path))
+        except ThawError:
+            raise ThawError(f"no run directory or file {path}; {advice(path, 'check its name')}") from None
+        raise ThawError(f"{path} names shipped weights, and a run directory or a file is needed here: give {known}")
+    content, digest, listed = load_released(path, FORMAT, "weights")
+    try:
+        config = make_config(json.loads(content["config"]), str(path))
+        shape, classes, epoch = tuple(content["shape"]), int(content["classes"]), int(content["epoch"])
+        state, terminal = content["network"], Terminal.from_state(content["terminal"])
+    except ThawError as error:
+        raise ThawError(f"{path}: {error}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise ThawError(f"{path} lacks a part of a Thaw weights file, or it is of the wrong kind ({error})") from None
+    info = {"file": path.name, "sha256": digest} | {k: v for k, v in listed.items() if k != "config"}
+    model = assemble(config, shape, classes, state, terminal, epoch, info, str(path))
+    model.process.degradation.load_state(content.get("degradation") or {})
+    return _with_coder(model, content.get("coder"), str(path))
+
+
+def _with_coder(model: Model, state: Any, where: str) -> Model:
+    """Return a model with the stored autoencoder that its latents need, if they need one."""
+    if model.config.study == "latent":
+        model.coder = Coder.from_state(state, where)
+        if model.coder.latent != model.process.shape:
+            raise ThawError(
+                f"{where}: the flow's latents are {model.process.shape}, the decoder's {model.coder.latent}"
+            )
+    return model
+
+
+def assemble(
+    config: Config,
+    shape: tuple[int, int, int],
+    classes: int,
+    state: dict[str, Tensor],
+    terminal: Terminal,
+    epoch: int,
+    info: dict[str, Any],
+    where: str,
+) -> Model:
+    """Build a `Model` around a state dict; a `ThawError` if the weights do not fit the configuration."""
+    try:
+        network = build_network(config, shape, classes)
+        network.load_state_dict({key: value.float() for key, value in state.items()})
+    except ThawError:
+        raise
+    except (RuntimeError, AttributeError, TypeError, ValueError, IndexError) as error:
+        detail = str(error).strip().splitlines()[-1].strip()
+        raise ThawError(f"the weights in {where} do not fit its configuration: {detail}") from None
+    return Model(config, build_process(config, shape), network.eval(), terminal, classes, epoch, info)
+
+
+def _load_checkpoint_model(path: Path) -> Model:
+    """Load a checkpoint directory, the newest checkpoint of a run, or the newest of the run last active."""
+    if not list_checkpoints(path) and (path / ".latest").is_dir():
+        path = (path / ".latest").resolve()
+    found = load_newest(path)[0] or load_checkpoint(path)
+    terminal = Terminal.from_state(load_tensors(found.path.parent / "terminal.pt"))
+    info = {"file": str(found.path), **read_yaml(found.path / "perf.yaml")}
+    shape, classes, epoch = (found.context.get(key) for key in ("shape", "classes", "epoch"))
+    if None in (shape, classes, epoch):
+        raise ThawError(f"{found.path / 'ctx.yaml'} lacks shape, classes or epoch; take another checkpoint")
+    path, state = found.path.parent / "coder.pt", found.states["ema"]
+    model = assemble(found.config, tuple(shape), classes, state, terminal, epoch, info, str(found.path))
+    return _with_coder(model, load_tensors(path) if found.config.study == "latent" else None, str(path))

@@ -1,0 +1,145 @@
+"""The training loop: a generator of epochs, on Accelerate, resumable bit for bit."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from thaw.base.files import user_path
+from thaw.data.folder import load_data
+from thaw.experiment.config import Config
+from thaw.model import Model
+from thaw.scoring.judge import Judge
+from thaw.store.runs import RUNS, holding
+from thaw.training import reporting, resume
+from thaw.training.parallel import build_accelerator
+from thaw.training.threads import choose_threads
+from thaw.training.tracking import check_tracker, tracking
+from thaw.training.trainer import Trainer
+
+
+@dataclass
+class Epoch:
+    """What `train` yields after each epoch (and once before the first, as epoch 0).
+
+    Attributes:
+        epoch: passes over the training set so far.
+        record: the line of metrics.jsonl: loss, learning rate, images per second, scores.
+        model: the averaged model, ready to sample from; valid until the next epoch.
+        path: the checkpoint, or None where none was written.
+        before: the run was complete already; this is what it had come to, and nothing was trained or written.
+    """
+
+    epoch: int
+    record: dict[str, Any]
+    model: Model
+    path: Path | None
+    before: bool = False
+
+    def __str__(self) -> str:
+        told = f"epoch {self.epoch:4d}{reporting.describe(self.record)}"
+        return f"{told}   (trained before)" if self.before else told
+
+
+def train(
+    config: Config,
+    run: str | Path | None = None,
+    *,
+    judge: Judge | None = None,
+    progress: bool | None = None,
+    position: int = 0,
+) -> Iterator[Epoch]:
+    """Train, yielding after every epoch; a run directory that was started before is continued.
+
+    The process may be killed at any moment: the same call goes on, to the same weights bit for bit on
+    a CPU, from the newest checkpoint. Ctrl-C (or SIGTERM) writes one within the epoch first.
+
+    Under `accelerate launch` all processes call this with the same arguments and get the same epochs
+    (but samples and scores in the first one's only, which alone writes); see `thaw.training.parallel`.
+
+    Args:
+        config: the experiment.
+        run: run directory; `contents/runs/<run name>` by default.
+        judge: scores samples every `evaluate_every` epochs; None for training only.
+        progress: show one progress bar over all steps, with images per second; by default unless the
+            notebook runs headlessly.
+        position: line of the progress bar, where several processes show one each.
+
+    Yields:
+        `Epoch`s, from epoch 0 (random weights) or from the epoch after the newest checkpoint. Of a run that has all its
+        epochs, or has used up its `minutes`, the last one, again: there is always a model to sample from.
+
+    Raises:
+        ThawError: if the data set is missing, the run directory cannot be written, is another
+            experiment's or in use by another process, the tracker cannot start, or the loss is not
+            finite.
+    """
+    check_tracker(config.tracker)
+    run = user_path(run) if run else RUNS / config.run_name
+    images = load_data(config, "train")
+    if config.limit is not None:
+        images = images.subset(min(config.limit, len(images)), config.seed)
+    accelerator = build_accelerator(config)
+    main = accelerator.is_main_process  # of several that train one model: the one that writes
+    with contextlib.ExitStack() as held:
+        if main:
+            held.enter_context(holding(run))
+        trainer = Trainer(config, images, run, accelerator, judge)
+        resumed = resume.resume(trainer)
+        trainer.tracker = held.enter_context(tracking(config, run, main))
+        if resumed and trainer.tracker:
+            trainer.tracker.send(trainer.records, trainer.points)  # the process may have died before it did
+        if not resumed:
+            if config.threads == "auto":
+                choose_threads(trainer)
+            record = trainer.report({})
+            yield Epoch(0, record, trainer.model(), trainer.save())
+        elif trainer.done:
+            path = resume.last_complete(trainer)
+            yield Epoch(trainer.epoch, trainer.records[-1], trainer.model(), path, before=True)
+            return
+        progress = "THAW_HEADLESS" not in os.environ if progress is None else progress
+        shown, interrupts = trainer.batches * config.batch_size, resume.Interrupts()
+        with tqdm(
+            total=config.epochs * shown, initial=trainer.seen + trainer.index * config.batch_size,
+            disable=not progress or not main, unit="img", unit_scale=True, mininterval=2,
+            desc=f"training {config.label}", position=position,
+        ) as bar:  # fmt: skip
+            if accelerator.num_processes > 1:
+                held.enter_context(interrupts)
+            while not trainer.done:
+                yield _next_epoch(trainer, bar, interrupts)
+            interrupts.act()
+
+
+def _next_epoch(trainer: Trainer, bar: tqdm, interrupts: resume.Interrupts) -> Epoch:
+    """Train, report and save one epoch; an interrupt leaves a checkpoint of what was done and is raised.
+
+    Several processes act on it only where all of them agreed to, or one would wait for the others'
+    gradients for ever; what comes later than that is heard in the next epoch.
+    """
+    alone, path = trainer.accelerator.num_processes == 1, None
+    block = interrupts if alone else contextlib.nullcontext()
+    with block:
+        stopping = not trainer.run_epoch(bar, interrupts)
+        if trainer.index and (stopping or trainer.report_takes_time()):
+            path = trainer.save_within()
+    if stopping or (alone and interrupts.asked is not None):
+        kept = path or trainer.run / ".latest"
+        if trainer.accelerator.is_main_process:
+            where = f"Stopped in epoch {trainer.epoch + 1}; {kept} has it all"
+            print(f"\n{where}, and training again goes on there.", flush=True)
+        interrupts.asked = interrupts.asked or signal.SIGTERM  # where another process was asked
+        interrupts.act()
+    record = trainer.report(trainer.end_epoch())
+    bar.set_postfix(epoch=trainer.epoch, loss=f"{record['loss']:.4f}")
+    with block:
+        path = trainer.save()
+    if alone:
+        interrupts.act()
+    return Epoch(trainer.epoch, record, trainer.model(), path)

@@ -1,0 +1,81 @@
+"""From a run directory to released weights: the average in fp16, with its score in the manifest."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from thaw.base.errors import ThawError
+from thaw.data.folder import load_data
+from thaw.experiment.config import Config, with_sampling_of
+from thaw.model import Model
+from thaw.scoring.judge import load_judge
+from thaw.scoring.metrics import score_model
+from thaw.scoring.reconstruction import score_reconstruction
+from thaw.store import weights
+from thaw.store.runs import checkpoint_digest, read_yaml
+
+
+def export_run(
+    run: str | Path,
+    folder: str | Path = weights.PRETRAINED,
+    n: int = 2000,
+    epochs: list[int] | None = None,
+    sampling: Config | None = None,
+    device: torch.device | str = "cpu",
+    seed: int = 0,
+) -> list[Path]:
+    """Export the checkpoints of a run as `.pth` files and list them in MANIFEST.json.
+
+    Args:
+        run: run directory.
+        folder: where released weights lie.
+        n: samples behind each score; 0 for no score.
+        epochs: only these; by default the newest, and all that the run keeps.
+        sampling: take the default sampler, steps, temperature, eta and guidance from this
+            configuration instead of the run's.
+        device: where the scored samples are drawn.
+        seed: their seed.
+
+    Raises:
+        ThawError: if it is no run with checkpoints, or has not those asked for.
+    """
+    run = Path(run)
+    found = {weights.epoch_of(path): path for path in weights.list_checkpoints(run)}
+    wanted = epochs or []
+    if found and epochs is None:
+        newest = max(found)
+        every = read_yaml(found[newest] / "cfg.yaml")["save_every"]
+        wanted = [epoch for epoch in sorted(found) if epoch == newest or epoch % every == 0]
+    if not found:
+        raise ThawError(
+            f"{run} is no run directory with checkpoints, which is what export takes (contents/runs/NAME, say)"
+        )
+    if any(epoch not in found for epoch in wanted):
+        raise ThawError(f"{run} holds the epochs {', '.join(map(str, found))}; asked for {epochs}")
+    paths = []
+    for epoch in wanted:
+        model = weights.load_model(found[epoch])
+        if sampling is not None:
+            model.config = with_sampling_of(model.config, sampling)
+        entry: dict[str, Any] = {"run": run.name, "checkpoint": checkpoint_digest(found[epoch])}
+        entry |= {"train_seconds": model.info["seconds"]}
+        entry |= {"train_device": model.info["device"], "images_per_second": model.info["images_per_second"]}
+        entry |= {key: model.info[key] for key in ("machine",) if key in model.info}  # older runs do not tell
+        if n:
+            entry |= score_entry(model.to(device), n, seed)
+        paths.append(weights.save_release(folder, model, model.to("cpu").network.state_dict(), entry))
+    return paths
+
+
+def score_entry(model: Model, n: int, seed: int = 0) -> dict[str, Any]:
+    """Return the scores of a model at its default settings, as manifest entries; an autoencoder's on the test set."""
+    if model.config.study == "autoencoder":
+        return {**score_reconstruction(model, load_data(model.config, "test")), "split": "test"}
+    try:
+        judge = load_judge(model.config.data_name)
+        judge.check_shape(model.shape)
+    except ThawError as error:
+        print(f"No score: {error}", flush=True)
+        return {}
+    return {name: score.record() for name, score in score_model(model, judge, n, seed=seed).items()}

@@ -1,0 +1,147 @@
+"""Times of calls: medians of interleaved repeats, and the matrix-multiply peak that they are compared with.
+
+The clock is CPU seconds of this process by default: on one thread they are what the call takes on a core of its own,
+and other processes change them little. Several calls are timed in turn, so that what does change (a busy neighbour's
+caches and clock) changes all alike.
+"""
+
+import math
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from thaw.experiment.config import Config
+    from thaw.training.trainer import Trainer
+
+Clock = Callable[[], float]
+Name = TypeVar("Name")
+STARTED = time.strftime("%Y-%m-%d %H:%M:%S")  # of this process: times of one run are those that it measured
+UNKNOWN = "a machine that was not recorded"
+
+
+def processor() -> str:
+    """Return the name of the processor."""
+    about = Path("/proc/cpuinfo")
+    lines = [line for line in about.read_text().splitlines() if line.startswith("model name")] if about.exists() else []
+    return lines[0].partition(":")[2].strip() if lines else platform.processor() or platform.machine()
+
+
+def machine() -> str:
+    """Return what times are measured on: the processor, the cores that this process may use, torch's threads."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    parts = [processor(), *([torch.cuda.get_device_name()] if torch.cuda.is_available() else [])]
+    return ", ".join([*parts, f"cores {cores}, threads {torch.get_num_threads()}"])
+
+
+def machines_of(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return the machines that the epochs in the lines of a metrics.jsonl ran on; empty if it does not tell."""
+    return " and ".join(dict.fromkeys(record["machine"] for record in records if "machine" in record))
+
+
+def timed() -> dict[str, str]:
+    """Return what the origin of a time tells: the machine, and the run that measured it."""
+    return {"machine": machine(), "measured": STARTED}
+
+
+def tell_apart(measured: Mapping[Name, str]) -> tuple[dict[Name, str], str]:
+    """Mark the rows of a table of times by where they were measured, if that is not the same for all.
+
+    Args:
+        measured: row -> machine, or machine and run; empty where it was not recorded.
+
+    Returns:
+        Row -> letter, and a sentence that tells what the letters mean; all empty where all rows are of one machine.
+    """
+    kinds = sorted(set(measured.values()))
+    if len(kinds) < 2:
+        return dict.fromkeys(measured, ""), ""
+    letters = {kind: chr(ord("a") + index) for index, kind in enumerate(kinds)}
+    told = "; ".join(f"{letter}: {kind or UNKNOWN}" for kind, letter in letters.items())
+    return {row: letters[kind] for row, kind in measured.items()}, f"Times compare only within one letter ({told})."
+
+
+def interleaved(
+    calls: Mapping[Name, Callable[[], object]], repeats: int, clock: Clock = time.process_time, limit: float = math.inf
+) -> dict[Name, list[float]]:
+    """Time calls in turn, round after round, after one round that does not count.
+
+    Args:
+        calls: name -> what to call.
+        repeats: rounds that count.
+        clock: `time.process_time` for CPU seconds of all threads, `time.perf_counter` for seconds on the wall.
+        limit: seconds on the wall after which no further round is begun, once one has counted.
+
+    Returns:
+        Name -> seconds, one number a round.
+    """
+    times: dict[Name, list[float]] = {name: [] for name in calls}
+    began = time.perf_counter()
+    for repeat in range(repeats + 1):
+        if repeat > 1 and time.perf_counter() - began > limit:
+            break
+        for name, call in calls.items():
+            started = clock()
+            call()
+            times[name].append(clock() - started)
+    return {name: found[1:] for name, found in times.items()}
+
+
+def median_seconds(call: Callable[[], object], repeats: int = 9, clock: Clock = time.process_time) -> float:
+    """Return the median time of a call; see `interleaved`."""
+    return statistics.median(interleaved({"call": call}, repeats, clock)["call"])
+
+
+def median_ratio(times: dict[Name, list[float]], of: Name, to: Name) -> float:
+    """Return how many times longer `of` took than `to`: the median over the rounds of `interleaved`."""
+    return statistics.median(a / b for a, b in zip(times[of], times[to], strict=True))
+
+
+def matrix_product(size: int = 1024) -> tuple[Callable[[], object], int]:
+    """Return a call that multiplies two float32 matrices, and its multiply-adds."""
+    a = torch.randn(size, size)
+    return lambda: a @ a, size**3
+
+
+def matrix_peak(repeats: int = 9, clock: Clock = time.process_time) -> float:
+    """Return the multiply-adds a second of float32 matrix products on this CPU, with the current threads.
+
+    `clock` must be that of the time whose share of the peak is asked for.
+    """
+    call, work = matrix_product()
+    return work / median_seconds(call, repeats, clock)
+
+
+def training_step(config: "Config") -> tuple[Callable[[], Tensor], "Trainer"]:
+    """Return the whole training step of a configuration, on batches of its data set, and the trainer that takes it.
+
+    All that `thaw.train` does for a batch is in it: drawing indices, steps and noise, forward, backward, clipping, the
+    optimiser and the moving average. Nothing is written.
+    """
+    from thaw import data  # here, because the trainer itself times steps
+    from thaw.base.seeding import generator
+    from thaw.data.folder import load_data
+    from thaw.experiment.config import override
+    from thaw.training.parallel import build_accelerator
+    from thaw.training.trainer import Trainer
+
+    config = override(config, {"data": data.resolve(config.data)})
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(config, load_data(config), Path(folder), build_accelerator(config))
+    draws = generator(config.seed, "timing")
+    trainer.network.train()
+
+    def step() -> Tensor:
+        chosen = torch.randint(len(trainer.images), (config.batch_size,), generator=draws)
+        dropped = torch.rand(config.batch_size, generator=draws) < config.label_dropout
+        return trainer.step(chosen, trainer.process.draw(config.batch_size, draws), dropped, 0)
+
+    return step, trainer
