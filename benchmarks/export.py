@@ -18,8 +18,8 @@ import torch._inductor.config
 from torch import Tensor, nn
 
 from thaw.base.arguments import COUNT
+from thaw.experiment.build import build_model, build_network, build_process
 from thaw.experiment.config import load_config
-from thaw.model import Model, build_network, build_process
 from thaw.report import results
 from thaw.store.onnx import INPUTS, Restorer, export_onnx
 from thaw.terminal import Terminal
@@ -48,7 +48,9 @@ def in_onnx_runtime(restorer: Restorer, batch: Batch, folder: Path) -> Call:
     """Return the network exported to ONNX, in ONNX Runtime."""
     import onnxruntime
 
-    model = Model(load_config(CONFIG), restorer.process, restorer.network, Terminal.point(torch.zeros(0)), CLASSES)
+    model = build_model(
+        load_config(CONFIG), restorer.process, restorer.network, Terminal.point(torch.zeros(0)), CLASSES
+    )
     path, options = export_onnx(model, folder / "network.onnx"), onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -22,7 +22,6 @@ from thaw.base.seeding import generator
 from thaw.model import Model
 from thaw.report import results
 from thaw.report.provenance import weights_of
-from thaw.report.study import count_evaluations
 from thaw.scoring.evaluation import evaluate_model
 from thaw.scoring.judge import Judge, load_judge
 from thaw.scoring.metrics import Score, evaluate
@@ -147,7 +146,7 @@ def main() -> None:
         low, high = settings["guidance_interval"]
         used = {"tau": settings["tau"], "guidance": settings["guidance"], "low": low, "high": high}
         used |= {"eta": model.config.eta, "steps": settings["steps"], "epochs": model.epoch}
-        used["evaluations"] = count_evaluations(model, **settings)
+        used["evaluations"] = model.sampling.replace(**settings).evaluations(model.process)
         values = texts({what: scores[what].value for what in MEASURES}) | {k: (v, "g") for k, v in used.items()}
         if scores["fid"].floor:
             values["times_floor"] = (scores["fid"].value / scores["fid"].floor, ".1f")

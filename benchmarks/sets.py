@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from thaw.base.files import enter_project
+from thaw.experiment.build import build_network, build_process
 from thaw.experiment.config import Config, load_config
-from thaw.model import build_network, build_process
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.report import results
 from thaw.report.provenance import weights_of

@@ -13,12 +13,12 @@ from thaw import degradations
 from thaw.base.arguments import COUNT
 from thaw.base.errors import ThawError
 from thaw.base.seeding import generator
+from thaw.experiment.build import build_model, build_network, build_process
 from thaw.experiment.config import load_config
-from thaw.model import Model, build_network, build_process
+from thaw.model import Model
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.report import results
 from thaw.report.provenance import weights_of
-from thaw.report.study import count_evaluations
 from thaw.store import weights
 from thaw.terminal import Terminal
 from thaw.training.timing import machine, median_seconds, timed, training_step
@@ -33,7 +33,7 @@ def shipped_or_random(label: str, path: str) -> Model:
     except ThawError:
         config = load_config(path)
         network = build_network(config, SHAPE, CLASSES).eval()
-        return Model(config, build_process(config, SHAPE), network, Terminal.point(torch.zeros(0)), CLASSES)
+        return build_model(config, build_process(config, SHAPE), network, Terminal.point(torch.zeros(0)), CLASSES)
 
 
 def main() -> None:
@@ -64,7 +64,7 @@ def main() -> None:
 
     model = shipped_or_random("default", "configs/ddpm/default.yaml")
     ours = median_seconds(lambda: model.sample(model.labels(64)), repeats)
-    steps, evaluations = model.config.sample_steps, count_evaluations(model)
+    steps, evaluations = model.config.sample_steps, model.sampling.evaluations(model.process)
     print(f"64 digits, U-Net: {steps} steps, {evaluations} evaluations: {ours:.2f} s")
     baseline = shipped_or_random("cnn", "configs/ddpm/cnn.yaml")
     few = 20  # of its 1000 steps, all alike; timing them all would take minutes

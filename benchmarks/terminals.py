@@ -66,8 +66,8 @@ def main() -> None:
     for name in arguments.models:
         model = open_model(name)
         degradation = model.process.degradation
-        known = terminal_coordinates(degradation, train)
-        one = fit_terminal(degradation, replace(train, labels=torch.zeros_like(train.labels)), components=1)
+        known = terminal_coordinates(degradation, train.batches())
+        one = fit_terminal(degradation, train.batches(), torch.zeros_like(train.labels), components=1)
         starts = {"fitted": model.terminal, "gaussian": one}
         starts |= {rule: Given(known, train.labels, rule) for rule in ("histogram", "uniform", "real")}
         for start, terminal in starts.items():

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from thaw import degradations
 from thaw.base.seeding import generator
+from thaw.data import ImageSet
 from thaw.degradations import Degradation
 from thaw.process import Process
 from thaw.schedules import SCHEDULES, noise_schedule
@@ -77,3 +78,9 @@ def make_process(
 def full(n: int, t: int) -> Tensor:
     """Return the step t for `n` images, (n,)."""
     return torch.full((n,), t)
+
+
+def few(images: ImageSet, n: int) -> tuple[Tensor, Tensor]:
+    """Return n images of a set in [-1, 1], (n, C, H, W), and their labels, (n,)."""
+    chosen = images.subset(n, 0)
+    return chosen.pixels(), chosen.labels

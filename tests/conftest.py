@@ -15,8 +15,9 @@ from torch import nn
 from thaw import data
 from thaw.base.errors import ThawError
 from thaw.degradations import base
+from thaw.experiment.build import build_model, build_network, build_process
 from thaw.experiment.config import Config, make_config
-from thaw.model import Model, build_network, build_process
+from thaw.model import Model
 from thaw.scoring.judge import FeatureNetwork, Judge, make_judge
 from thaw.terminal import fit_terminal
 
@@ -122,8 +123,8 @@ def tiny(digits: data.ImageSet):
         process = build_process(config, images.shape)
         torch.manual_seed(1)
         network = randomise(build_network(config, images.shape, images.classes)).eval()
-        terminal = fit_terminal(process.degradation, images, config.terminal_components)
-        return Model(config, process, network, terminal, images.classes, epoch=4)
+        terminal = fit_terminal(process.degradation, images.batches(), images.labels, config.terminal_components)
+        return build_model(config, process, network, terminal, images.classes, epoch=4)
 
     return build
 

@@ -9,7 +9,6 @@ import torch
 import yaml
 from conftest import folder_settings
 
-from thaw.blend import pairs_of
 from thaw.cli.main import main
 from thaw.data import ImageSet
 from thaw.data.folder import load_data
@@ -129,7 +128,7 @@ def test_verbs_take_models_of_any_classes(folders, tmp_path, capsys):
 def test_grids_and_blends_follow_the_classes(classes, columns, pairs, tiny):
     model: Model = tiny()
     model.classes = classes
-    assert model.columns() == columns and pairs_of(model) == pairs
+    assert model.columns() == columns and model.class_pairs() == pairs
     if 0 < classes <= 10:
         rows = model.labels(4 * columns).unflatten(0, (-1, columns))
         assert (rows == rows[0]).all()

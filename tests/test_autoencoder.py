@@ -9,12 +9,13 @@ from test_training import assert_equal, losses, run, states
 from torch import nn
 
 from thaw import networks
+from thaw.autoencoder import Reconstruction, squared_error
 from thaw.base.errors import ThawError
+from thaw.experiment.build import build_network
 from thaw.experiment.config import load_config, make_config
-from thaw.model import build_network
 from thaw.networks import count_parameters
 from thaw.networks.autoencoder import latent_shape
-from thaw.scoring.reconstruction import Reconstruction, reconstruct, score_reconstruction, side_by_side, squared_error
+from thaw.scoring.reconstruction import reconstruct, score_reconstruction, side_by_side
 from thaw.store.weights import load_model, release_path, save_release
 
 ROOT = Path(__file__).parents[1]

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from thaw.cli.main import main
+from thaw.experiment.build import build_network
 from thaw.experiment.config import load_config
-from thaw.model import build_network
 from thaw.networks import count_parameters
 from thaw.store import weights
 

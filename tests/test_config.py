@@ -9,8 +9,8 @@ from cases import full, pictures
 from pydantic import ValidationError
 
 from thaw.base.errors import ThawError
+from thaw.experiment.build import build_network, build_process
 from thaw.experiment.config import Config, load_config, make_config, override
-from thaw.model import build_network, build_process
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 SHIPPED = sorted(CONFIGS.glob("*/*.yaml"))

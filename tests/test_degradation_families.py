@@ -6,7 +6,21 @@ from fractions import Fraction
 import pytest
 import torch
 import torch.nn.functional as F
-from cases import FAMILIES, LINES, QUANTUM, REGISTERED, SHAPE, SHAPES, draw, full, make, name_of, pictures, same_bits
+from cases import (
+    FAMILIES,
+    LINES,
+    QUANTUM,
+    REGISTERED,
+    SHAPE,
+    SHAPES,
+    draw,
+    few,
+    full,
+    make,
+    name_of,
+    pictures,
+    same_bits,
+)
 
 from thaw import data, degradations
 from thaw.base.errors import ThawError
@@ -410,7 +424,7 @@ def test_sampling_starts_from_pictures_like_the_degraded_ones(case, tiny):
 
 @pytest.mark.parametrize(("name", "rank"), [("zoom_nearest", 16), ("zoom_bilinear", 25), ("pixelate", 16), ("blur", 4)])
 def test_on_digits_every_coordinate_counts(digits, name, rank):
-    assert fit_terminal(degradations.build(name, SHAPE), digits.subset(500, 0), components=1).rank == rank
+    assert fit_terminal(degradations.build(name, SHAPE), *few(digits, 500), components=1).rank == rank
 
 
 def test_a_zoom_without_a_known_mode_is_refused_by_name():

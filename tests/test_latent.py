@@ -8,9 +8,8 @@ import torch
 from test_cli import fails
 from test_training import assert_equal, losses, run, states
 
-from thaw.autoencoder import Coder, statistics, weights_hash
+from thaw.autoencoder import statistics, weights_hash
 from thaw.base.errors import ThawError
-from thaw.blend import blend
 from thaw.cli.main import main
 from thaw.data.folder import load_data
 from thaw.experiment.config import Config, make_config
@@ -20,7 +19,7 @@ from thaw.scoring.bayes import classify
 from thaw.scoring.metrics import score_model
 from thaw.scoring.samples import weights_digest
 from thaw.store.inputs import encode_dataset, latents_path, load_latents, open_coder
-from thaw.store.weights import load_model, release_path, save_release
+from thaw.store.weights import coder_state, load_coder, load_model, release_path, save_release
 from thaw.training.optimisers import learning_rate
 
 CODER = {
@@ -121,7 +120,7 @@ def test_samples_are_decoded_latents_that_were_never_clipped(work):
     far = 3 * torch.ones(1, 1, 7, 7)
     assert torch.equal(model.process.clip(far), far)
     assert model.interpolate(model.labels(3, 2), torch.linspace(0, 1, 3)).shape == (3, 1, 28, 28)
-    assert final(blend(model, (1, 7), 3)).shape == (3, 1, 28, 28)
+    assert final(model.blend((1, 7), 3)).shape == (3, 1, 28, 28)
 
 
 def test_one_file_holds_flow_and_decoder(work, tmp_path, monkeypatch):
@@ -143,7 +142,7 @@ def test_one_file_holds_flow_and_decoder(work, tmp_path, monkeypatch):
 
 def test_a_coder_survives_being_stored(work):
     coder = open_coder(flow(work))
-    again = Coder.from_state(coder.state(), "here")
+    again = load_coder(coder_state(coder), "here")
     x = torch.rand(2, 1, 28, 28) * 2 - 1
     assert torch.equal(again.encode(x), coder.encode(x)) and again.digest == coder.digest
 

@@ -7,12 +7,11 @@ import torch
 from cases import full, pictures
 
 from thaw.base.errors import ThawError
-from thaw.blend import blend
 from thaw.data import load
 from thaw.degradations import Degradation, register
+from thaw.experiment.build import sampled_as
 from thaw.experiment.config import make_config, override
 from thaw.play.restore import restorations
-from thaw.report.study import count_evaluations
 from thaw.training.loop import train
 
 
@@ -112,8 +111,8 @@ def test_guidance_acts_in_its_interval_only(tiny):
     model.sample(y, steps=10, guidance=2.0, guidance_interval=(0.2, 0.8))
     assert len(calls) == 10 + 7
     settings = {"guidance": 2.0, "guidance_interval": (0.2, 0.8), "sample_steps": 10}
-    narrow = replace(model, config=override(model.config, settings))
-    assert count_evaluations(narrow) == 17
+    narrow = sampled_as(model, override(model.config, settings))
+    assert narrow.sampling.evaluations(narrow.process) == 17
     assert torch.equal(narrow.sample(y), model.sample(y, steps=10, guidance=2.0, guidance_interval=(0.2, 0.8)))
     with pytest.raises(ThawError, match=r"guidance_interval must satisfy .* got \(0.8, 0.2\)"):
         model.sample(y, guidance=2.0, guidance_interval=(0.8, 0.2))
@@ -145,7 +144,7 @@ def test_a_label_that_is_no_class_is_refused_wherever_it_is_given(warm_rows):
             with pytest.raises(ThawError, match=said):
                 call(torch.tensor(wrong))
     with pytest.raises(ThawError, match="between 0 and 9, got 10"):
-        next(blend(warm_rows, (3, 10)))
+        next(warm_rows.blend((3, 10)))
     with pytest.raises(ThawError, match="between 0 and 9, got 10"):
         list(restorations(warm_rows, x[:1], 5, label=10))
     unlabelled = replace(warm_rows, classes=0)

@@ -6,9 +6,9 @@ from torch import nn
 
 from thaw import networks
 from thaw.base.errors import ThawError
+from thaw.experiment.build import build_network
 from thaw.experiment.config import Config
-from thaw.model import build_network
-from thaw.networks.unet import SelfAttention
+from thaw.networks.blocks import SelfAttention
 
 UNSHIPPED = [(1, 28, 28), (3, 32, 32), (1, 8, 10), (1, 27, 29), (2, 7, 7), (1, 1, 1)]
 
@@ -150,7 +150,7 @@ def test_dropout_is_random_in_training_and_off_in_evaluation(randomised):
 
 
 def test_residual_blocks_start_as_the_identity():
-    from thaw.networks.unet import ResidualBlock, SelfAttention
+    from thaw.networks.blocks import ResidualBlock, SelfAttention
 
     h = torch.randn(2, 8, 5, 5)
     assert torch.equal(ResidualBlock(8, 8, 16, nn.SiLU, 0.0)(h, torch.randn(2, 16)), h)

@@ -17,7 +17,7 @@ import thaw
 from thaw import play
 from thaw.autoencoder import Coder
 from thaw.base.errors import ThawError
-from thaw.model import Model, build_network, build_process
+from thaw.experiment.build import build_model, build_network, build_process
 from thaw.play.canvas import BOX, Canvas, to_picture
 from thaw.play.chooser import Settings, offer, samplers, temperatures
 from thaw.play.classify import ClassifyPanel, answers
@@ -288,8 +288,8 @@ def flow(folder):
     latents = Latents("mnist", "train", torch.randn(40, 1, 7, 7), torch.arange(40) % 10, 10)
     process = build_process(config, (1, 7, 7))
     network = build_network(config, (1, 7, 7), 10).eval()
-    terminal = fit_terminal(process.degradation, latents, 1)
-    model = Model(config, process, network, terminal, 10, epoch=3, coder=coder)
+    terminal = fit_terminal(process.degradation, latents.batches(), latents.labels, 1)
+    model = build_model(config, process, network, terminal, 10, epoch=3, coder=coder)
     weights.save_release(folder, model, network.state_dict())
     return model
 

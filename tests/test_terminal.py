@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from cases import SHAPE, full
+from cases import SHAPE, few, full
 
 from thaw import data, degradations
 from thaw.base.errors import ThawError
@@ -20,7 +20,7 @@ def rows(digits) -> Degradation:
 
 @pytest.fixture(scope="module")
 def fitted(digits, rows) -> Terminal:
-    return fit_terminal(rows, digits, components=3)
+    return fit_terminal(rows, digits.pixels(), digits.labels, components=3)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_the_same_generator_gives_the_same_start(fitted):
 
 
 def test_samples_have_the_moments_of_the_data(digits, rows, fitted):
-    coordinates = terminal_coordinates(rows, digits).float()
+    coordinates = terminal_coordinates(rows, digits.batches()).float()
     for y in (full(40_000, digits.classes), digits.labels[torch.randint(len(digits), (40_000,))]):
         drawn = fitted.sample(y, generator(0))
         scale = coordinates.std(dim=0).max().item()
@@ -79,7 +79,7 @@ def test_samples_have_the_moments_of_the_data(digits, rows, fitted):
 
 
 def test_samples_of_a_class_have_the_mean_of_that_class(digits, rows, fitted):
-    coordinates = terminal_coordinates(rows, digits).float()
+    coordinates = terminal_coordinates(rows, digits.batches()).float()
     for label in range(digits.classes):
         drawn = fitted.sample(full(4000, label), generator(label))
         expected = coordinates[digits.labels == label].mean(dim=0)
@@ -95,7 +95,7 @@ def test_a_fit_is_a_probability_with_orthonormal_directions(fitted):
 
 
 def test_the_fit_follows_its_seed(digits, rows, fitted):
-    again = fit_terminal(rows, digits, components=3)
+    again = fit_terminal(rows, digits.pixels(), digits.labels, components=3)
     assert all(torch.equal(getattr(again, part), getattr(fitted, part)) for part in PARTS)
 
 
@@ -104,7 +104,7 @@ def test_a_class_of_few_images_gets_one_component(digits, rows, least):
     """Small limits and many classes (EMNIST has 47) leave classes of a single image."""
     few = torch.cat([(digits.labels == label).nonzero()[: least + label, 0] for label in range(10)])
     images = data.ImageSet("digits", "train", digits.images[few], digits.labels[few], 10)
-    terminal = fit_terminal(rows, images, components=10)
+    terminal = fit_terminal(rows, images.batches(), images.labels, components=10)
     assert torch.bincount(terminal.labels).tolist() == [1] * 10
     assert torch.isfinite(terminal.sample(torch.arange(10), generator(0))).all()
 
@@ -113,7 +113,7 @@ def test_a_class_of_few_images_gets_one_component(digits, rows, least):
 @pytest.mark.parametrize(("group", "most"), [(1, 28), (4, 7)])
 def test_on_digits_the_rank_is_at_most_the_number_of_lines(digits, axis, group, most):
     degradation = degradations.build(axis, SHAPE, group=group)
-    terminal = fit_terminal(degradation, digits.subset(500, 0), components=1)
+    terminal = fit_terminal(degradation, *few(digits, 500), components=1)
     assert 0 < terminal.rank <= most
     assert terminal.mean.shape == (most,)
 
@@ -121,12 +121,15 @@ def test_on_digits_the_rank_is_at_most_the_number_of_lines(digits, axis, group, 
 @pytest.mark.parametrize(("group", "rank"), [(1, 28), (4, 7)])
 def test_on_mnist_every_averaged_row_counts(mnist, group, rank):
     images = data.load("mnist", "train", download=False)
-    assert fit_terminal(degradations.build("row", SHAPE, group=group), images, components=1).rank == rank
+    assert (
+        fit_terminal(degradations.build("row", SHAPE, group=group), images.batches(), images.labels, components=1).rank
+        == rank
+    )
 
 
 def test_the_hot_process_ends_in_nothing(digits):
     scale = degradations.build("scale", SHAPE)
-    terminal = fit_terminal(scale, digits.subset(100, 0))
+    terminal = fit_terminal(scale, *few(digits, 100))
     assert terminal.rank == 0
     start = scale.from_coordinates(terminal.sample(torch.arange(10), generator(0)))
     assert start.shape == (10, *SHAPE) and not start.any()
@@ -138,7 +141,7 @@ def test_a_degradation_to_one_fixed_picture_always_starts_there(digits):
             return torch.where((t == self.steps)[:, None, None, None], -torch.ones_like(x0), x0)
 
     black = Black(SHAPE, 2)
-    terminal = fit_terminal(black, digits.subset(100, 0))
+    terminal = fit_terminal(black, *few(digits, 100))
     assert terminal.rank == 0
     assert (black.from_coordinates(terminal.sample(torch.arange(3), generator(0))) == -1).all()
 
@@ -152,7 +155,11 @@ def test_drawn_starts_are_fully_degraded_images(rows, fitted):
 
 @pytest.mark.parametrize("degradation", ["row", "scale"])
 def test_a_stored_terminal_is_read_back_as_it_was(digits, degradation):
-    terminal = fit_terminal(degradations.build(degradation, SHAPE), digits.subset(200, 0), components=2)
+    terminal = fit_terminal(
+        degradations.build(degradation, SHAPE),
+        *few(digits, 200),
+        components=2,
+    )
     state = terminal.state()
     assert set(state) == set(PARTS) and all(isinstance(part, torch.Tensor) for part in state.values())
     again = Terminal.from_state(state)
@@ -163,7 +170,11 @@ def test_a_stored_terminal_is_read_back_as_it_was(digits, degradation):
 
 @pytest.mark.parametrize("degradation", ["row", "scale"])
 def test_parts_have_their_documented_shapes(digits, degradation):
-    terminal = fit_terminal(degradations.build(degradation, SHAPE), digits.subset(200, 0), components=2)
+    terminal = fit_terminal(
+        degradations.build(degradation, SHAPE),
+        *few(digits, 200),
+        components=2,
+    )
     D, R, M = *terminal.basis.shape, len(terminal.weights)
     assert terminal.mean.shape == (D,) and terminal.labels.shape == (M,)
     assert terminal.centres.shape == (M, R) and terminal.factors.shape == (M, R, R)
@@ -184,6 +195,6 @@ def test_a_missing_part_is_refused_by_name(fitted, part):
 
 def test_coordinates_do_not_depend_on_the_batch_size(digits, rows):
     images = digits.subset(70, 0)
-    once, parts = terminal_coordinates(rows, images), terminal_coordinates(rows, images, batch=32)
+    once, parts = terminal_coordinates(rows, images.batches()), terminal_coordinates(rows, images.batches(32))
     assert once.dtype == torch.float64 and once.shape == (70, 7)
     torch.testing.assert_close(once, parts, rtol=0, atol=2.0**-12)

@@ -9,8 +9,8 @@ import torch
 
 from thaw import degradations
 from thaw.degradations.lines import line_order
+from thaw.experiment.build import build_network
 from thaw.experiment.config import load_config, make_config
-from thaw.model import build_network
 from thaw.networks import count_multiply_adds
 from thaw.training.timing import (
     interleaved,

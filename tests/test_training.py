@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 import yaml
+from cases import few
 from conftest import folder_settings
 
 from thaw.base.errors import ThawError
@@ -328,7 +329,7 @@ def test_a_data_set_smaller_than_a_batch_trains(tmp_path):
 def test_the_terminal_of_a_run_is_that_of_its_training_images(tmp_path, digits):
     config = configure(epochs=0, **VARIANTS["warm lines"])
     model = run(config, tmp_path / "run")[0].model
-    expected = fit_terminal(Lines((1, 28, 28), "row"), digits.subset(64, 0), 2)
+    expected = fit_terminal(Lines((1, 28, 28), "row"), *few(digits, 64), 2)
     assert_equal(model.terminal.state(), expected.state())
 
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from thaw.networks import build
-from thaw.networks.unet import ACTIVATIONS, Condition, SelfAttention
+from thaw.networks.blocks import ACTIVATIONS, Condition, SelfAttention
 from thaw.process import Process
 from thaw.training.optimisers import timm_muon
 

@@ -24,8 +24,8 @@ from thaw.base.arguments import SEED
 from thaw.base.files import write_json
 from thaw.base.pixels import to_uint8
 from thaw.base.seeding import derive, generator
+from thaw.experiment.build import build_model, build_process
 from thaw.experiment.config import make_config
-from thaw.model import Model, build_process
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.process import Draws, Process
 from thaw.scoring.judge import load_judge
@@ -186,18 +186,18 @@ def main() -> None:
     networks, facts = train(settings, chosen.seed, images)
     config = process_config(settings)
     process = trial_process(settings, images.shape)
-    terminal = fit_terminal(process.degradation, images, config.terminal_components)
+    terminal = fit_terminal(process.degradation, images.batches(), images.labels, config.terminal_components)
     scores = []
     began = time.perf_counter()
     for kind, network in networks.items():
-        model = Model(config, process, network, terminal, images.classes)
+        model = build_model(config, process, network, terminal, images.classes)
         for sampling in settings["score"]:
             found = score_model(model, judge, settings["n"], reference=settings["reference"], seed=1, **sampling)
             scores.append({"ema": kind, **sampling, **{k: v.value for k, v in found.items()}})
     best = min(scores, key=lambda entry: entry["fid"])
     if settings["also_n"]:  # for a table beside networks that are too slow for more
         kind, sampling = best["ema"], {k: best[k] for k in settings["score"][0]}
-        model = Model(config, process, networks[kind], terminal, images.classes)
+        model = build_model(config, process, networks[kind], terminal, images.classes)
         found = score_model(model, judge, settings["also_n"], reference=settings["reference"], seed=1, **sampling)
         facts["also"] = {"ema": kind, **sampling, **{k: v.value for k, v in found.items()}}
     WEIGHTS.mkdir(parents=True, exist_ok=True)
@@ -205,7 +205,7 @@ def main() -> None:
     state = {k: v.half() for k, v in networks[best["ema"]].network.state_dict().items()}
     weights.save_tensors(WEIGHTS / f"{stem}.pt", state)
     y = model.labels(80)
-    best_model = Model(config, process, networks[best["ema"]], terminal, images.classes)
+    best_model = build_model(config, process, networks[best["ema"]], terminal, images.classes)
     sampling = {k: best[k] for k in settings["score"][0]}
     from thaw.report.figures import save_grid
 

@@ -1,18 +1,18 @@
-"""The part of an autoencoder that a flow in its latent needs: images to standardised latents, and back."""
+"""A latent as one more process: the autoencoder's training step, and what a flow in its latent needs of it."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from thaw import networks
 from thaw.base.errors import ThawError
 from thaw.base.pixels import check_images
-from thaw.experiment.config import Config, make_config
+from thaw.degradations import Scale
 from thaw.networks import Autoencoder
+from thaw.networks.autoencoder import latent_shape
+from thaw.process import Draws, Process
 
 SMALLEST = 0.05  # least standard deviation of a latent's number, as a share of their mean
 
@@ -39,14 +39,14 @@ class Coder:
     """An autoencoder with the statistics of its latents.
 
     Attributes:
-        config: of the autoencoder.
+        config: the autoencoder's experiment, for the record; nothing here reads it.
         shape: (C, H, W) of the images.
         network: in evaluation mode.
         mean, std: of the training set's latents, (c, h, w).
         digest: the autoencoder's hash, see `weights_hash`.
     """
 
-    config: Config
+    config: Any
     shape: tuple[int, int, int]
     network: Autoencoder
     mean: Tensor
@@ -76,33 +76,38 @@ class Coder:
         self.mean, self.std = self.mean.to(device), self.std.to(device)
         return self
 
-    def state(self, half: bool = False) -> dict[str, Any]:
-        """Return plain values and tensors for a file; with `half`, weights in fp16."""
-        weights = {key: value.half() if half else value for key, value in self.network.state_dict().items()}
-        config = json.dumps(self.config.model_dump(mode="json"))
-        plain = {"config": config, "shape": list(self.shape), "digest": self.digest}
-        return plain | {"network": weights, "mean": self.mean, "std": self.std}
 
-    @classmethod
-    def from_state(cls, state: Any, where: str) -> "Coder":
-        """Rebuild a coder from `state()`.
+class Reconstruction(Process):
+    """What an autoencoder is trained by: one step that leaves nothing of the image but its latent.
 
-        Args:
-            state: read from a file.
-            where: the file's name, for the message.
+    A `Process`, so that the training loop, its checkpoints and released files are the same.
 
-        Raises:
-            ThawError: if a part is missing or does not fit.
-        """
-        try:
-            config, shape = make_config(json.loads(state["config"]), where), tuple(state["shape"])
-            network = networks.build(config.network, shape, 0, **config.network_options())
-            network.load_state_dict({key: value.float() for key, value in state["network"].items()})
-            mean, std = (state[key].float().reshape(network.latent) for key in ("mean", "std"))
-            network = network.eval().to(memory_format=torch.channels_last)  # as models are, so that results are equal
-            return cls(config, shape, network, mean, std, str(state["digest"]))
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[-1].strip()
-            raise ThawError(
-                f"{where} lacks a whole autoencoder ({reason}); download or train the weights again"
-            ) from None
+    Args:
+        shape: (C, H, W) of the images.
+        options: of the autoencoder.
+        alpha: weight of the divergence.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], options: dict[str, Any], alpha: float) -> None:
+        super().__init__(Scale(shape, steps=1), torch.tensor([0.0, 1.0]), tau=(1.0, 1.0))
+        sizes = {key: options[key] for key in ("widths", "patch", "latent_channels", "latent_size")}
+        self.latent, self.alpha = latent_shape(shape, **sizes), alpha
+
+    def draw(self, n: int, generator: torch.Generator) -> Draws:
+        """Draw the noise of `n` latents, (n, c, h, w); t and tau mean nothing here."""
+        noise = torch.randn(n, *self.latent, generator=generator)
+        return Draws(torch.ones(n, dtype=torch.long), torch.ones(n), noise, None)
+
+    def loss(self, network: nn.Module, x0: Tensor, y: Tensor, draws: Draws) -> Tensor:
+        """Return the squared error (sum over pixels in [0, 1]) plus alpha KL, the mean over images, a scalar."""
+        check_images(x0, self.shape)
+        x_hat, kl = network(x0, noise=draws.noise)
+        return (squared_error(x_hat, x0) + self.alpha * kl).mean()
+
+    def predict(self, raw: Tensor, x_t: Tensor, t: Tensor, tau: Tensor) -> Tensor:
+        raise ThawError("an autoencoder draws nothing by itself; train a flow in its latent (configs/latent/)")
+
+
+def squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
+    """Return the squared error of images in [-1, 1], summed over the pixels on the scale [0, 1].  (B,)"""
+    return ((x_hat - x) / 2).square().flatten(1).sum(dim=1)

@@ -8,36 +8,27 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from thaw import degradations, networks
 from thaw.autoencoder import Coder
 from thaw.base.errors import ThawError
 from thaw.base.pixels import check_images
 from thaw.base.seeding import derive, generator
-from thaw.experiment.config import Config
 from thaw.process import Process
-from thaw.sampling import Restore, Start, Step, check_interval, final, guided_at, reverse, with_known
-from thaw.schedules import noise_schedule
-from thaw.scoring.reconstruction import Reconstruction
+from thaw.sampling import (
+    SAMPLERS,
+    Restore,
+    Sampling,
+    Start,
+    Step,
+    check_interval,
+    final,
+    guided_at,
+    reverse,
+    with_known,
+)
 from thaw.terminal import Terminal
 
-
-def build_process(config: Config, shape: tuple[int, int, int]) -> Process:
-    """Build the forward process of a configuration for images (or latents) of a shape."""
-    if config.study == "autoencoder":
-        return Reconstruction(shape, config.network_options(), config.alpha)
-    options = dict(config.options)
-    if config.degradation == "scale":
-        options["schedule"] = config.schedule
-    degradation = degradations.build(config.degradation, shape, config.steps, **options)
-    sigma = noise_schedule(config.schedule, degradation.steps)[1]
-    settings = (config.prediction, config.tau, config.loss_weight, config.noise_in)
-    return Process(degradation, sigma, *settings, bounded=config.study != "latent")
-
-
-def build_network(config: Config, shape: tuple[int, int, int], classes: int) -> nn.Module:
-    """Build the network of a configuration (weights drawn from torch's global generator)."""
-    network = networks.build(config.network, shape, classes, **config.network_options())
-    return network.to(memory_format=torch.channels_last)
+PAIRS = ((3, 8), (4, 9))  # digits that look alike
+RESTORING = Sampling(tau=0.0, eta=1.0)  # given pictures are restored cold, by all steps, unless told otherwise
 
 
 @dataclass
@@ -45,34 +36,33 @@ class Model:
     """What is needed to sample: no data set, no optimiser.
 
     Attributes:
-        config: the experiment.
         process: forward process, on the network's device.
         network: raw network in evaluation mode.
         terminal: where sampling starts (CPU).
         classes: number of classes K; label K is the null class.
+        sampling: how it draws unless told otherwise.
+        conditional: whether the network was trained to draw the class it is asked for.
+        coder: what turns latents into images, for a flow in a latent; its process and network know only latents.
+        config: the experiment that it comes from, for the record; nothing here reads it.
         epoch: training epochs behind the weights.
         info: provenance: file, sha256, training seconds and the like.
-        coder: what turns latents into images, for a flow in a latent; its process and network know only latents.
     """
 
-    config: Config
     process: Process
     network: nn.Module
     terminal: Terminal
     classes: int
+    sampling: Sampling = field(default_factory=Sampling)
+    conditional: bool = True
+    coder: Coder | None = None
+    config: Any = None
     epoch: int = 0
     info: dict[str, Any] = field(default_factory=dict)
-    coder: Coder | None = None
 
     @property
     def device(self) -> torch.device:
         """The device of the process and the network."""
         return self.process.sigma.device
-
-    @property
-    def conditional(self) -> bool:
-        """Whether the network was trained to draw the class it is asked for."""
-        return self.classes > 0 and self.config.network in ("unet", "latent", "mlp") and self.config.label_dropout < 1
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -104,7 +94,7 @@ class Model:
         if digit is None:
             return torch.arange(n) % max(1, self.classes)
         if self.classes == 0:
-            raise ThawError(f"{self.config.label} knows no classes; leave the digit {digit} out")
+            raise ThawError(f"this model knows no classes; leave the digit {digit} out")
         if not 0 <= digit < self.classes:
             raise ThawError(f"digit must be between 0 and {self.classes - 1}, got {digit}")
         return torch.full((n,), digit)
@@ -120,7 +110,7 @@ class Model:
         wrong = y[(y < 0) | (y > self.classes)]
         if len(wrong):
             known = f"0 to {self.classes - 1}, or {self.classes} for the null class" if self.classes else "0 only"
-            raise ThawError(f"the labels of {self.config.label} are {known}; got {int(wrong[0])}")
+            raise ThawError(f"the labels of this model are {known}; got {int(wrong[0])}")
 
     def restorer(
         self, y: Tensor, tau: float, guidance: float = 1.0, interval: tuple[float, float] = (0.0, 1.0)
@@ -177,58 +167,36 @@ class Model:
         self,
         y: Tensor,
         *,
-        sampler: str | None = None,
-        tau: float | None = None,
-        eta: float | None = None,
-        steps: int | None = None,
-        guidance: float | None = None,
-        guidance_interval: tuple[float, float] | None = None,
-        order: int = 1,
         seed: int = 0,
         start: Start | None = None,
         known: tuple[Tensor, Tensor] | None = None,
         decoded: bool = True,
+        **settings: Any,
     ) -> Iterator[Step]:
         """Return the generator of `Step`s that draws one image for each label; see `thaw.sampling.reverse`.
 
         It begins at `start`, drawn from `seed` by default. `known` = (pixels, mask) fixes a region, see `inpaint`.
         The states of a flow in a latent are images once `decoded`.
-        Settings left out come from the configuration; `algorithm1` and `algorithm2` are cold (tau = 0)
-        unless told otherwise.
+        `settings` replace parts of `self.sampling`, see `Sampling.replace`.
         """
-        config = self.config
-        sampler = config.sampler if sampler is None else sampler
-        if tau is None:
-            tau = 0.0 if sampler in ("algorithm1", "algorithm2") else config.sample_tau
-        if steps is None and config.sample_steps is not None:
-            steps = min(config.sample_steps, self.process.steps)
+        sampling = self.sampling.replace(**settings)
         draws = generator(seed, "sample")
         self.network.eval()
         drawn = self.start(y, draws)  # drawn in any case: fresh noise does not depend on where it began
         start = drawn if start is None else start
-        x_T, z = self.begin(start, tau), start.z
-        interval = config.guidance_interval if guidance_interval is None else guidance_interval
-        restore = self.restorer(y, tau, config.guidance if guidance is None else guidance, interval)
+        restore = self.restorer(y, sampling.tau, sampling.guidance, sampling.guidance_interval)
         if known is not None:
             restore = with_known(restore, *(part.to(self.device) for part in known))
-        settings = {"sampler": sampler, "tau": tau, "eta": config.eta if eta is None else eta, "steps": steps}
-        walk = reverse(self.process, restore, x_T, order=order, z=z, generator=draws, **settings)
+        walk = self._walk(restore, self.begin(start, sampling.tau), sampling, z=start.z, generator=draws)
         return self.shown(walk) if decoded else walk
 
+    def _walk(self, restore: Restore, x: Tensor, sampling: Sampling, **more: Any) -> Iterator[Step]:
+        """Return `reverse` with these settings."""
+        settings = {name: getattr(sampling, name) for name in ("sampler", "tau", "eta", "steps", "order")}
+        return reverse(self.process, restore, x, **settings, **more)
+
     def restore(
-        self,
-        x_t: Tensor,
-        t: int,
-        *,
-        y: Tensor | None = None,
-        z: Tensor | None = None,
-        sampler: str = "warm",
-        tau: float = 0.0,
-        eta: float = 1.0,
-        steps: int | None = None,
-        guidance: float = 1.0,
-        order: int = 1,
-        seed: int = 0,
+        self, x_t: Tensor, t: int, *, y: Tensor | None = None, z: Tensor | None = None, seed: int = 0, **settings: Any
     ) -> Tensor:
         """Restore given degraded pictures; with tau > 0, different seeds give different restorations.
 
@@ -237,8 +205,8 @@ class Model:
             t: the step they stand at, 1..T.
             y: class labels (B,); the null class by default.
             z: the z they were degraded with.
-            sampler, tau, eta, steps, order: see `thaw.sampling.reverse`; noise tau sigma_t is added here.
-            guidance: weight of classifier-free guidance, for given labels.
+            seed: of the noise.
+            settings: of `Sampling`, in place of tau 0, eta 1, all steps, no guidance; noise tau sigma_t is added here.
 
         Returns:
             (B, C, H, W) in [-1, 1].
@@ -248,17 +216,18 @@ class Model:
         """
         self._check_pixels()
         draws = generator(seed, "restore")
+        sampling = RESTORING.replace(**settings)
         y = torch.full((len(x_t),), self.classes) if y is None else y
         noise = torch.randn(x_t.shape, generator=draws).to(self.device)
         z = None if z is None else z.to(self.device)
-        noisy = self.noisy(x_t.to(self.device), t, tau, noise, z)
-        settings = {"sampler": sampler, "tau": tau, "eta": eta, "steps": steps, "start": t, "order": order, "z": z}
+        noisy = self.noisy(x_t.to(self.device), t, sampling.tau, noise, z)
         self.network.eval()
-        return final(reverse(self.process, self.restorer(y, tau, guidance), noisy, generator=draws, **settings)).cpu()
+        restore = self.restorer(y, sampling.tau, sampling.guidance, sampling.guidance_interval)
+        return final(self._walk(restore, noisy, sampling, start=t, z=z, generator=draws)).cpu()
 
     def _check_pixels(self) -> None:
         if self.coder is not None:
-            raise ThawError(f"{self.config.label} draws in a latent; only models of pixels restore or fill in pictures")
+            raise ThawError("this model draws in a latent; only models of pixels restore or fill in pictures")
 
     def interpolate(self, y: Tensor, weights: Tensor, *, seeds: tuple[int, int] = (0, 1), **settings: Any) -> Tensor:
         """Draw images from starts on the way from one to another.
@@ -281,9 +250,60 @@ class Model:
         wide = [Start(*(None if part is None else part.expand(len(y), *part.shape[1:]) for part in end))
                 for end in (one, other)]  # fmt: skip
         start = wide[0].towards(wide[1], weights.to(self.device))
-        if settings.get("sampler", self.config.sampler) == "ddpm":
+        sampling = self.sampling.replace(**{"eta": 0.0, **settings})
+        if SAMPLERS[sampling.sampler].eta:  # fresh noise that cannot be switched off
             settings["sampler"] = "warm"
         return self.decode(final(self.trajectory(y, start=start, decoded=False, **{"eta": 0.0, **settings}))).cpu()
+
+    def class_pairs(self) -> list[tuple[int, int]]:
+        """Return two pairs of classes to blend; of few classes the first and the last; none where there are not two."""
+        if not self.conditional or self.classes < 2:
+            return []
+        return [pair for pair in PAIRS if max(pair) < self.classes] or [(0, self.classes - 1)]
+
+    def blend(
+        self, digits: tuple[int, int], columns: int = 9, rows: int = 1, *, seed: int = 0, **settings: Any
+    ) -> Iterator[Step]:
+        """Draw pictures between two classes: x0_hat = (1 - w) f(x_t, t, a) + w f(x_t, t, b), w from 0 to 1 along a row.
+
+        The start is mixed alike; all pictures of a row share their noise and their z. Sampling is
+        deterministic (eta = 0, which is Algorithm 2 at tau = 0), or the pictures of a row would not belong together.
+
+        Args:
+            digits: the classes (a, b), each in 0..K-1.
+            columns: how many shares w, the ends included; at least 2.
+            rows: how many such rows.
+            seed: every row draws its own start from it.
+            settings: tau, steps, guidance and guidance_interval, as for `trajectory`.
+
+        Yields:
+            `Step`s of (rows * columns, C, H, W), row by row.
+
+        Raises:
+            ThawError: for a model that is not told the class, an unknown class, or fewer than two columns.
+        """
+        if not self.conditional:
+            raise ThawError("this model is not told the class, so that there is nothing to blend")
+        if columns < 2 or rows < 1:
+            raise ThawError(f"a blend takes at least 2 columns and 1 row, got {columns} and {rows}")
+        sampling = self.sampling.replace(**settings).replace(sampler="warm", eta=0.0, order=1)
+        self.network.eval()
+
+        def spread(x: Tensor) -> Tensor:
+            return x.repeat_interleave(columns, dim=0)
+
+        share = torch.linspace(0, 1, columns, device=self.device).repeat(rows)[:, None, None, None]
+        ends = [self.labels(rows, digit) for digit in digits]
+        starts = [self.start(y, generator(seed, "sample")) for y in ends]  # the same noise twice
+        x_a, x_b = (self.begin(start, sampling.tau) for start in starts)
+        f_a, f_b = (self.restorer(spread(y), sampling.tau, sampling.guidance, sampling.guidance_interval) for y in ends)
+
+        def restore(x_t: Tensor, t: Tensor) -> Tensor:
+            return torch.lerp(f_a(x_t, t), f_b(x_t, t), share)
+
+        z = starts[0].z
+        start = torch.lerp(spread(x_a), spread(x_b), share)
+        return self.shown(self._walk(restore, start, sampling, z=None if z is None else spread(z)))
 
     def inpaint(self, pixels: Tensor, mask: Tensor, y: Tensor, **settings: Any) -> Tensor:
         """Fill in the unknown part of pictures: every restoration gets the known pixels in place of its own.

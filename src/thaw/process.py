@@ -1,16 +1,66 @@
 """The forward process x_t = D_t(x0; z) + tau sigma_t eps, and how a network's output becomes x0_hat."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from thaw.base.errors import ThawError
+from thaw.base.errors import ThawError, pick
 from thaw.base.pixels import check_images
 from thaw.degradations import Degradation
 
-PREDICTIONS = ("x0", "eps", "v")
-LOSS_WEIGHTS = ("uniform", "min_snr")
+Number = Tensor | float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network's output means: one row of a table, checked when it is made.
+
+    With x_t = alpha x0 + level eps, alpha what D_t leaves of x0 and level = tau sigma_t:
+
+    Attributes:
+        target: (x0, eps, alpha, level) -> the output wanted, linear in x0 and eps.
+        recover: (x_t, output, alpha, level) -> x0_hat, linear in x_t and the output.
+        needs: what D_t must be: "any", "scaled" (D_t = alpha_t x0), or "signal" (and alpha_T above 0).
+
+    Raises:
+        ThawError: if the target does not give x0 back.
+    """
+
+    target: Callable[[Number, Number, Number, Number], Number]
+    recover: Callable[[Number, Number, Number, Number], Number]
+    needs: str = "scaled"
+
+    def __post_init__(self) -> None:
+        pick(self.needs, ("any", "scaled", "signal"), "need of a prediction")
+        for x0, eps, alpha, level in ((1.0, 0.0, 0.8, 0.6), (-0.5, 2.0, 0.3, 0.9)):
+            back = self.recover(alpha * x0 + level * eps, self.target(x0, eps, alpha, level), alpha, level)
+            if abs(back - x0) > 1e-9:
+                raise ThawError(f"a prediction's target must give x0 back: {x0:g} became {back:g}")
+
+
+# Add a prediction: one row here.
+PREDICTIONS = {
+    "x0": Prediction(lambda x0, eps, alpha, level: x0, lambda x_t, output, alpha, level: output, needs="any"),
+    "eps": Prediction(
+        lambda x0, eps, alpha, level: eps, lambda x_t, output, alpha, level: (x_t - level * output) / alpha,
+        needs="signal",
+    ),
+    "v": Prediction(  # Salimans & Ho 2022; it never divides by zero
+        lambda x0, eps, alpha, level: alpha * eps - level * x0,
+        lambda x_t, output, alpha, level: (alpha * x_t - level * output) / (alpha**2 + level**2),
+    ),
+}  # fmt: skip
+
+# Add a loss weight: one row here, snr (B,) -> the weight (B,) of the squared error of x0_hat; None weighs the output's.
+LOSS_WEIGHTS = {
+    "uniform": None,
+    "min_snr": lambda snr: snr.clamp(max=5.0),  # Hang et al. 2023
+}
+
+
 NOISE_IN = ("everywhere", "destroyed")
 
 
@@ -37,10 +87,9 @@ class Process(nn.Module):
     Args:
         degradation: D_t with its T steps.
         sigma: noise level table (T+1,), sigma_0 = 0.
-        prediction: "x0"; or, for the hot process only, "eps" or "v" = alpha eps - sigma x0
-            (Salimans & Ho 2022).
+        prediction: a name in `PREDICTIONS`; all but "x0" are for the hot process only.
         tau: the range (low, high) of temperatures trained on, within [0, 1].
-        loss_weight: "uniform" in the predicted quantity, or "min_snr" (Hang et al. 2023, gamma 5).
+        loss_weight: a name in `LOSS_WEIGHTS`: "uniform" in the predicted quantity, or "min_snr".
         noise_in: "everywhere", or "destroyed" for noise that lies only where D_t destroys:
             x_t = D_t(x0; z) + tau sigma_t R_t eps, with `Degradation.destroyed` as R_t.
         bounded: whether x0 lies in [-1, 1], as pixels do and latents do not.
@@ -60,21 +109,20 @@ class Process(nn.Module):
         steps = degradation.steps
         if sigma.shape != (steps + 1,) or float(sigma[0]) != 0.0:
             raise ThawError(f"sigma must have {steps + 1} entries and start at 0, got {tuple(sigma.shape)}")
-        if prediction not in PREDICTIONS:
-            raise ThawError(f"unknown prediction {prediction!r}; choose one of {', '.join(PREDICTIONS)}")
-        if loss_weight not in LOSS_WEIGHTS:
-            raise ThawError(f"unknown loss weight {loss_weight!r}; choose one of {', '.join(LOSS_WEIGHTS)}")
+        needs = pick(prediction, PREDICTIONS, "prediction").needs
+        pick(loss_weight, LOSS_WEIGHTS, "loss weight")
+        pick(noise_in, NOISE_IN, "noise_in")
         if not 0.0 <= tau[0] <= tau[1] <= 1.0:
             raise ThawError(f"the temperatures must satisfy 0 <= low <= high <= 1, got {tuple(tau)}")
         scales = degradation.alpha(torch.arange(steps + 1))
-        if prediction != "x0" and bool((scales == 1).all()):
+        if needs != "any" and bool((scales == 1).all()):
             raise ThawError(f"prediction {prediction!r} needs the hot process; use x0 with other degradations")
-        if prediction == "eps" and float(scales[-1]) == 0.0:
-            raise ThawError("prediction 'eps' cannot recover x0 where alpha_T is 0; use v or x0 with this schedule")
-        if (prediction != "x0" or loss_weight == "min_snr") and tau[0] <= 0:
+        if needs == "signal" and float(scales[-1]) == 0.0:
+            raise ThawError(
+                f"prediction {prediction!r} cannot recover x0 where alpha_T is 0; use v or x0 with this schedule"
+            )
+        if (needs != "any" or LOSS_WEIGHTS[loss_weight]) and tau[0] <= 0:
             raise ThawError(f"prediction {prediction!r} with {loss_weight} weights needs noise; set tau above 0")
-        if noise_in not in NOISE_IN:
-            raise ThawError(f"unknown noise_in {noise_in!r}; choose one of {', '.join(NOISE_IN)}")
         if noise_in == "destroyed" and type(degradation).destroyed is Degradation.destroyed:
             raise ThawError(f"{type(degradation).__name__} has no destroyed subspace; use noise_in: everywhere")
         self.degradation, self.prediction, self.loss_weight = degradation, prediction, loss_weight
@@ -146,26 +194,16 @@ class Process(nn.Module):
 
     def target(self, x0: Tensor, t: Tensor, tau: Tensor, noise: Tensor) -> Tensor:
         """Return what the network should output for these draws.  (B, C, H, W)"""
-        if self.prediction == "x0":
-            return x0
-        if self.prediction == "eps":
-            return noise
-        alpha = self.degradation.alpha(t).to(x0.dtype)[:, None, None, None]
-        return alpha * noise - self.noise_level(t, tau, x0) * x0
+        return PREDICTIONS[self.prediction].target(x0, noise, *self._levels(t, tau, x0))
 
     def predict(self, raw: Tensor, x_t: Tensor, t: Tensor, tau: Tensor) -> Tensor:
-        """Turn the network's raw output into x0_hat (not clipped).  (B, C, H, W)
+        """Turn the network's raw output into x0_hat (not clipped), see `Prediction`.  (B, C, H, W)"""
+        return PREDICTIONS[self.prediction].recover(x_t, raw, *self._levels(t, tau, raw))
 
-        With x_t = alpha x0 + s eps:  eps gives (x_t - s eps) / alpha,  v gives
-        (alpha x_t - s v) / (alpha^2 + s^2), which never divides by zero.
-        """
-        if self.prediction == "x0":
-            return raw
-        alpha = self.degradation.alpha(t).to(raw.dtype)[:, None, None, None]
-        level = self.noise_level(t, tau, raw)
-        if self.prediction == "eps":
-            return (x_t - level * raw) / alpha
-        return (alpha * x_t - level * raw) / (alpha**2 + level**2)
+    def _levels(self, t: Tensor, tau: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Return alpha_t and tau sigma_t, shaped to multiply images.  (B,) -> two of (B, 1, 1, 1)"""
+        alpha = self.degradation.alpha(t).to(like.dtype)[:, None, None, None]
+        return alpha, self.noise_level(t, tau, like)
 
     def loss(self, network: nn.Module, x0: Tensor, y: Tensor, draws: Draws) -> Tensor:
         """Return the weighted mean squared error of the network on these draws, a scalar."""
@@ -175,17 +213,12 @@ class Process(nn.Module):
         return (error * self.weight(draws.t, draws.tau).to(error.dtype)).mean()
 
     def weight(self, t: Tensor, tau: Tensor) -> Tensor:
-        """Return the loss weight of each draw.  (B,) -> (B,)
+        """Return the weight of the squared error of the network's output, for each draw.  (B,) -> (B,)
 
-        `min_snr` weights the error of x0_hat by min(snr, 5), expressed for the predicted quantity.
+        x0_hat is linear in the output, so that an error of 1 there is one of `recover(0, 1)` in x0_hat.
         """
-        if self.loss_weight == "uniform":
+        weigh = LOSS_WEIGHTS[self.loss_weight]
+        if weigh is None:
             return torch.ones_like(tau)
         alpha, level = self.degradation.alpha(t), tau * self.sigma[t]
-        snr = (alpha / level).square()
-        of_x0 = snr.clamp(max=5.0)
-        if self.prediction == "x0":
-            return of_x0
-        if self.prediction == "eps":
-            return of_x0 / snr
-        return of_x0 * level.square() / (alpha.square() + level.square()).square()
+        return weigh((alpha / level).square()) * PREDICTIONS[self.prediction].recover(0.0, 1.0, alpha, level) ** 2

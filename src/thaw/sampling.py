@@ -7,27 +7,119 @@ With noise only where D_t destroys, the last two terms are its parts there; see 
 The loop takes a callable `restore(x_t, t) -> x0_hat` and knows neither networks nor data.
 """
 
+import dataclasses
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from thaw.base.errors import ThawError
+from thaw.base.errors import ThawError, pick
 from thaw.process import Process
 
 Restore = Callable[[Tensor, Tensor], Tensor]  # (x_t (B, C, H, W), t (B,) int64) -> x0_hat (B, C, H, W)
 
+
+@dataclass(frozen=True)
+class Sampler:
+    """One row of the table of samplers: all that is read anywhere of how they differ.
+
+    Attributes:
+        title: what to call it.
+        source: the paper.
+        temperatures: "any"; "cold" for tau = 0 only; "noisy" for tau > 0 only.
+        eta: the share of fresh noise where it is fixed; None where it is free, from 0 to 1.
+        carries: what of x_t - D_t(x0_hat) goes on to x_s: "noise" (scaled to the noise level of s), "all", "nothing".
+        many: whether it takes many steps; False for one step from T to 0.
+
+    Raises:
+        ThawError: for a row that no loop can follow.
+    """
+
+    title: str
+    source: str
+    temperatures: Literal["any", "cold", "noisy"] = "any"
+    eta: float | None = None
+    carries: Literal["noise", "all", "nothing"] = "noise"
+    many: bool = True
+
+    def __post_init__(self) -> None:
+        pick(self.temperatures, ("any", "cold", "noisy"), "temperatures of a sampler")
+        pick(self.carries, ("noise", "all", "nothing"), "carries of a sampler")
+        if self.eta is not None and not 0 <= self.eta <= 1:
+            raise ThawError(f"eta of a sampler must be in [0, 1], got {self.eta:g}")
+
+    def temperatures_within(self, low: float, high: float) -> tuple[float, float] | None:
+        """Return the part of a trained range of temperatures that suits it, None where nothing does."""
+        if self.temperatures == "cold":
+            return (0.0, 0.0) if low == 0 else None
+        if self.temperatures == "noisy":
+            return (max(low, min(0.05, high)), high) if high > 0 else None
+        return low, high
+
+
+# Add a sampler: one row here. Command line, panels, checks and configurations read the table.
 SAMPLERS = {
-    "warm": "any degradation, tau in [0, 1]; eta 0 is deterministic, 1 ancestral (Daras et al. 2022)",
-    "ddpm": "ancestral sampling, warm with eta = 1 (Ho et al. 2020)",
-    "ddim": "deterministic sampling, warm with eta = 0 (Song et al. 2020); Euler's method on a flow",
-    "algorithm1": "x_s = D_s(x0_hat), cold only (Bansal et al. 2022, Algorithm 1)",
-    "algorithm2": "x_s = x_t - D_t(x0_hat) + D_s(x0_hat), cold only (Bansal et al. 2022, Algorithm 2)",
-    "direct": "one step from T to 0",
+    "warm": Sampler("warm", "Daras et al. 2022; eta 0 is deterministic, 1 ancestral"),
+    "ddpm": Sampler("DDPM", "Ho et al. 2020, ancestral", "noisy", eta=1.0),
+    "ddim": Sampler("DDIM", "Song et al. 2020, deterministic; Euler's method on a flow", "noisy", eta=0.0),
+    "algorithm1": Sampler("Algorithm 1 (cold)", "Bansal et al. 2022, Algorithm 1", "cold", 0.0, "nothing"),
+    "algorithm2": Sampler("Algorithm 2 (cold)", "Bansal et al. 2022, Algorithm 2", "cold", 0.0, "all"),
+    "direct": Sampler("direct, one step", "one restoration, from T to 0", eta=0.0, carries="nothing", many=False),
 }
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to draw: one sampler with its settings.
+
+    Attributes:
+        sampler: a name in `SAMPLERS`.
+        tau: the temperature, 0 cold to 1.
+        eta: the share of fresh noise, 0 deterministic to 1 ancestral, where the sampler leaves it free.
+        steps: visited steps; None for all T.
+        guidance: weight w of classifier-free guidance, 1 is off.
+        guidance_interval: part of t/T in which guidance acts (Kynkäänniemi et al. 2024).
+        order: 1, or 2 for a Heun-like corrector.
+    """
+
+    sampler: str = "warm"
+    tau: float = 1.0
+    eta: float = 0.0
+    steps: int | None = None
+    guidance: float = 1.0
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    order: int = 1
+
+    def replace(self, **settings: Any) -> "Sampling":
+        """Return these settings with some replaced; None leaves one as it is.
+
+        A cold sampler is cold (tau = 0) unless told otherwise.
+
+        >>> Sampling().replace(sampler="algorithm2").tau
+        0.0
+        """
+        given = {name: value for name, value in settings.items() if value is not None}
+        known = [field.name for field in dataclasses.fields(self)]
+        for name in given:
+            pick(name, known, "sampling setting")
+        if "sampler" in given and pick(given["sampler"], SAMPLERS, "sampler").temperatures == "cold":
+            given = {"tau": 0.0} | given
+        return dataclasses.replace(self, **given)
+
+    def visited(self, process: Process) -> list[int]:
+        """Return the steps that it visits, from T down to 0."""
+        return time_steps(process.steps, self.steps if SAMPLERS[self.sampler].many else 1)
+
+    def evaluations(self, process: Process) -> int:
+        """Return how many network evaluations an image takes."""
+        *before, _ = self.visited(process)
+        restored = before + (before[1:] if self.order == 2 else [])
+        guided = sum(guided_at(t, process.steps, self.guidance_interval) for t in restored)
+        return len(restored) + (guided if self.guidance != 1 else 0)
 
 
 class Step(NamedTuple):
@@ -59,12 +151,13 @@ def coefficients(process: Process, sampler: str, t: int, s: int, tau: float, eta
     sqrt(a^2 - nu^2) / b keeps the noise level at a. At tau = 0 there is no noise to divide by:
     kappa = 1 carries the restoration error along, which is Algorithm 2.
     """
-    if sampler == "algorithm1":
+    row = SAMPLERS[sampler]
+    if row.carries == "nothing":
         return 0.0, 0.0
     before, after = tau * float(process.sigma[t]), tau * float(process.sigma[s])
-    if sampler == "algorithm2" or before == 0.0:
+    if row.carries == "all" or before == 0.0:
         return 1.0, 0.0
-    eta = {"ddpm": 1.0, "ddim": 0.0}.get(sampler, eta)
+    eta = eta if row.eta is None else row.eta
     alpha = process.degradation.alpha(torch.tensor([t, s], device=process.sigma.device)).tolist()
     ratio = alpha[0] / alpha[1]
     nu = eta * after * math.sqrt(max(0.0, 1.0 - (ratio * after / before) ** 2))
@@ -84,14 +177,13 @@ def guided_at(t: int, total: int, interval: tuple[float, float]) -> bool:
 
 def check_sampler(process: Process, sampler: str, tau: float, eta: float) -> None:
     """Raise a `ThawError` for an unknown sampler or one that does not fit the temperature."""
-    if sampler not in SAMPLERS:
-        raise ThawError(f"unknown sampler {sampler!r}; choose one of {', '.join(SAMPLERS)}")
+    row = pick(sampler, SAMPLERS, "sampler")
     low, high = process.tau
     if not low <= tau <= high:
         raise ThawError(f"this model was trained for temperatures {low:g} to {high:g}, got tau={tau:g}")
-    if sampler in ("algorithm1", "algorithm2") and tau != 0:
+    if row.temperatures == "cold" and tau != 0:
         raise ThawError(f"{sampler} is a cold sampler: set tau=0, or use warm for tau={tau:g}")
-    if sampler in ("ddpm", "ddim") and tau == 0:
+    if row.temperatures == "noisy" and tau == 0:
         raise ThawError(f"{sampler} needs noise: set tau above 0, or use algorithm2 for a cold start")
     if not 0.0 <= eta <= 1.0:
         raise ThawError(f"eta must be in [0, 1], got {eta:g}")
@@ -136,13 +228,14 @@ def reverse(
     start = process.steps if start is None else start
     if not 1 <= start <= process.steps:
         raise ThawError(f"start must be between 1 and T={process.steps}, got {start}")
-    if steps is not None and sampler != "direct" and steps > process.steps:
+    row = SAMPLERS[sampler]
+    if steps is not None and row.many and steps > process.steps:
         raise ThawError(f"sampling takes between 1 and T={process.steps} steps, got {steps}")
-    visited = time_steps(start, 1 if sampler == "direct" else None if steps is None else min(steps, start))
+    visited = time_steps(start, 1 if not row.many else None if steps is None else min(steps, start))
     x_t, degrade = x_T, process.degradation
     for t, s in zip(visited, visited[1:], strict=False):
         here, there = (torch.full((len(x_t),), step, device=x_t.device) for step in (t, s))
-        kappa, nu = coefficients(process, sampler, t, s, tau, eta) if sampler != "direct" else (0.0, 0.0)
+        kappa, nu = coefficients(process, sampler, t, s, tau, eta)
         fresh = 0.0
         if nu > 0:
             fresh = torch.randn(x_t.shape, generator=generator, dtype=x_t.dtype).to(x_t.device)
@@ -153,7 +246,7 @@ def reverse(
         def move(x0: Tensor, x_t: Tensor = x_t, here: Tensor = here, there: Tensor = there,
                  kappa: float = kappa, fresh: Tensor | float = fresh) -> Tensor:  # fmt: skip
             x_s = degrade(x0, there, z) + fresh
-            if sampler in ("direct", "algorithm1"):
+            if row.carries == "nothing":
                 return x_s
             residual = x_t - degrade(x0, here, z)
             return x_s + (process.carried(residual, kappa, here, there, z) if tau else residual)

@@ -6,6 +6,7 @@ is fitted to each class there. Sampling then needs no data set.
 """
 
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 import torch
@@ -13,7 +14,6 @@ from torch import Tensor
 
 from thaw.base.errors import ThawError
 from thaw.base.seeding import derive, generator
-from thaw.data import ImageSet
 from thaw.degradations import Degradation
 
 MAX_RANK = 96  # a mixture in more dimensions would outweigh the network
@@ -90,29 +90,36 @@ class Terminal:
 
 
 @torch.no_grad()
-def terminal_coordinates(degradation: Degradation, images: ImageSet, seed: int = 0, batch: int = 1000) -> Tensor:
-    """Return the coordinates of the fully degraded images of a data set, (N, D) float64."""
+def terminal_coordinates(degradation: Degradation, x0: Tensor | Iterable[Tensor], seed: int = 0) -> Tensor:
+    """Return the coordinates of fully degraded images, (N, D) float64.
+
+    Args:
+        degradation: D_t, on the CPU.
+        x0: images (N, C, H, W) in [-1, 1], or parts of them one by one, as `ImageSet.batches()` yields them.
+        seed: of z.
+    """
     draws = generator(seed, "terminal z")
     parts = []
-    for start in range(0, len(images), batch):
-        x0 = images.pixels(slice(start, start + batch))
-        t = torch.full((len(x0),), degradation.steps)
-        parts.append(degradation.coordinates(degradation(x0, t, degradation.draw_z(len(x0), draws))).double())
+    for part in x0.split(1000) if isinstance(x0, Tensor) else x0:
+        t = torch.full((len(part),), degradation.steps)
+        parts.append(degradation.coordinates(degradation(part, t, degradation.draw_z(len(part), draws))).double())
     return torch.cat(parts)
 
 
-def fit_terminal(degradation: Degradation, images: ImageSet, components: int = 10, seed: int = 0) -> Terminal:
+def fit_terminal(
+    degradation: Degradation, x0: Tensor | Iterable[Tensor], labels: Tensor, components: int = 10, seed: int = 0
+) -> Terminal:
     """Fit the terminal distribution of a degradation on a training set (degradation on the CPU).
 
     Args:
-        degradation: D_t.
-        images: the training split.
+        degradation, x0: as for `terminal_coordinates`.
+        labels: (N,) int64 classes of the images.
         components: Gaussians a class (fewer for a class of few images).
         seed: seeds z and the mixture's start.
     """
     from sklearn.mixture import GaussianMixture
 
-    coordinates = terminal_coordinates(degradation, images, seed)
+    coordinates = terminal_coordinates(degradation, x0, seed)
     mean = coordinates.mean(dim=0)
     centred = coordinates - mean
     variance, directions = torch.linalg.eigh(centred.T @ centred / len(centred))
@@ -121,9 +128,9 @@ def fit_terminal(degradation: Degradation, images: ImageSet, components: int = 1
     if basis.shape[1] == 0:
         return Terminal.point(mean.float())
     inner = centred @ basis
-    weights, labels, centres, factors = [], [], [], []
-    for label in images.labels.unique().tolist():
-        chosen = images.labels == label
+    weights, classes, centres, factors = [], [], [], []
+    for label in labels.unique().tolist():
+        chosen = labels == label
         points, share = inner[chosen].numpy(), float(chosen.double().mean())
         points = points.repeat(2, axis=0) if len(points) == 1 else points  # a mixture is fitted to two or more
         mixture = GaussianMixture(
@@ -136,14 +143,14 @@ def fit_terminal(degradation: Degradation, images: ImageSet, components: int = 1
             warnings.simplefilter("ignore")  # 50 iterations are enough; whether they converged to 1e-3 does not matter
             mixture.fit(points)
         weights.append(torch.from_numpy(mixture.weights_) * share)
-        labels.append(torch.full((mixture.n_components,), label))
+        classes.append(torch.full((mixture.n_components,), label))
         centres.append(torch.from_numpy(mixture.means_))
         factors.append(torch.linalg.cholesky(torch.from_numpy(mixture.covariances_)))
     return Terminal(
         mean.float(),
         basis.float(),
         torch.cat(weights).float(),
-        torch.cat(labels),
+        torch.cat(classes),
         torch.cat(centres).float(),
         torch.cat(factors).float(),
     )

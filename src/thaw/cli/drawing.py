@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thaw.base.errors import ThawError
+from thaw.base.errors import ThawError, pick
 from thaw.cli.commands import device_of, model_inputs, open_chosen
 
 if TYPE_CHECKING:
@@ -57,14 +57,13 @@ def sample(args: argparse.Namespace) -> None:
 def sample_blend(args: argparse.Namespace) -> None:
     """Draw rows of images between two classes, from the same noise."""
     from thaw.base.pixels import to_uint8
-    from thaw.blend import blend, pairs_of
     from thaw.data.output import save_images
     from thaw.sampling import final
 
     model = _opened(args)
     settings = {name: getattr(args, name) for name in ("tau", "steps", "guidance", "seed")}
-    digits = tuple(args.digits or next(iter(pairs_of(model)), (0, 0)))  # the latter is refused in words
-    x0 = final(blend(model, digits, args.columns, args.n, **settings)).cpu()
+    digits = tuple(args.digits or next(iter(model.class_pairs()), (0, 0)))  # the latter is refused in words
+    x0 = final(model.blend(digits, args.columns, args.n, **settings)).cpu()
     frames = list(x0.unflatten(0, (args.n, args.columns)).unbind(dim=1))  # an animation walks along the rows
     gif = Path(args.out).suffix == ".gif"
     save_images(args.out, to_uint8(x0), columns=min(args.n, 10) if gif else args.columns, frames=frames)
@@ -82,6 +81,7 @@ def restore(args: argparse.Namespace) -> None:
     from thaw.base.seeding import generator
     from thaw.data.images import background_hint, background_of, open_set, read_items
     from thaw.data.output import save_images
+    from thaw.sampling import SAMPLERS
 
     model = _opened(args)
     process, n = model.process, args.n
@@ -108,8 +108,8 @@ def restore(args: argparse.Namespace) -> None:
         black = black if args.degrade else process.degradation(black, torch.full((1,), t, device=model.device))
         hint = background_hint(images, background_of(to_uint8(black)), f"those of {model.config.data_name}")
         print(hint, end="\n" if hint else "")
-    cold = args.sampler in ("algorithm1", "algorithm2") or process.tau[0] == 0
-    tau = args.tau if args.tau is not None else 0.0 if cold else model.config.sample_tau
+    cold = pick(args.sampler, SAMPLERS, "sampler").temperatures == "cold" or process.tau[0] == 0
+    tau = args.tau if args.tau is not None else 0.0 if cold else model.sampling.tau
     y = None if args.digit is None else model.labels(n, _class(model, args.digit))
     settings = {"sampler": args.sampler, "tau": tau, "eta": args.eta, "steps": args.steps, "seed": args.seed}
     restored = model.restore(degraded, t, y=y, z=z, **{k: v for k, v in settings.items() if v is not None})

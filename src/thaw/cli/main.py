@@ -18,6 +18,7 @@ from thaw.cli.latents import encode_dataset, test, test_reconstruction
 from thaw.cli.naming import KINDS, VERSIONS, data_set
 from thaw.cli.publishing import banner, cards, numbers, report, site
 from thaw.data import EMNIST_SPLITS
+from thaw.sampling import SAMPLERS
 
 
 def speedrun(args: argparse.Namespace) -> None:
@@ -229,7 +230,7 @@ def _add_models(verb: Any) -> None:
     named(p)
     drawing(p, 64, "images", "contents/sample.png")
     p.add_argument("--digit", type=a.CLASS, help="only this class")
-    p.add_argument("--sampler", help="warm, ddpm, ddim, algorithm1, algorithm2 or direct")
+    p.add_argument("--sampler", help="one of " + ", ".join(SAMPLERS))
     p.add_argument("--eta", "--diffusion", type=a.SHARE, help="fresh noise of warm sampling, 0 deterministic to 1")
     p.add_argument("--guidance", "--weight", type=a.WEIGHT, help="weight of classifier-free guidance, 1 is off")
     p.add_argument("--guidance-interval", type=a.SHARE, nargs=2, metavar=("LOW", "HIGH"), help="part of t/T it acts in")

@@ -5,7 +5,7 @@ import hashlib
 import os
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -82,6 +82,11 @@ class ImageSet:
     def take(self, index: Tensor) -> "ImageSet":
         """Return the images of some indices (n,), in their order."""
         return replace(self, images=self.images[index], labels=self.labels[index])
+
+    def batches(self, size: int = 1000) -> Iterator[Tensor]:
+        """Yield all images as float32 in [-1, 1], in order, at most `size` at once.  (B, C, H, W)"""
+        for start in range(0, len(self), size):
+            yield self.pixels(slice(start, start + size))
 
     def pixels(self, index: Tensor | slice = slice(None)) -> Tensor:
         """Return images as float32 in [-1, 1].  (n,) indices -> (n, C, H, W)"""

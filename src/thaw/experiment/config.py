@@ -1,29 +1,38 @@
 """One typed, documented configuration; YAML files and papermill parameters are its fields by name."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from thaw import degradations
 from thaw.base.arguments import MOST_THREADS
-from thaw.base.errors import ThawError
+from thaw.base.errors import ThawError, pick
 from thaw.base.files import advice, user_path
 from thaw.base.settings import read_yaml
 from thaw.data import folder_name
 from thaw.data.images import ENDINGS
-from thaw.sampling import check_interval
+from thaw.networks import NETWORKS, Autoencoder, options_of
+from thaw.networks.blocks import ACTIVATIONS
+from thaw.process import LOSS_WEIGHTS, NOISE_IN, PREDICTIONS
+from thaw.sampling import SAMPLERS, Sampling, check_interval
+from thaw.schedules import SCHEDULES
 
 Positive = Annotated[int, Field(ge=1)]
-AUTOENCODERS = ("autoencoder", "vae")
 # Fields that say which images are read, and how.
 READING = ("data", "emnist_split", "data_path", "data_size", "data_channels", "data_extensions", "data_background")
-# Fields that are options of a network's constructor, beside widths and activation.
-OPTIONS = {"unet": ("blocks", "patch", "dropout"), "cnn": ()}
-OPTIONS |= dict.fromkeys(("latent", "mlp"), ("blocks", "expansion"))
-OPTIONS |= dict.fromkeys(AUTOENCODERS, ("blocks", "patch", "expansion", "latent_channels", "latent_size"))
+
+
+def named(table: Iterable[str] | Callable[[], Iterable[str]], what: str) -> AfterValidator:
+    """Return a check that a setting names a row of a table, or of what a function lists; rows may be added later."""
+
+    def check(name: str) -> str:
+        pick(name, table() if callable(table) else table, what)
+        return name
+
+    return AfterValidator(check)
 
 
 class Config(BaseModel):
@@ -60,21 +69,27 @@ class Config(BaseModel):
         None, description="begin with the weights of this model, whose network is alike: a .pth file or a run directory"
     )
 
-    degradation: str = Field("scale", description="name of a registered degradation")
+    degradation: Annotated[str, named(degradations.names, "degradation")] = Field(
+        "scale", description="name of a registered degradation"
+    )
     options: dict[str, Any] = Field(default_factory=dict, description="options of the degradation")
     steps: int | None = Field(None, ge=1, description="T; the degradation's own number where null")
-    schedule: Literal["linear", "cosine", "flow"] = Field("flow", description="noise schedule sigma_t (and alpha_t)")
-    prediction: Literal["x0", "eps", "v"] = Field("x0", description="what the network's output means")
-    loss_weight: Literal["uniform", "min_snr"] = Field("uniform", description="weight of the loss over t")
+    schedule: Annotated[str, named(SCHEDULES, "schedule")] = Field(
+        "flow", description="noise schedule sigma_t (and alpha_t)"
+    )
+    prediction: Annotated[str, named(PREDICTIONS, "prediction")] = Field(
+        "x0", description="what the network's output means"
+    )
+    loss_weight: Annotated[str, named(LOSS_WEIGHTS, "loss weight")] = Field(
+        "uniform", description="weight of the loss over t"
+    )
     tau: tuple[float, float] = Field((1.0, 1.0), description="range of temperatures trained on, within [0, 1]")
-    noise_in: Literal["everywhere", "destroyed"] = Field(
+    noise_in: Annotated[str, named(NOISE_IN, "noise_in")] = Field(
         "everywhere", description="noise on every pixel, or only where the degradation destroys"
     )
     terminal_components: int = Field(10, ge=1, description="Gaussians a class in the terminal distribution")
 
-    network: Literal["unet", "cnn", "latent", "mlp", "autoencoder", "vae"] = Field(
-        "unet", description="network architecture"
-    )
+    network: Annotated[str, named(NETWORKS, "network")] = Field("unet", description="network architecture")
     widths: tuple[Positive, ...] = Field(
         (24, 64),
         min_length=1,
@@ -88,7 +103,7 @@ class Config(BaseModel):
         None, ge=1, description="height and width of the latent; null for the lowest resolution (autoencoders)"
     )
     alpha: float = Field(0.2, ge=0, description="weight of the divergence beside the squared error (vae)")
-    activation: Literal["silu", "gelu", "selu"] = Field("silu", description="activation function")
+    activation: Annotated[str, named(ACTIVATIONS, "activation")] = Field("silu", description="activation function")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout in the residual blocks (unet)")
     label_dropout: float = Field(0.1, ge=0, le=1, description="share of labels replaced by the null class")
 
@@ -120,9 +135,7 @@ class Config(BaseModel):
     save_minutes: float = Field(10.0, ge=0, description="minutes between checkpoints within an epoch")
     tracker: Literal["none", "tensorboard", "wandb"] = Field("none", description="where curves and samples are sent")
 
-    sampler: Literal["warm", "ddpm", "ddim", "algorithm1", "algorithm2", "direct"] = Field(
-        "warm", description="default sampler"
-    )
+    sampler: Annotated[str, named(SAMPLERS, "sampler")] = Field("warm", description="default sampler")
     sample_steps: int | None = Field(28, ge=1, description="default number of sampling steps; null for all T")
     sample_tau: float = Field(1.0, ge=0, le=1, description="default temperature of sampling")
     eta: float = Field(0.0, ge=0, le=1, description="default eta of the warm sampler")
@@ -139,14 +152,11 @@ class Config(BaseModel):
         if not low <= self.sample_tau <= high:
             raise ValueError(f"sample_tau={self.sample_tau} lies outside the trained range {self.tau}")
         check_interval(self.guidance_interval)
-        if self.degradation not in degradations.names():
-            raise ValueError(
-                f"unknown degradation {self.degradation!r}; choose one of {', '.join(degradations.names())}"
-            )
         if (self.data == "folder") != (self.data_path is not None):
             raise ValueError("data: folder and data_path belong together; set both or neither")
-        if (self.study == "autoencoder") != (self.network in AUTOENCODERS):
-            raise ValueError(f"study: autoencoder and network: {' or '.join(AUTOENCODERS)} belong together")
+        if (self.study == "autoencoder") != issubclass(NETWORKS[self.network], Autoencoder):
+            kinds = [name for name, network in NETWORKS.items() if issubclass(network, Autoencoder)]
+            raise ValueError(f"study: autoencoder and network: {' or '.join(kinds)} belong together")
         if (self.study == "latent") != (self.autoencoder is not None):
             raise ValueError("study: latent and autoencoder (a run directory or .pth file) belong together")
         if self.study in ("latent", "autoencoder") and self.degradation != "scale":
@@ -208,20 +218,24 @@ class Config(BaseModel):
 
     def network_options(self) -> dict[str, Any]:
         """Return the constructor options of the chosen network."""
-        names = ("widths", "activation", *OPTIONS[self.network])
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in options_of(self.network) if name in type(self).model_fields}
 
     def network_settings(self) -> dict[str, Any]:
-        """Return what two experiments share where the weights of one serve the other: network, options, prediction."""
+        """Return the settings that must be equal for weights to be reused: network, options, prediction."""
         return {"network": self.network, "prediction": self.prediction, **self.network_options()}
 
     def check_options(self, names: Iterable[str]) -> None:
         """Raise a `ThawError` if one of the settings is an option of other networks only, and would do nothing."""
-        known = OPTIONS[self.network]
-        foreign = sorted({name for options in OPTIONS.values() for name in options} & set(names) - set(known))
+        known = options_of(self.network)
+        foreign = sorted({name for network in NETWORKS for name in options_of(network)} & set(names) - set(known))
         if foreign:
-            takes = ", ".join(("widths", "activation", *known))
+            takes = ", ".join(self.network_options())
             raise ThawError(f"network {self.network} has no option {foreign[0]!r}; it takes {takes}")
+
+    def sampling(self, total: int) -> Sampling:
+        """Return how a process of `total` steps is sampled by default."""
+        steps = None if self.sample_steps is None else min(self.sample_steps, total)
+        return Sampling(self.sampler, self.sample_tau, self.eta, steps, self.guidance, self.guidance_interval)
 
     def smoke(self) -> "Config":
         """Return the same experiment at a size that runs in seconds; its numbers mean nothing."""
@@ -266,6 +280,8 @@ def _explain(error: ValidationError, where: str) -> ThawError:
     if first["input"] is None:
         return ThawError(f"setting {key!r} in {where} cannot be null")
     said = [e["msg"].removeprefix("Value error, ") for e in errors if _key_of(e) == key]  # several for `int or "auto"`
+    if said[0].startswith("unknown "):  # a whole sentence: it names the value
+        return ThawError(f"setting {key!r} in {where}: {said[0]}")
     reasons = [text[0].lower() + text[1:] for text in said]
     return ThawError(f"setting {key!r} in {where}: {' or '.join(reasons)}, got {first['input']!r}")
 

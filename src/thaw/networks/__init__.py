@@ -1,5 +1,10 @@
-"""Networks: raw maps (x_t, t/T, tau, y) -> output of the image's shape."""
+"""Networks: raw maps (x_t, t/T, tau, y) -> output of the image's shape, one a file.
 
+Add a network: a file with a class built as `Network(shape, classes, **options)`, whose attribute `conditional` says
+whether it listens to the class, and its row in `NETWORKS`. Its options are the parameters of its constructor.
+"""
+
+import inspect
 from collections.abc import Callable
 
 import torch
@@ -7,7 +12,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from thaw.base.errors import ThawError
+from thaw.base.errors import pick
 from thaw.networks.autoencoder import VAE, Autoencoder
 from thaw.networks.cnn import CNN
 from thaw.networks.latent import Latent
@@ -19,9 +24,13 @@ NETWORKS = {"unet": UNet, "cnn": CNN, "latent": Latent, "mlp": MLP, "autoencoder
 
 def build(name: str, shape: tuple[int, int, int], classes: int, **options: object) -> nn.Module:
     """Build a network by name; a `ThawError` for an unknown one."""
-    if name not in NETWORKS:
-        raise ThawError(f"unknown network {name!r}; choose one of {', '.join(NETWORKS)}")
-    return NETWORKS[name](shape, classes, **options)
+    return pick(name, NETWORKS, "network")(shape, classes, **options)
+
+
+def options_of(name: str) -> list[str]:
+    """Return the names of the options that a network's constructor takes; a `ThawError` for an unknown network."""
+    takes = inspect.signature(pick(name, NETWORKS, "network")).parameters
+    return [option for option in takes if option not in ("shape", "classes")]
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -46,4 +55,4 @@ def count_multiply_adds(network: nn.Module, shape: tuple[int, int, int]) -> int:
 
 
 __all__ = ["CNN", "MLP", "NETWORKS", "VAE", "Autoencoder", "Latent", "UNet", "build", "count_multiply_adds"]
-__all__ += ["count_parameters", "multiply_adds"]
+__all__ += ["count_parameters", "multiply_adds", "options_of"]

@@ -2,42 +2,11 @@
 
 import math
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from thaw.base.errors import ThawError
-from thaw.networks.unet import SelfAttention, activation_of
-
-
-class InvertedBottleneck(nn.Module):
-    """norm, 1 x 1 up, act, depthwise 3 x 3, act, 1 x 1 down; plus the input (Sandler et al. 2018).
-
-    Args:
-        channels: in and out.
-        expansion: hidden channels, as a multiple.
-        activation: class of the activation.
-        condition: width of a vector that scales and shifts the normed input; 0 for none.
-    """
-
-    def __init__(self, channels: int, expansion: int, activation: type[nn.Module], condition: int = 0) -> None:
-        super().__init__()
-        hidden = expansion * channels
-        self.norm = nn.GroupNorm(math.gcd(8, channels), channels)
-        self.film = nn.Linear(condition, 2 * channels) if condition else None
-        self.up = nn.Conv2d(channels, hidden, 1)
-        self.depthwise = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
-        self.down = nn.Conv2d(hidden, channels, 1)
-        self.act = activation()
-        nn.init.zeros_(self.down.weight)  # each block starts as the identity
-        nn.init.zeros_(self.down.bias)
-
-    def forward(self, h: Tensor, condition: Tensor | None = None) -> Tensor:
-        r = self.norm(h)
-        if self.film is not None:
-            scale, shift = self.film(condition)[:, :, None, None].chunk(2, dim=1)
-            r = r * (1 + scale) + shift
-        return h + self.down(self.act(self.depthwise(self.act(self.up(r)))))
+from thaw.networks.blocks import InvertedBottleneck, Position, SelfAttention, activation_of
 
 
 def latent_shape(
@@ -84,6 +53,7 @@ class Autoencoder(nn.Module):
         ThawError: for options that do not fit each other or the images.
     """
 
+    conditional = False
     variational = False
 
     def __init__(
@@ -187,15 +157,3 @@ class VAE(Autoencoder):
     """The variational autoencoder (Kingma & Welling 2014): the latent has a mean and a variance."""
 
     variational = True
-
-
-class Position(nn.Module):
-    """Adds a learnt vector for each row and each column: what a convolution cannot know."""
-
-    def __init__(self, channels: int, size: tuple[int, int]) -> None:
-        super().__init__()
-        self.rows = nn.Parameter(0.02 * torch.randn(channels, size[0], 1))
-        self.columns = nn.Parameter(0.02 * torch.randn(channels, 1, size[1]))
-
-    def forward(self, h: Tensor) -> Tensor:
-        return h + self.rows + self.columns

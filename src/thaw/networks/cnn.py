@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from thaw.base.errors import ThawError
-from thaw.networks.unet import activation_of
+from thaw.networks.blocks import activation_of
 
 
 class CNN(nn.Module):
@@ -21,6 +21,8 @@ class CNN(nn.Module):
         widths: channels of the hidden layers.
         activation: one of silu, gelu, selu.
     """
+
+    conditional = False
 
     def __init__(
         self,

@@ -5,19 +5,14 @@ import math
 import torch
 from torch import Tensor, nn
 
-from thaw.base.errors import ThawError
-from thaw.networks.autoencoder import InvertedBottleneck, Position
-from thaw.networks.unet import Condition, SelfAttention, activation_of
-
-
-def check_stages(network: str, widths: tuple[int, ...], blocks: int, expansion: int, embedding: int) -> None:
-    """Raise a `ThawError` for options of which no network of a latent can be built; `network` is its name in words."""
-    if not widths or min(widths) < 1:
-        raise ThawError(f"{network} needs at least one width above 0, got {tuple(widths)}")
-    if min(blocks, expansion, embedding) < 1:
-        raise ThawError(
-            f"blocks, expansion and embedding must be at least 1, got {blocks}, {expansion} and {embedding}"
-        )
+from thaw.networks.blocks import (
+    Condition,
+    InvertedBottleneck,
+    Position,
+    SelfAttention,
+    activation_of,
+    check_stages,
+)
 
 
 class Latent(nn.Module):
@@ -38,6 +33,8 @@ class Latent(nn.Module):
     Raises:
         ThawError: for options that make no network.
     """
+
+    conditional = True
 
     def __init__(
         self,

@@ -5,8 +5,7 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thaw.networks.latent import check_stages
-from thaw.networks.unet import Condition, activation_of
+from thaw.networks.blocks import Condition, activation_of, check_stages
 
 
 class Block(nn.Module):
@@ -46,6 +45,8 @@ class MLP(nn.Module):
     Raises:
         ThawError: for options that make no network.
     """
+
+    conditional = True
 
     def __init__(
         self,

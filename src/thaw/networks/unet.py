@@ -7,83 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from thaw.base.errors import ThawError
-
-ACTIVATIONS = {"silu": nn.SiLU, "gelu": nn.GELU, "selu": nn.SELU}
-
-
-def activation_of(name: str) -> type[nn.Module]:
-    """Return the class of an activation by name; a `ThawError` for an unknown one."""
-    if name not in ACTIVATIONS:
-        raise ThawError(f"unknown activation {name!r}; choose one of {', '.join(ACTIVATIONS)}")
-    return ACTIVATIONS[name]
-
-
-def fourier_features(values: Tensor, dim: int) -> Tensor:
-    """Sine and cosine features of numbers in [0, 1] at geometric frequencies.  (B,) -> (B, dim)"""
-    frequencies = torch.exp(torch.linspace(0.0, math.log(256.0), dim // 2, device=values.device))
-    angles = values.float()[:, None] * frequencies * math.pi / 2
-    return torch.cat([angles.sin(), angles.cos()], dim=1)
-
-
-class Condition(nn.Module):
-    """Embed time, temperature and class into one vector.
-
-    Time and temperature enter through Fourier features and a shared two-layer perceptron (Ho et
-    al. 2020); the class through a table whose row K is the null class of classifier-free guidance.
-    """
-
-    def __init__(self, dim: int, classes: int, features: int = 64) -> None:
-        super().__init__()
-        self.features = features
-        self.mlp = nn.Sequential(nn.Linear(2 * features, dim), nn.SiLU(), nn.Linear(dim, dim))
-        self.label = nn.Embedding(classes + 1, dim)
-
-    def forward(self, time: Tensor, tau: Tensor, y: Tensor) -> Tensor:
-        numbers = torch.cat([fourier_features(time, self.features), fourier_features(tau, self.features)], dim=1)
-        return F.silu(self.mlp(numbers.to(self.label.weight.dtype)) + self.label(y))  # (B, dim)
-
-
-class ResidualBlock(nn.Module):
-    """norm, act, conv, norm with scale and shift from the condition, act, conv; plus the input."""
-
-    def __init__(self, c_in: int, c_out: int, condition: int, activation: type[nn.Module], dropout: float) -> None:
-        super().__init__()
-        self.norm1 = nn.GroupNorm(math.gcd(8, c_in), c_in)
-        self.conv1 = nn.Conv2d(c_in, c_out, 3, padding=1)
-        self.film = nn.Linear(condition, 2 * c_out)
-        self.norm2 = nn.GroupNorm(math.gcd(8, c_out), c_out)
-        self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1)
-        self.skip = nn.Conv2d(c_in, c_out, 1) if c_in != c_out else nn.Identity()
-        self.act, self.dropout = activation(), nn.Dropout(dropout)
-        nn.init.zeros_(self.conv2.weight)  # each block starts as the identity
-        nn.init.zeros_(self.conv2.bias)
-
-    def forward(self, h: Tensor, condition: Tensor) -> Tensor:
-        r = self.conv1(self.act(self.norm1(h)))
-        scale, shift = self.film(condition)[:, :, None, None].chunk(2, dim=1)
-        r = self.act(self.norm2(r) * (1 + scale) + shift)
-        return self.skip(h) + self.conv2(self.dropout(r))
-
-
-class SelfAttention(nn.Module):
-    """Multi-head self-attention over the pixels of a feature map, added to its input."""
-
-    def __init__(self, channels: int, head_dim: int = 32) -> None:
-        super().__init__()
-        wanted = max(1, channels // head_dim)
-        self.heads = next(heads for heads in range(wanted, 0, -1) if channels % heads == 0)
-        self.norm = nn.GroupNorm(math.gcd(8, channels), channels)
-        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
-        self.out = nn.Conv2d(channels, channels, 1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
-
-    def forward(self, h: Tensor) -> Tensor:
-        B, C, H, W = h.shape
-        qkv = self.qkv(self.norm(h)).reshape(B, 3, self.heads, C // self.heads, H * W).transpose(-1, -2)
-        q, k, v = qkv.unbind(dim=1)  # each (B, heads, HW, C/heads)
-        mixed = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2).reshape(B, C, H, W)
-        return h + self.out(mixed)
+from thaw.networks.blocks import Condition, ResidualBlock, SelfAttention, activation_of
 
 
 class UNet(nn.Module):
@@ -100,6 +24,8 @@ class UNet(nn.Module):
         activation: one of silu, gelu, selu.
         dropout: dropout probability inside the residual blocks.
     """
+
+    conditional = True
 
     def __init__(
         self,

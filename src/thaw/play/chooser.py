@@ -14,11 +14,7 @@ from thaw.play.widgets import ROW, WIDE, hint, sentence
 from thaw.process import Process
 from thaw.sampling import SAMPLERS
 
-COLD = ("algorithm1", "algorithm2")
-NOISY = ("ddpm", "ddim")
 ALL = -1  # of the digits; a dropdown whose value is None shows nothing
-TITLES = {"warm": "warm", "ddpm": "DDPM", "ddim": "DDIM", "direct": "direct, one step"}
-TITLES |= {"algorithm1": "Algorithm 1 (cold)", "algorithm2": "Algorithm 2 (cold)"}
 
 
 def panel_view(
@@ -51,16 +47,7 @@ class Offer(NamedTuple):
 
 def samplers(process: Process) -> tuple[str, ...]:
     """Return the samplers that suit at least one temperature of a process."""
-    low, high = process.tau
-    return tuple(name for name in SAMPLERS if (low == 0 or name not in COLD) and (high > 0 or name not in NOISY))
-
-
-def temperatures(process: Process, sampler: str) -> tuple[float, float]:
-    """Return the range of temperatures that suits a sampler of a process."""
-    low, high = process.tau
-    if sampler in COLD:
-        return 0.0, 0.0
-    return max(low, 0.05) if sampler in NOISY else low, high
+    return tuple(name for name, row in SAMPLERS.items() if row.temperatures_within(*process.tau))
 
 
 def offer(model: Model) -> Offer:
@@ -196,9 +183,9 @@ class Settings:
         self.guidance.value = config.guidance if found.digits else 1.0
         self.steps.max = found.steps
         self.steps.value = min(config.sample_steps or found.steps, found.steps)
-        self.sampler.options = [(TITLES[name], name) for name in found.samplers]
+        self.sampler.options = [(SAMPLERS[name].title, name) for name in found.samplers]
         self.sampler.value = config.sampler if config.sampler in found.samplers else found.samplers[0]
-        self._range(*temperatures(model.process, self.sampler.value))
+        self._range(*SAMPLERS[self.sampler.value].temperatures_within(*model.process.tau))
         self.tau.value, self.eta.value = config.sample_tau, config.eta
         self._busy = False
         self._suit()
@@ -216,19 +203,18 @@ class Settings:
         if self._busy or self.model is None:
             return
         self._busy = True
-        sampler, reasons = self.sampler.value, list(offer(self.model).reasons)
-        low, high = temperatures(self.model.process, sampler)
-        self._range(low, high)
-        self.steps.disabled = sampler == "direct"
-        self.eta.disabled = sampler != "warm" or self.tau.value == 0
-        if sampler in COLD and self.model.process.tau[1] > 0:
-            reasons.append(f"{TITLES[sampler].split(' (')[0]} is cold: temperature 0.")
-        elif sampler == "direct":
+        row, reasons = SAMPLERS[self.sampler.value], list(offer(self.model).reasons)
+        self._range(*row.temperatures_within(*self.model.process.tau))
+        self.steps.disabled = not row.many
+        self.eta.disabled = row.eta is not None or self.tau.value == 0
+        if row.temperatures == "cold" and self.model.process.tau[1] > 0:
+            reasons.append(f"{row.title.split(' (')[0]} is cold: temperature 0.")
+        elif not row.many:
             reasons.append("One step, straight to the end: no number of steps.")
-        if sampler in NOISY:
-            reasons.append(f"{TITLES[sampler]} has its own eta, {1 if sampler == 'ddpm' else 0}.")
+        if row.temperatures == "noisy":
+            reasons.append(f"{row.title} has its own eta, {row.eta:g}.")
         elif self.eta.disabled:
-            why = "at temperature 0 warm sampling is Algorithm 2" if sampler == "warm" else "only warm sampling has it"
+            why = "at temperature 0 warm sampling is Algorithm 2" if row.eta is None else "only warm sampling has it"
             reasons.append(f"No eta: {why}.")
         self.hint.value = hint(*reasons)
         self._busy = False
@@ -242,7 +228,7 @@ class Settings:
         """Return the settings of `Model.trajectory` as they stand."""
         sampler, chosen = self.sampler.value, {"tau": self.tau.value, "seed": self.seed.value}
         chosen |= {"sampler": sampler, "guidance": self.guidance.value}
-        if sampler != "direct":
+        if SAMPLERS[sampler].many:
             chosen["steps"] = self.steps.value
         if not self.eta.disabled:
             chosen["eta"] = self.eta.value

@@ -21,7 +21,6 @@ from thaw.play.pictures import grid_png, shown
 from thaw.play.widgets import ROW, WIDE, Job, Panel, hint
 from thaw.report import figures
 from thaw.report.results import number
-from thaw.sampling import time_steps
 from thaw.store.weights import PRETRAINED
 
 COUNTS = (10, 20, 40, 60, 100, 256, 500)
@@ -91,10 +90,8 @@ def drawing(model: Model, y: Tensor, seed: int = 0, **settings: Any) -> Iterator
 
 def steps_of(model: Model, settings: dict[str, Any]) -> int:
     """Return how many states a trajectory with these settings has."""
-    if settings.get("sampler") == "direct":
-        return 2
-    steps = settings.get("steps") or model.config.sample_steps or model.process.steps
-    return len(time_steps(model.process.steps, min(steps, model.process.steps)))
+    settings = {name: value for name, value in settings.items() if name != "seed"}
+    return len(model.sampling.replace(**settings).visited(model.process))
 
 
 def describe(scores: dict[str, Any]) -> str:

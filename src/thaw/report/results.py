@@ -47,7 +47,7 @@ def number(value: Any, form: str = ".2f") -> str:
 
 
 def check_plots(folder: str | Path) -> None:
-    """Raise a `ThawError` unless figures and numbers can be written into a folder; see `thaw.base.files.check_target`."""
+    """Raise a `ThawError` unless figures and numbers can be written into a folder; see `check_target`."""
     folder = check_target(folder, folder="filled")
     check_target(folder / "numbers.json", ".json")
     read_numbers(folder)

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,12 @@ from torch import Tensor
 from thaw import data
 from thaw.base.errors import ThawError
 from thaw.base.files import enter_project, sha256, write_json
-from thaw.experiment.config import Config, load_config, override, sampled_with, with_sampling_of
+from thaw.experiment.build import sampled_as
+from thaw.experiment.config import Config, load_config, override, sampled_with
 from thaw.model import Model
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.report import figures, results
 from thaw.report.provenance import weights_of
-from thaw.sampling import guided_at, time_steps
 from thaw.scoring.judge import Judge, load_judge
 from thaw.scoring.metrics import Score, score_model
 from thaw.store import runs, weights
@@ -109,7 +109,7 @@ class Study:
         count = min(count, len(paths))
         chosen = sorted({round(i * (len(paths) - 1) / max(1, count - 1)) for i in range(count)})
         models = [weights.load_model(paths[i]) for i in chosen]
-        return [replace(model, config=with_sampling_of(model.config, self.config)) for model in models]
+        return [sampled_as(model, self.config) for model in models]
 
     def score(self, model: Model, n: int, *, reference: str = "test", **settings: Any) -> dict[str, Score]:
         """Score a model of this run, as `thaw.scoring.metrics.score_model` does; `settings` as for `Model.sample`.
@@ -135,7 +135,6 @@ class Study:
     def record_training(self, model: Model, seconds_64: float) -> None:
         """Record size, settings, training cost and sampling cost."""
         config = self.config
-        steps = min(config.sample_steps or model.process.steps, model.process.steps)
         values = {
             "parameters": (count_parameters(model.network), ",d"),
             "multiply_adds": (count_multiply_adds(model.network, model.process.shape) / 1e6, ".1f"),
@@ -149,8 +148,8 @@ class Study:
             "epochs": (model.epoch, "d"),
             "train_minutes": (model.info["seconds"] / 60, ".0f"),
             "guidance": (config.guidance, "g"),
-            "sample_steps": (steps, "d"),
-            "evaluations": (count_evaluations(model), "d"),
+            "sample_steps": (model.sampling.steps or model.process.steps, "d"),
+            "evaluations": (model.sampling.evaluations(model.process), "d"),
             "seconds_64": (seconds_64, ".1f"),
         }
         self.record(values, **timed())
@@ -184,21 +183,6 @@ def open_study(
         judge = None
     default = folder / "Plots" if smoke else results.PLOTS
     return Study(experiment, folder, Path(plots) if plots else default, judge, notebook, str(config))
-
-
-def count_evaluations(
-    model: Model, steps: int | None = None, guidance: float | None = None,
-    guidance_interval: tuple[float, float] | None = None, **_: Any
-) -> int:  # fmt: skip
-    """Return how many network evaluations an image takes.
-
-    The settings are those of `Model.sample`, all others ignored; the configuration's by default.
-    """
-    config, total = model.config, model.process.steps
-    interval = guidance_interval or config.guidance_interval
-    visited = time_steps(total, min(steps or config.sample_steps or total, total))[:-1]
-    guided = (config.guidance if guidance is None else guidance) != 1
-    return len(visited) + guided * sum(guided_at(t, total, interval) for t in visited)
 
 
 def time_samples(model: Model, n: int = 64, **settings: Any) -> tuple[Tensor, float]:

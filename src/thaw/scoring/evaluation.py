@@ -114,8 +114,8 @@ def evaluate_images(
     """Score anybody's images by the full protocol.
 
     Args:
-        images: a tensor or array, a file of images, or a folder: see `thaw.data.images.open_set`. What is transparent is
-            composited over the background of the judge's training images, black or white.
+        images: a tensor or array, a file of images, or a folder: see `thaw.data.images.open_set`. What is
+            transparent is composited over the background of the judge's training images, black or white.
         labels: (N,) the classes that were asked for; those that the files tell by default.
         name: of the evaluation.
         judge: data set whose images they should look like, or a feature network.

@@ -1,59 +1,17 @@
-"""Training an autoencoder as one more process, and what its reconstructions are worth."""
-
-from typing import TYPE_CHECKING, Any
+"""What an autoencoder's reconstructions are worth."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from thaw.autoencoder import squared_error
 from thaw.base.errors import ThawError
-from thaw.base.pixels import check_images, to_uint8
+from thaw.base.pixels import to_uint8
 from thaw.data import ImageSet
-from thaw.degradations import Scale
-from thaw.networks.autoencoder import latent_shape
-from thaw.process import Draws, Process
-
-if TYPE_CHECKING:
-    from thaw.model import Model
-
-
-class Reconstruction(Process):
-    """What an autoencoder is trained by: one step that leaves nothing of the image but its latent.
-
-    A `Process`, so that the training loop, its checkpoints and released files are the same.
-
-    Args:
-        shape: (C, H, W) of the images.
-        options: of the autoencoder.
-        alpha: weight of the divergence.
-    """
-
-    def __init__(self, shape: tuple[int, int, int], options: dict[str, Any], alpha: float) -> None:
-        super().__init__(Scale(shape, steps=1), torch.tensor([0.0, 1.0]), tau=(1.0, 1.0))
-        sizes = {key: options[key] for key in ("widths", "patch", "latent_channels", "latent_size")}
-        self.latent, self.alpha = latent_shape(shape, **sizes), alpha
-
-    def draw(self, n: int, generator: torch.Generator) -> Draws:
-        """Draw the noise of `n` latents, (n, c, h, w); t and tau mean nothing here."""
-        noise = torch.randn(n, *self.latent, generator=generator)
-        return Draws(torch.ones(n, dtype=torch.long), torch.ones(n), noise, None)
-
-    def loss(self, network: nn.Module, x0: Tensor, y: Tensor, draws: Draws) -> Tensor:
-        """Return the squared error (sum over pixels in [0, 1]) plus alpha KL, the mean over images, a scalar."""
-        check_images(x0, self.shape)
-        x_hat, kl = network(x0, noise=draws.noise)
-        return (squared_error(x_hat, x0) + self.alpha * kl).mean()
-
-    def predict(self, raw: Tensor, x_t: Tensor, t: Tensor, tau: Tensor) -> Tensor:
-        raise ThawError("an autoencoder draws nothing by itself; train a flow in its latent (configs/latent/)")
-
-
-def squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
-    """Return the squared error of images in [-1, 1], summed over the pixels on the scale [0, 1].  (B,)"""
-    return ((x_hat - x) / 2).square().flatten(1).sum(dim=1)
+from thaw.model import Model
 
 
 @torch.no_grad()
-def reconstruct(model: "Model", x: Tensor, batch: int = 500) -> tuple[Tensor, Tensor]:
+def reconstruct(model: Model, x: Tensor, batch: int = 500) -> tuple[Tensor, Tensor]:
     """Encode and decode images with an autoencoder, by the mean of the latent.
 
     Args:
@@ -75,7 +33,7 @@ def reconstruct(model: "Model", x: Tensor, batch: int = 500) -> tuple[Tensor, Te
     return torch.cat(images), torch.cat(divergences)
 
 
-def check_autoencoder(model: "Model") -> None:
+def check_autoencoder(model: Model) -> None:
     """Raise a `ThawError` unless the model is an autoencoder."""
     if model.config.study != "autoencoder":
         raise ThawError(
@@ -84,7 +42,7 @@ def check_autoencoder(model: "Model") -> None:
         )
 
 
-def score_reconstruction(model: "Model", images: ImageSet) -> dict[str, float]:
+def score_reconstruction(model: Model, images: ImageSet) -> dict[str, float]:
     """Return the means over images of the errors of their reconstructions.
 
     Returns:
@@ -97,7 +55,7 @@ def score_reconstruction(model: "Model", images: ImageSet) -> dict[str, float]:
     return {"mse": float(squared_error(x_hat, x).mean()), "l1": float(l1.mean()), "kl": float(kl.mean())}
 
 
-def originals_above(model: "Model", images: ImageSet, rows: int, columns: int, seed: int = 0) -> tuple[Tensor, int]:
+def originals_above(model: Model, images: ImageSet, rows: int, columns: int, seed: int = 0) -> tuple[Tensor, int]:
     """Return rows of images drawn from a set, their reconstructions below each, and the columns; of few images fewer.
 
     Returns:
@@ -108,7 +66,7 @@ def originals_above(model: "Model", images: ImageSet, rows: int, columns: int, s
     return side_by_side(model, shown.pixels(), columns), columns
 
 
-def side_by_side(model: "Model", x: Tensor, columns: int) -> Tensor:
+def side_by_side(model: Model, x: Tensor, columns: int) -> Tensor:
     """Return rows of images with their reconstructions below each row, for a grid.
 
     Args:

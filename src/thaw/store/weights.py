@@ -14,8 +14,9 @@ from torch import Tensor
 from thaw.autoencoder import Coder
 from thaw.base.errors import ThawError
 from thaw.base.files import advice, by_git, locked, sha256, user_path, write_json
+from thaw.experiment.build import build_model, build_network, build_process
 from thaw.experiment.config import Config, make_config
-from thaw.model import Model, build_network, build_process
+from thaw.model import Model
 from thaw.networks import count_parameters
 from thaw.store.runs import RUNS, epoch_of, list_checkpoints, load_checkpoint, load_newest, read_yaml
 from thaw.store.tensors import load_tensors, save_tensors
@@ -60,7 +61,7 @@ def save_release(
         "degradation": model.process.degradation.state(),
     }
     if model.coder is not None:
-        content["coder"] = model.coder.state(half=True)
+        content["coder"] = coder_state(model.coder, half=True)
     save_tensors(path, content)
     entry = {
         "sha256": sha256(path),
@@ -188,7 +189,7 @@ def load_model(path: str | Path) -> Model:
 def _with_coder(model: Model, state: Any, where: str) -> Model:
     """Return a model with the stored autoencoder that its latents need, if they need one."""
     if model.config.study == "latent":
-        model.coder = Coder.from_state(state, where)
+        model.coder = load_coder(state, where)
         if model.coder.latent != model.process.shape:
             raise ThawError(
                 f"{where}: the flow's latents are {model.process.shape}, the decoder's {model.coder.latent}"
@@ -215,7 +216,7 @@ def assemble(
     except (RuntimeError, AttributeError, TypeError, ValueError, IndexError) as error:
         detail = str(error).strip().splitlines()[-1].strip()
         raise ThawError(f"the weights in {where} do not fit its configuration: {detail}") from None
-    return Model(config, build_process(config, shape), network.eval(), terminal, classes, epoch, info)
+    return build_model(config, build_process(config, shape), network.eval(), terminal, classes, epoch, info)
 
 
 def _load_checkpoint_model(path: Path) -> Model:
@@ -231,3 +232,28 @@ def _load_checkpoint_model(path: Path) -> Model:
     path, state = found.path.parent / "coder.pt", found.states["ema"]
     model = assemble(found.config, tuple(shape), classes, state, terminal, epoch, info, str(found.path))
     return _with_coder(model, load_tensors(path) if found.config.study == "latent" else None, str(path))
+
+
+def coder_state(coder: Coder, half: bool = False) -> dict[str, Any]:
+    """Return a coder as plain values and tensors for a file; with `half`, weights in fp16."""
+    weights = {key: value.half() if half else value for key, value in coder.network.state_dict().items()}
+    config = json.dumps(coder.config.model_dump(mode="json"))
+    plain = {"config": config, "shape": list(coder.shape), "digest": coder.digest}
+    return plain | {"network": weights, "mean": coder.mean, "std": coder.std}
+
+
+def load_coder(state: Any, where: str) -> Coder:
+    """Rebuild a coder from `coder_state`; `where` is the file's name, for the message.
+
+    Raises:
+        ThawError: if a part is missing or does not fit.
+    """
+    try:
+        config, shape = make_config(json.loads(state["config"]), where), tuple(state["shape"])
+        network = build_network(config, shape, 0)
+        network.load_state_dict({key: value.float() for key, value in state["network"].items()})
+        mean, std = (state[key].float().reshape(network.latent) for key in ("mean", "std"))
+        return Coder(config, shape, network.eval(), mean, std, str(state["digest"]))
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise ThawError(f"{where} lacks a whole autoencoder ({reason}); download or train the weights again") from None

@@ -7,7 +7,8 @@ import torch
 
 from thaw.base.errors import ThawError
 from thaw.data.folder import load_data
-from thaw.experiment.config import Config, with_sampling_of
+from thaw.experiment.build import sampled_as
+from thaw.experiment.config import Config
 from thaw.model import Model
 from thaw.scoring.judge import load_judge
 from thaw.scoring.metrics import score_model
@@ -57,7 +58,7 @@ def export_run(
     for epoch in wanted:
         model = weights.load_model(found[epoch])
         if sampling is not None:
-            model.config = with_sampling_of(model.config, sampling)
+            model = sampled_as(model, sampling)
         entry: dict[str, Any] = {"run": run.name, "checkpoint": checkpoint_digest(found[epoch])}
         entry |= {"train_seconds": model.info["seconds"]}
         entry |= {"train_device": model.info["device"], "images_per_second": model.info["images_per_second"]}

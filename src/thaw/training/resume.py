@@ -18,7 +18,7 @@ from thaw.data import ImageSet, what_changed
 from thaw.experiment.config import SAMPLING, Config
 from thaw.store import runs
 from thaw.store.tensors import load_tensors, save_tensors
-from thaw.store.weights import load_model
+from thaw.store.weights import coder_state, load_model
 from thaw.terminal import Terminal, fit_terminal
 from thaw.training.parallel import check_same
 from thaw.training.timing import machines_of
@@ -205,7 +205,8 @@ def run_terminal(trainer: "Trainer") -> Terminal:
         except ThawError as error:
             print(f"{error}; fitting the terminal again.", flush=True)
     config = trainer.config
-    terminal = fit_terminal(trainer.process.degradation, trainer.images, config.terminal_components, config.seed)
+    images, components = trainer.images, config.terminal_components
+    terminal = fit_terminal(trainer.process.degradation, images.batches(), images.labels, components, config.seed)
     if trainer.accelerator.is_main_process:
         save_tensors(path, terminal.state())
     return terminal
@@ -232,7 +233,7 @@ def run_coder(trainer: "Trainer") -> Coder | None:
             f"{trainer.config.autoencoder} has {coder.digest[:12]}; choose another run directory or remove it"
         )
     if before is None and trainer.accelerator.is_main_process:
-        save_tensors(path, coder.state())
+        save_tensors(path, coder_state(coder))
     return coder.to(trainer.accelerator.device)
 
 

@@ -11,7 +11,8 @@ from thaw.base.errors import ThawError
 from thaw.base.files import check_target, make_folder, write_json
 from thaw.base.pixels import to_uint8
 from thaw.data import resolve
-from thaw.experiment.config import Config, load_config, override, with_sampling_of
+from thaw.experiment.build import sampled_as
+from thaw.experiment.config import Config, load_config, override
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.report import figures
 from thaw.report.results import number
@@ -44,7 +45,7 @@ def train_and_score(config: Config, out: Path, n: int = 2000, position: int = 0)
     for _ in train(config, run, position=position):
         pass
     model = load_model(run)
-    model.config = with_sampling_of(model.config, config)  # they may have changed since the run began
+    model = sampled_as(model, config)  # they may have changed since the run began
     last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
     adds = count_multiply_adds(model.network, model.process.shape)
     rate = last["images"] / last["seconds"]

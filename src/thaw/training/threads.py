@@ -11,7 +11,7 @@ import torch
 from accelerate.utils import broadcast_object_list
 
 from thaw.base.seeding import generator
-from thaw.model import build_network
+from thaw.experiment.build import build_network
 from thaw.training.optimisers import build_optimiser
 from thaw.training.parallel import parts
 from thaw.training.timing import interleaved

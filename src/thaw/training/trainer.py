@@ -14,8 +14,9 @@ from tqdm.auto import tqdm
 from thaw.base.errors import ThawError
 from thaw.base.seeding import derive, generator
 from thaw.data import ImageSet
+from thaw.experiment.build import build_model, build_network, build_process
 from thaw.experiment.config import Config
-from thaw.model import Model, build_network, build_process
+from thaw.model import Model
 from thaw.process import Draws, Process
 from thaw.report.figures import save_grid
 from thaw.scoring.judge import Judge
@@ -81,7 +82,7 @@ class Trainer:
         network = self.ema.module.eval()
         info = {"seconds": self.seconds, "device": str(self.accelerator.device)}
         made_of = (self.config, self.process, network, self.terminal)
-        return Model(*made_of, self.images.classes, self.epoch, info, self.coder)
+        return build_model(*made_of, self.images.classes, self.epoch, info, self.coder)
 
     def step(self, chosen: Tensor, draws: Draws, dropped: Tensor, number: float) -> Tensor:
         """Take one optimiser step on a global batch; each process takes its share, in `accumulate` parts.
