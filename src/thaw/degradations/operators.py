@@ -1,6 +1,9 @@
 """Parts that several families share: numbers on a grid, progress over the steps, rows that sum to one."""
 
+import numpy as np
 import torch
+import torch.nn.functional as F
+from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from thaw.base.errors import ThawError
@@ -35,19 +38,17 @@ def smallest_side(shape: tuple[int, int, int], side: int | None, default: int) -
 
 
 def enlarge(size: int, enlarged: int, mode: str) -> Tensor:
-    """Return the matrix by which `size` lines become `enlarged`, (enlarged, size) float64.
+    """Return the matrix by which `torch.nn.functional.interpolate` makes of `size` lines `enlarged` ones.
 
-    As `torch.nn.functional.interpolate` does it. Nearest: line i comes from floor(i size / enlarged).
-    Bilinear with `align_corners=False`: line i lies at i + 1/2, and the outermost lines are repeated
-    beyond their middles.
+    Args:
+        size, enlarged: lines before and after.
+        mode: "nearest" or "bilinear" (`align_corners=False`).
+
+    Returns:
+        (enlarged, size) float64.
     """
-    eye, line = torch.eye(size, dtype=torch.float64), torch.arange(enlarged)
-    if mode == "nearest":
-        return eye[line * size // enlarged]
-    place = ((line.double() + 0.5) * size / enlarged - 0.5).clamp(0, size - 1)
-    lower = place.floor().long()
-    share = (place - lower)[:, None]
-    return (1 - share) * eye[lower] + share * eye[(lower + 1).clamp(max=size - 1)]
+    mode = "linear" if mode == "bilinear" else mode
+    return F.interpolate(torch.eye(size, dtype=torch.float64)[None], size=enlarged, mode=mode)[0].mT
 
 
 def stochastic(weights: Tensor, grid: float = FINE) -> Tensor:
@@ -63,13 +64,5 @@ def stochastic(weights: Tensor, grid: float = FINE) -> Tensor:
 
 
 def gaussian(size: int, deviation: float) -> Tensor:
-    """Return the matrix of a Gaussian blur with reflected borders (dcba|abcd|dcba); (size, size) float64
-
-    Entry (i, j) sums the Gaussian over pixel j and its mirror images; rows sum to one.
-    """
-    place = torch.arange(size, dtype=torch.float64)
-    count = 1 + int(6 * deviation / size)
-    shift = 2 * size * torch.arange(-count, count + 1, dtype=torch.float64)
-    images = torch.stack([place[:, None] + shift, -1 - place[:, None] + shift])  # (2, size, shifts)
-    kernel = (-0.5 * ((place[:, None, None, None] - images) / deviation) ** 2).exp().sum(dim=(1, 3))
-    return kernel / kernel.sum(dim=1, keepdim=True)
+    """Return the matrix of scipy's Gaussian blur with reflected borders (dcba|abcd|dcba), (size, size) float64."""
+    return torch.from_numpy(gaussian_filter1d(np.eye(size), deviation, axis=0, mode="reflect", truncate=12.0))

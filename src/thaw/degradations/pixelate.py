@@ -1,6 +1,7 @@
 """Pixelate: the image is averaged over fewer and fewer cells."""
 
 import torch
+import torch.nn.functional as F
 
 from thaw.degradations.base import register
 from thaw.degradations.operators import enlarge, progress, smallest_side
@@ -10,14 +11,8 @@ CELLS = 4  # along the shorter side, at the end
 
 
 def average(size: int, cells: int) -> torch.Tensor:
-    """Return the matrix of adaptive average pooling, (cells, size) float64.
-
-    Cell i is the mean of the lines floor(i size / cells) to ceil((i + 1) size / cells) - 1: neighbours
-    share a line where the cells do not fit.
-    """
-    line, cell = torch.arange(size), torch.arange(cells)[:, None]
-    inside = ((line >= cell * size // cells) & (line < ((cell + 1) * size + cells - 1) // cells)).double()
-    return inside / inside.sum(dim=1, keepdim=True)
+    """Return the matrix of torch's adaptive average pooling of `size` lines to so many cells, (cells, size) float64."""
+    return F.adaptive_avg_pool1d(torch.eye(size, dtype=torch.float64)[None], cells)[0].mT
 
 
 @register("pixelate")
