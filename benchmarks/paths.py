@@ -25,11 +25,11 @@ from thaw.base.arguments import COUNT, SCORED
 from thaw.base.files import enter_project, write_json
 from thaw.base.pixels import to_pixels
 from thaw.data import ImageSet
-from thaw.data.folder import load_data
 from thaw.experiment.config import Config, load_config
 from thaw.report import results
 from thaw.scoring.judge import load_judge
 from thaw.scoring.metrics import score_model
+from thaw.store.inputs import load_data
 from thaw.training import resume
 from thaw.training.parallel import build_accelerator
 from thaw.training.trainer import Trainer

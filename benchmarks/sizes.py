@@ -17,7 +17,6 @@ import torch
 from thaw.base.arguments import COUNT, SCORED
 from thaw.base.files import enter_project, write_json
 from thaw.base.pixels import to_uint8
-from thaw.data.folder import load_data
 from thaw.experiment.config import Config, load_config
 from thaw.likelihood import class_shares
 from thaw.model import Model
@@ -28,6 +27,7 @@ from thaw.scoring.judge import load_judge
 from thaw.scoring.metrics import floor_at, score_model
 from thaw.scoring.reconstruction import score_reconstruction
 from thaw.scoring.samples import weights_digest
+from thaw.store.inputs import load_data
 from thaw.store.runs import RUNS
 from thaw.store.weights import list_checkpoints, load_model
 from thaw.training.loop import train

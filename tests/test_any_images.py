@@ -11,11 +11,10 @@ from conftest import folder_settings
 
 from thaw.cli.main import main
 from thaw.data import ImageSet
-from thaw.data.folder import load_data
 from thaw.experiment.config import make_config
 from thaw.model import Model
 from thaw.scoring.judge import load_judge
-from thaw.store.inputs import Latents, flat_map
+from thaw.store.inputs import Latents, flat_map, load_data
 
 ROOT = Path(__file__).parents[1]
 STUDIES = {

@@ -157,7 +157,7 @@ def test_digits_need_no_folder(tmp_path, monkeypatch):
 
 def test_a_named_folder_without_the_data_is_not_papered_over(tmp_path, monkeypatch):
     """`resolve` falls back to digits only where nobody named a folder."""
-    monkeypatch.setattr(data, "_torchvision", lambda *_: (_ for _ in ()).throw(OSError("no network")))
+    monkeypatch.setattr(data.sets, "_torchvision", lambda *_: (_ for _ in ()).throw(OSError("no network")))
     said = []
     monkeypatch.setenv("THAW_DATA", str(tmp_path))
     with pytest.raises(ThawError, match="mnist"):

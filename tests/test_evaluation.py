@@ -25,7 +25,7 @@ from thaw.base.errors import ThawError
 from thaw.base.pixels import to_uint8
 from thaw.cli.main import main
 from thaw.data import ImageSet
-from thaw.data.folder import load_data, load_folder
+from thaw.data.folder import load_folder
 from thaw.data.images import read_images
 from thaw.model import Model
 from thaw.scoring import real
@@ -38,6 +38,7 @@ from thaw.scoring.metrics import evaluate
 from thaw.scoring.neighbours import NEIGHBOURS
 from thaw.scoring.real import collect_real, load_real, order_of, save_real
 from thaw.scoring.samples import draw_samples, labels_in_shares
+from thaw.store.inputs import load_data
 from thaw.store.weights import load_model, read_manifest, save_release, save_tensors
 
 ROOT = Path(__file__).parents[1]

@@ -14,10 +14,11 @@ from thaw.base.errors import ThawError
 from thaw.base.pixels import to_uint8
 from thaw.base.seeding import generator
 from thaw.data import ImageSet
-from thaw.data.folder import load_data, load_folder
+from thaw.data.folder import load_folder
 from thaw.data.images import read_image
 from thaw.experiment.config import load_config, make_config
 from thaw.networks import count_parameters
+from thaw.store.inputs import load_data
 from thaw.store.weights import load_model, save_release
 from thaw.training.parallel import build_accelerator
 from thaw.training.resume import Interrupts

@@ -11,14 +11,13 @@ from test_training import assert_equal, losses, run, states
 from thaw.autoencoder import statistics, weights_hash
 from thaw.base.errors import ThawError
 from thaw.cli.main import main
-from thaw.data.folder import load_data
 from thaw.experiment.config import Config, make_config
 from thaw.play import open_model
 from thaw.sampling import final
 from thaw.scoring.bayes import classify
 from thaw.scoring.metrics import score_model
 from thaw.scoring.samples import weights_digest
-from thaw.store.inputs import encode_dataset, latents_path, load_latents, open_coder
+from thaw.store.inputs import encode_dataset, latents_path, load_data, load_latents, open_coder
 from thaw.store.weights import coder_state, load_coder, load_model, release_path, save_release
 from thaw.training.optimisers import learning_rate
 

@@ -18,10 +18,8 @@ def encode_dataset(args: argparse.Namespace) -> None:
     import torch
 
     from thaw.autoencoder import statistics
-    from thaw.data.folder import load_data
-    from thaw.scoring.reconstruction import check_autoencoder
+    from thaw.store.inputs import check_autoencoder, latents_path, load_data
     from thaw.store.inputs import encode_dataset as encode
-    from thaw.store.inputs import latents_path
 
     torch.set_num_threads(args.threads)
     model = open_chosen(args, "autoencoder")
@@ -67,8 +65,7 @@ def test(args: argparse.Namespace) -> None:
 
 def knowing(model: "Model", split: str) -> "ImageSet":
     """Return a split of the data set that a model was trained on, in the latent where it lives in one."""
-    from thaw.data.folder import load_data
-    from thaw.store.inputs import load_latents
+    from thaw.store.inputs import load_data, load_latents
 
     if model.coder is None:
         return load_data(model.config, split)
@@ -79,9 +76,9 @@ def test_reconstruction(args: argparse.Namespace) -> None:
     """Draw images of a split above their reconstructions, and tell the errors over all of it."""
     import torch
 
-    from thaw.data.folder import load_data
     from thaw.report.figures import save_grid
-    from thaw.scoring.reconstruction import check_autoencoder, originals_above, score_reconstruction
+    from thaw.scoring.reconstruction import originals_above, score_reconstruction
+    from thaw.store.inputs import check_autoencoder, load_data
 
     args.out = check_target(args.out, ".png", inputs=model_inputs(args.model))
     torch.set_num_threads(args.threads)

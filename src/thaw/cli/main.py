@@ -100,10 +100,10 @@ def features(args: argparse.Namespace) -> None:
 
     import torch
 
-    from thaw.data.folder import load_data
     from thaw.experiment.config import load_config, make_config
     from thaw.scoring.judge import judge_folder, load_judge, save_judge, train_features
     from thaw.scoring.real import collect_real, keep_real, save_real
+    from thaw.store.inputs import load_data
 
     torch.set_num_threads(1)
     config = load_config(args.config) if args.config else make_config({"data": args.data})

@@ -12,22 +12,10 @@ from thaw.base.files import user_path
 from thaw.base.seeding import generator
 from thaw.data import ImageSet
 from thaw.data.images import ENDINGS, Item, check_differ, hidden, open_set, read_items
-from thaw.experiment.config import Config
 
 TEST_SHARE = 0.1  # of a folder without train/ and test/
 
 
-def load_data(config: Config, split: str = "train", *, download: bool = True) -> ImageSet:
-    """Load the data set of a configuration, a folder of images or latents included; a `ThawError` if it is missing."""
-    if config.autoencoder is not None:
-        from thaw.store.inputs import load_latents  # needs models, which need this file
-
-        return load_latents(config, split)
-    if config.data != "folder":
-        return data.load(config.data, split, download=download, emnist=config.emnist_split)
-    extensions = tuple(config.data_extensions)
-    shape = (config.data_size, config.data_channels)
-    return load_folder(Path(config.data_path), split, *shape, extensions, config.background)
 
 
 @lru_cache(maxsize=4)

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from thaw.base.files import check_target, replacing
-from thaw.report.figures import save_gif, save_grid
+from thaw.data.grids import save_gif, save_grid
 
 
 def check_out(path: str | Path, inputs: Iterable[str | Path | None] = ()) -> Path:

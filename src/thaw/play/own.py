@@ -15,7 +15,6 @@ from thaw.base.errors import ThawError
 from thaw.base.pixels import to_uint8
 from thaw.base.seeding import generator
 from thaw.data import ImageSet
-from thaw.data.folder import load_data
 from thaw.experiment.config import Config
 from thaw.model import Model
 from thaw.play.picker import at_hand
@@ -24,6 +23,7 @@ from thaw.play.sample import drawing
 from thaw.play.shipped import NAMES
 from thaw.play.widgets import ROW, WIDE, Job, Panel, Stopped, hint
 from thaw.store.examples import load_examples
+from thaw.store.inputs import load_data
 from thaw.store.weights import PRETRAINED, load_model, release_path
 
 SHOWN = 10  # states of a strip

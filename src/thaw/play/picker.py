@@ -10,12 +10,12 @@ from torch import Tensor
 from thaw.base.errors import ThawError
 from thaw.base.pixels import to_uint8
 from thaw.data import FOLDERS, ImageSet, data_root, load
-from thaw.data.folder import load_data
 from thaw.model import Model
 from thaw.play.canvas import Canvas
 from thaw.play.pictures import source
 from thaw.play.widgets import ROW, WIDE, hint
 from thaw.store.examples import examples_path, load_examples
+from thaw.store.inputs import load_data
 from thaw.store.weights import PRETRAINED
 
 Picture = tuple[Tensor, int | None]  # pixels (1, 1, 28, 28) in [-1, 1], and the class where it is known

@@ -19,9 +19,9 @@ from thaw.base.errors import ThawError
 from thaw.base.files import check_target, sha256
 from thaw.base.seeding import generator
 from thaw.data import DATA_SETS, ImageSet, data_root, what_changed
-from thaw.data.folder import load_data
 from thaw.experiment.config import make_config
 from thaw.scoring.judge import Judge
+from thaw.store.inputs import load_data
 from thaw.store.weights import PRETRAINED, add_to_manifest, load_released, read_manifest, save_tensors
 
 FORMAT = "thaw-real/2"

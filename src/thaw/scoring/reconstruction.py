@@ -8,6 +8,7 @@ from thaw.base.errors import ThawError
 from thaw.base.pixels import to_uint8
 from thaw.data import ImageSet
 from thaw.model import Model
+from thaw.store.inputs import check_autoencoder
 
 
 @torch.no_grad()
@@ -31,15 +32,6 @@ def reconstruct(model: Model, x: Tensor, batch: int = 500) -> tuple[Tensor, Tens
         images.append(x_hat.clamp(-1, 1).cpu())
         divergences.append(kl.cpu())
     return torch.cat(images), torch.cat(divergences)
-
-
-def check_autoencoder(model: Model) -> None:
-    """Raise a `ThawError` unless the model is an autoencoder."""
-    if model.config.study != "autoencoder":
-        raise ThawError(
-            f"{model.info.get('file', model.config.label)} is no autoencoder (study {model.config.study}); "
-            "train one from configs/autoencoder/"
-        )
 
 
 def score_reconstruction(model: Model, images: ImageSet) -> dict[str, float]:

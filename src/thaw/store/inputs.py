@@ -1,4 +1,4 @@
-"""The latent data set: every image encoded once, cached under the autoencoder's hash, and standardised."""
+"""What an experiment is trained on: a data set, a folder of images, or latents, encoded once and cached."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from thaw import data
 from thaw.autoencoder import Coder, statistics, weights_hash
 from thaw.base.errors import ThawError
 from thaw.base.files import check_target
 from thaw.data import ImageSet
-from thaw.data.folder import load_data
+from thaw.data.folder import load_folder
 from thaw.experiment.config import Config
+from thaw.model import Model
 from thaw.networks import Autoencoder
-from thaw.scoring.reconstruction import check_autoencoder
 from thaw.store.tensors import load_tensors, save_tensors
 from thaw.store.weights import load_model
 
@@ -45,6 +46,17 @@ class Latents(ImageSet):
     def pixels(self, index: Tensor | slice = slice(None)) -> Tensor:
         """Return latents as they are.  (n,) indices -> (n, c, h, w)"""
         return self.images[index]
+
+
+def load_data(config: Config, split: str = "train", *, download: bool = True) -> ImageSet:
+    """Load the data set of a configuration, a folder of images or latents included; a `ThawError` if it is missing."""
+    if config.autoencoder is not None:
+        return load_latents(config, split)
+    if config.data != "folder":
+        return data.load(config.data, split, download=download, emnist=config.emnist_split)
+    extensions = tuple(config.data_extensions)
+    shape = (config.data_size, config.data_channels)
+    return load_folder(Path(config.data_path), split, *shape, extensions, config.background)
 
 
 @torch.no_grad()
@@ -92,6 +104,15 @@ def images_of(config: Config, split: str) -> ImageSet:
     if split == "train" and config.limit is not None:
         return images.subset(min(config.limit, len(images)), config.seed)
     return images
+
+
+def check_autoencoder(model: Model) -> None:
+    """Raise a `ThawError` unless the model is an autoencoder."""
+    if model.config.study != "autoencoder":
+        raise ThawError(
+            f"{model.info.get('file', model.config.label)} is no autoencoder (study {model.config.study}); "
+            "train one from configs/autoencoder/"
+        )
 
 
 def open_coder(config: Config, folder: Path = LATENTS) -> Coder:

@@ -11,10 +11,10 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from thaw.base.files import user_path
-from thaw.data.folder import load_data
 from thaw.experiment.config import Config
 from thaw.model import Model
 from thaw.scoring.judge import Judge
+from thaw.store.inputs import load_data
 from thaw.store.runs import RUNS, holding
 from thaw.training import reporting, resume
 from thaw.training.parallel import build_accelerator

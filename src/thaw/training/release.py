@@ -6,7 +6,6 @@ from typing import Any
 import torch
 
 from thaw.base.errors import ThawError
-from thaw.data.folder import load_data
 from thaw.experiment.build import sampled_as
 from thaw.experiment.config import Config
 from thaw.model import Model
@@ -14,6 +13,7 @@ from thaw.scoring.judge import load_judge
 from thaw.scoring.metrics import score_model
 from thaw.scoring.reconstruction import score_reconstruction
 from thaw.store import weights
+from thaw.store.inputs import load_data
 from thaw.store.runs import checkpoint_digest, read_yaml
 
 

@@ -6,12 +6,12 @@ from torch import Tensor
 
 from thaw.base.pixels import to_uint8
 from thaw.data import ImageSet
-from thaw.data.folder import load_data
 from thaw.model import Model
 from thaw.report.results import number
 from thaw.scoring.judge import Judge
 from thaw.scoring.metrics import score_model
 from thaw.scoring.reconstruction import originals_above, score_reconstruction
+from thaw.store.inputs import load_data
 
 ROWS = 8  # of a grid of samples
 

@@ -11,10 +11,10 @@ from thaw.base.errors import ThawError
 from thaw.base.files import check_target, make_folder, write_json
 from thaw.base.pixels import to_uint8
 from thaw.data import resolve
+from thaw.data.grids import save_grid
 from thaw.experiment.build import sampled_as
 from thaw.experiment.config import Config, load_config, override
 from thaw.networks import count_multiply_adds, count_parameters
-from thaw.report import figures
 from thaw.report.results import number
 from thaw.scoring.judge import judge_path, load_judge
 from thaw.scoring.metrics import score_model
@@ -64,7 +64,7 @@ def train_and_score(config: Config, out: Path, n: int = 2000, position: int = 0)
     started = time.perf_counter()
     images = to_uint8(model.sample(y, seed=config.seed))
     record["sampling_seconds"] = time.perf_counter() - started
-    figures.save_grid(out / f"{config.run_name}.png", images, columns=8)
+    save_grid(out / f"{config.run_name}.png", images, columns=8)
     if n and judge_path(config.data_name).is_file():
         scores = score_model(model, load_judge(config.data_name), n, seed=config.seed)
         record |= {name: score.record() for name, score in scores.items()}

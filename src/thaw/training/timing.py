@@ -128,8 +128,8 @@ def training_step(config: "Config") -> tuple[Callable[[], Tensor], "Trainer"]:
     """
     from thaw import data  # here, because the trainer itself times steps
     from thaw.base.seeding import generator
-    from thaw.data.folder import load_data
     from thaw.experiment.config import override
+    from thaw.store.inputs import load_data
     from thaw.training.parallel import build_accelerator
     from thaw.training.trainer import Trainer
 

@@ -14,11 +14,11 @@ from tqdm.auto import tqdm
 from thaw.base.errors import ThawError
 from thaw.base.seeding import derive, generator
 from thaw.data import ImageSet
+from thaw.data.grids import save_grid
 from thaw.experiment.build import build_model, build_network, build_process
 from thaw.experiment.config import Config
 from thaw.model import Model
 from thaw.process import Draws, Process
-from thaw.report.figures import save_grid
 from thaw.scoring.judge import Judge
 from thaw.store import runs
 from thaw.training import reporting, resume
@@ -206,7 +206,7 @@ class Trainer:
         if main and self.due(config.sample_every, last):
             pictures, columns = reporting.pictures(model)
             path = self.run / "samples" / f"epoch_{self.epoch:04d}.png"
-            save_grid(path, pictures, columns, origin={"run": self.run.name, "epoch": self.epoch})
+            save_grid(path, pictures, columns)
         if main and self.scored and self.due(config.evaluate_every, last):
             record |= reporting.scores(model, self.judge)
         self.records.append(record)
