@@ -19,7 +19,7 @@ from thaw.autoencoder import Coder
 from thaw.base.errors import ThawError
 from thaw.experiment.build import build_model, build_network, build_process
 from thaw.play.canvas import BOX, Canvas, to_picture
-from thaw.play.chooser import Settings, offer, samplers, temperatures
+from thaw.play.chooser import Settings, offer, samplers
 from thaw.play.classify import ClassifyPanel, answers
 from thaw.play.compare import ComparePanel
 from thaw.play.own import OwnPanel, own_config, train_own
@@ -107,7 +107,7 @@ def test_examples_are_two_real_digits_of_every_class(repository, mnist):
 def test_every_combination_that_is_offered_draws(label, folder):
     model = play.open_model(label, folder=folder)
     for sampler in samplers(model.process):
-        for tau in temperatures(model.process, sampler):
+        for tau in SAMPLERS[sampler].temperatures_within(*model.process.tau):
             check_sampler(model.process, sampler, tau, 1.0)
             images = model.sample(model.labels(1), sampler=sampler, tau=tau, steps=2)
             assert images.shape == (1, 1, 28, 28)
