@@ -18,12 +18,13 @@ import torch._inductor.config
 from torch import Tensor, nn
 
 from thaw.base.arguments import COUNT
+from thaw.base.machine import machine, timed
 from thaw.experiment.build import build_model, build_network, build_process
 from thaw.experiment.config import load_config
 from thaw.report import results
 from thaw.store.onnx import INPUTS, Restorer, export_onnx
 from thaw.terminal import Terminal
-from thaw.training.timing import interleaved, machine, median_ratio, timed
+from thaw.training.timing import interleaved, median_ratio
 
 CONFIG, SHAPE, CLASSES, BATCH = "configs/ddpm/default.yaml", (1, 28, 28), 10, 64
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]

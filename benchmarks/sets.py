@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from thaw.base.files import enter_project
+from thaw.base.machine import processor
 from thaw.experiment.build import build_network, build_process
 from thaw.experiment.config import Config, load_config
 from thaw.networks import count_multiply_adds, count_parameters
@@ -20,7 +21,6 @@ from thaw.report import results
 from thaw.report.provenance import weights_of
 from thaw.scoring.judge import load_judge
 from thaw.store.weights import read_manifest
-from thaw.training.timing import processor
 
 SHAPE, CLASSES = (1, 28, 28), 10
 SETS = sorted([*Path("configs/ddpm").glob("*.yaml"), *Path("configs/custom").glob("*.yaml")])

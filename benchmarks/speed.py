@@ -12,6 +12,7 @@ import torch
 from thaw import degradations
 from thaw.base.arguments import COUNT
 from thaw.base.errors import ThawError
+from thaw.base.machine import machine, timed
 from thaw.base.seeding import generator
 from thaw.experiment.build import build_model, build_network, build_process
 from thaw.experiment.config import load_config
@@ -21,7 +22,7 @@ from thaw.report import results
 from thaw.report.provenance import weights_of
 from thaw.store import weights
 from thaw.terminal import Terminal
-from thaw.training.timing import machine, median_seconds, timed, training_step
+from thaw.training.timing import median_seconds, training_step
 
 SHAPE, CLASSES, BATCH = (1, 28, 28), 10, 128
 

@@ -18,11 +18,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from thaw.base.arguments import COUNT
+from thaw.base.machine import machine, timed
 from thaw.degradations.lines import line_order
 from thaw.experiment.config import load_config
 from thaw.networks import build, count_multiply_adds, count_parameters, multiply_adds
 from thaw.report import results
-from thaw.training.timing import interleaved, machine, matrix_product, median_ratio, timed, training_step
+from thaw.training.timing import interleaved, matrix_product, median_ratio, training_step
 
 CONFIG = "configs/ddpm/default.yaml"
 

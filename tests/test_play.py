@@ -29,7 +29,7 @@ from thaw.play.restore import RestorePanel, restorations, ways
 from thaw.play.sample import SamplePanel, drawing
 from thaw.play.watch import WatchPanel
 from thaw.play.widgets import RESTART, Panel, sentence
-from thaw.sampling import check_sampler
+from thaw.sampling import SAMPLERS, check_sampler
 from thaw.store import weights
 from thaw.store.examples import choose_examples, load_examples
 from thaw.store.inputs import Latents

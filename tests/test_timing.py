@@ -8,21 +8,14 @@ import pytest
 import torch
 
 from thaw import degradations
+from thaw.base.machine import machine, machines_of, tell_apart, timed
 from thaw.degradations.lines import line_order
 from thaw.experiment.build import build_network
 from thaw.experiment.config import load_config, make_config
 from thaw.networks import count_multiply_adds
-from thaw.training.timing import (
-    interleaved,
-    machine,
-    machines_of,
-    matrix_peak,
-    median_ratio,
-    median_seconds,
-    tell_apart,
-)
+from thaw.training.timing import interleaved, matrix_peak, median_ratio, median_seconds
 
-from thaw.training.timing import timed, training_step  # isort: skip
+from thaw.training.timing import training_step  # isort: skip
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "benchmarks"))

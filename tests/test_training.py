@@ -10,6 +10,7 @@ from cases import few
 from conftest import folder_settings
 
 from thaw.base.errors import ThawError
+from thaw.base.machine import machine
 from thaw.data.folder import load_folder
 from thaw.degradations import Lines
 from thaw.experiment.config import Config, make_config
@@ -18,7 +19,6 @@ from thaw.terminal import fit_terminal
 from thaw.training import trainer
 from thaw.training.loop import Epoch, train
 from thaw.training.optimisers import average, learning_rate
-from thaw.training.timing import machine
 
 TINY = {
     "data": "digits", "widths": (8, 16), "steps": 10, "sample_steps": 2, "limit": 64, "batch_size": 32, "epochs": 3,

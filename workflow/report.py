@@ -80,8 +80,8 @@ def record(
     name: str, out: Path, scores: dict[str, dict[str, Any]], groups: dict[str, list[str]], origin: dict[str, Any]
 ) -> None:
     """Record the means over the seeds as <name>.<configuration and variant>.<measure> in Plots/numbers.json."""
+    from thaw.base.machine import machines_of
     from thaw.report import results
-    from thaw.training.timing import machines_of
 
     first = next(iter(scores.values()))["fid"]
     values = {"n": (first["n"], ",d"), "floor": (first["floor"], ".2f")}
@@ -100,8 +100,8 @@ def record(
 
 def table(out: Path, sweep: Sweep, definition: str) -> None:
     """Write report.md: a row a configuration and variant, its seeds together; then figures and samples."""
-    from thaw.report.results import number
-    from thaw.training.timing import machines_of, tell_apart
+    from thaw.base.machine import machines_of, tell_apart
+    from thaw.scoring.metrics import number
 
     runs = sweep.runs()
     scores, groups = read_scores(out, list(runs)), {}

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from thaw import data
 from thaw.base.arguments import SEED
 from thaw.base.files import write_json
+from thaw.base.machine import machine
 from thaw.base.pixels import to_uint8
 from thaw.base.seeding import derive, generator
 from thaw.experiment.build import build_model, build_process
@@ -32,7 +33,6 @@ from thaw.scoring.judge import load_judge
 from thaw.scoring.metrics import score_model
 from thaw.store import weights
 from thaw.terminal import fit_terminal
-from thaw.training.timing import machine
 
 HERE = Path(__file__).parent
 LOGS, MEASURED, WEIGHTS = HERE / "logs", HERE / "measured", Path("contents/recipe")

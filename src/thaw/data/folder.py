@@ -16,8 +16,6 @@ from thaw.data.images import ENDINGS, Item, check_differ, hidden, open_set, read
 TEST_SHARE = 0.1  # of a folder without train/ and test/
 
 
-
-
 @lru_cache(maxsize=4)
 def load_folder(
     path: Path,

@@ -20,7 +20,7 @@ from thaw.play.chooser import ModelChooser, Settings, panel_view
 from thaw.play.pictures import grid_png, shown
 from thaw.play.widgets import ROW, WIDE, Job, Panel, hint
 from thaw.report import figures
-from thaw.report.results import number
+from thaw.scoring.metrics import number
 from thaw.store.weights import PRETRAINED
 
 COUNTS = (10, 20, 40, 60, 100, 256, 500)

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from thaw.base.files import check_target, write_text
-from thaw.report.results import number
+from thaw.base.machine import tell_apart
+from thaw.scoring.metrics import number
 from thaw.store.weights import PRETRAINED, read_manifest
-from thaw.training.timing import tell_apart
 
 Entry = dict[str, Any]
 

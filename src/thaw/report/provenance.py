@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from thaw.base.files import sha256
+from thaw.base.machine import tell_apart
 from thaw.model import Model
 from thaw.scoring.judge import Judge, judge_path
 from thaw.scoring.samples import weights_digest
-from thaw.training.timing import tell_apart
 
 Manifest = dict[str, dict[str, Any]]
 TIME = re.compile(r"([a-z0-9_]+)\..*\b((?:train_)?minutes|seconds_64|prepare_seconds|images_per_second|ms)")

@@ -9,6 +9,7 @@ from typing import Any
 
 from thaw.base.errors import ThawError
 from thaw.base.files import by_git, check_target, locked, write_json, write_text
+from thaw.scoring.metrics import number
 
 PLOTS = Path("Plots")
 GENERATED = "% Generated from Plots/numbers.json"
@@ -37,13 +38,6 @@ def read_numbers(folder: str | Path = PLOTS) -> dict[str, dict[str, Any]]:
     except AttributeError:
         raise ThawError(f"{path} does not hold this project's numbers; move it, or name another folder") from None
     return numbers
-
-
-def number(value: Any, form: str = ".2f") -> str:
-    """Return a number as it is shown and recorded: one that rounds to nothing has no sign, None is a dash."""
-    if value is None:
-        return "-"
-    return format(value, f"z{form}" if isinstance(value, float) else form)
 
 
 def check_plots(folder: str | Path) -> None:

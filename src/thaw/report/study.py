@@ -13,6 +13,7 @@ from torch import Tensor
 from thaw import data
 from thaw.base.errors import ThawError
 from thaw.base.files import enter_project, sha256, write_json
+from thaw.base.machine import timed
 from thaw.experiment.build import sampled_as
 from thaw.experiment.config import Config, load_config, override, sampled_with
 from thaw.model import Model
@@ -22,7 +23,6 @@ from thaw.report.provenance import weights_of
 from thaw.scoring.judge import Judge, load_judge
 from thaw.scoring.metrics import Score, score_model
 from thaw.store import runs, weights
-from thaw.training.timing import timed
 
 
 @dataclass(frozen=True)

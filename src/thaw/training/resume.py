@@ -14,6 +14,7 @@ from torch import nn
 from thaw.autoencoder import Coder
 from thaw.base.errors import ThawError
 from thaw.base.files import write_text
+from thaw.base.machine import machines_of
 from thaw.data import ImageSet, what_changed
 from thaw.experiment.config import SAMPLING, Config
 from thaw.store import runs
@@ -21,7 +22,6 @@ from thaw.store.tensors import load_tensors, save_tensors
 from thaw.store.weights import coder_state, load_model
 from thaw.terminal import Terminal, fit_terminal
 from thaw.training.parallel import check_same
-from thaw.training.timing import machines_of
 
 if TYPE_CHECKING:
     from thaw.training.trainer import Trainer

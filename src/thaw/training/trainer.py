@@ -12,6 +12,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from thaw.base.errors import ThawError
+from thaw.base.machine import machine
 from thaw.base.seeding import derive, generator
 from thaw.data import ImageSet
 from thaw.data.grids import save_grid
@@ -25,7 +26,6 @@ from thaw.training import reporting, resume
 from thaw.training.optimisers import average, build_optimiser, learning_rate
 from thaw.training.parallel import News, parts
 from thaw.training.threads import use_threads
-from thaw.training.timing import machine
 from thaw.training.tracking import POINTS, RunTracker
 
 
