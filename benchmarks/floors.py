@@ -82,7 +82,11 @@ def main() -> None:
         print(f"{key:50s} {before:>8s} -> {results.number(*value)}", flush=True)
         changed[key] = value
         if record:
-            made = {"benchmark": "benchmarks/floors.py", "weights": weights_of(judge)} | origin
+            made = {
+                "benchmark": "benchmarks/floors.py",
+                "features": judge.digest,
+                "weights": weights_of(judge),
+            } | origin
             results.record({key: value}, made)
 
     for key, (measure, judge, floor) in recorded(numbers, judges).items():

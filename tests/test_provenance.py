@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,9 @@ from thaw.store.tensors import save_tensors
 from thaw.store.weights import read_manifest
 
 ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "benchmarks"))
+import floors  # noqa: E402
+
 MADE_BY = ("notebook", "script", "benchmark")
 # Of what rests on no weights that are shipped: how to make it again.
 INSTEAD = ("config", "sweep", "logs", "log", "data")
@@ -168,3 +172,18 @@ def test_times_of_other_machines_or_runs_are_marked_where_they_stand_in_one_tabl
     results.write_tex(tmp_path / "numbers.tex", tmp_path, marks=marked())
     tex = (tmp_path / "numbers.tex").read_text()
     assert r"{1.0\textsuperscript{b}}" in tex and r"\newcommand{\machines}{Times compare" in tex
+
+
+def test_the_floors_that_are_shipped_are_those_that_are_measured_now(monkeypatch):
+    """Those of images drawn with their classes in turn: real ones in equal classes get them."""
+    monkeypatch.chdir(ROOT)
+    numbers, judges = results.read_numbers(), {name: load_judge(name) for name in ("mnist", "fashion", "emnist")}
+    found = floors.recorded(numbers, judges | {judge.digest: judge for judge in judges.values()})
+    assert len(found) > 20
+    for key, (_, _, floor) in found.items():
+        assert numbers[key]["value"] == pytest.approx(floor, rel=1e-3), f"{key}: run benchmarks/floors.py --record"
+    for name, entry in read_manifest().items():
+        if "accuracy" in entry and "fid" in entry:
+            judge = judges["fashion" if "_fashion_" in name else "emnist" if "_emnist_" in name else "mnist"]
+            classes = floors.counted(judge, floors.in_turn(judge, entry["fid"]["n"]))
+            assert entry["fid"]["floor"] == pytest.approx(floors.quick_floors(judge, classes)["fid"], rel=1e-3), name
