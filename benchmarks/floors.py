@@ -75,12 +75,11 @@ def main() -> None:
     numbers, manifest = results.read_numbers(), read_manifest()
     judges = {name: load_judge(name) for name in DATA_SETS if judge_path(name).is_file()}
     judges |= {judge.digest: judge for judge in judges.values()}
-    mnist, changed = judges["mnist"], {}
+    mnist = judges["mnist"]
 
     def keep(key: str, value: tuple[float, str], judge: Judge, **origin: Any) -> None:
         before = numbers.get(key, {}).get("text", "-")
         print(f"{key:50s} {before:>8s} -> {results.number(*value)}", flush=True)
-        changed[key] = value
         if record:
             made = {
                 "benchmark": "benchmarks/floors.py",
