@@ -241,6 +241,7 @@ def test_images_that_cannot_be_read_are_told(tmp_path, capsys):
     assert "largest pixel is 1" in refused(array(images))
     assert "leave --n 300 out" in refused(array(images), "--n", "300")
     assert "either models or --images" in fails(capsys, "evaluate")
+    assert "models are scored on the data set they draw" in fails(capsys, "evaluate", "default", "--data", "fashion")
     assert "there are:" in fails(capsys, "evaluate", "default", "nothing")
     assert "at least 256 images, got 100" in fails(capsys, "evaluate", "default", "--n", "100")
     assert "unknown.pth" in refused(array(images), "--data", "unknown")

@@ -101,7 +101,7 @@ def record(
 def table(out: Path, sweep: Sweep, definition: str) -> None:
     """Write report.md: a row a configuration and variant, its seeds together; then figures and samples."""
     from thaw.base.machine import machines_of, tell_apart
-    from thaw.scoring.metrics import number
+    from thaw.base.text import number
 
     runs = sweep.runs()
     scores, groups = read_scores(out, list(runs)), {}

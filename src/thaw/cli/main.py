@@ -74,11 +74,13 @@ def evaluate(args: argparse.Namespace) -> None:
         raise ThawError("thaw evaluate takes either models or --images PATH ...")
     if args.images and args.n is not None:
         raise ThawError(f"all images in {', '.join(args.images)} are scored; leave --n {args.n} out")
+    if args.models and args.data is not None:
+        raise ThawError(f"models are scored on the data set they draw; leave --data {args.data} out")
     torch.set_num_threads(args.threads)
     common = {"seed": args.seed, "progress": sys.stderr.isatty(), "features": args.features, "weights": args.weights}
     models = {name: open_named(name) for name in args.models}  # a wrong name is told before the first is scored
     if args.images:
-        judge = load_judge(args.data)
+        judge = load_judge(args.data or "mnist")
         names = [Path(path).resolve().name for path in args.images]
         names = names if len(set(names)) == len(names) else args.images
         sets = [read_judged(path, judge) for path in args.images]  # all, before the first is scored
@@ -172,7 +174,7 @@ def parser() -> argparse.ArgumentParser:
         "--images", nargs="+", metavar="PATH", help="sets of images instead of models: folders, .npy or .npz files"
     )
     p.add_argument("-n", "--n", type=a.COUNT, help="images drawn from each model (2000 by default)")
-    p.add_argument("--data", default="mnist", help="data set that --images should look like")
+    p.add_argument("--data", help="data set that --images should look like (mnist by default)")
     p.add_argument("--features", default="own", help="own (default), or inception for FID, KID and IS as others report")
     p.add_argument("--weights", metavar="PATH", help="Inception's weights; torch's cache, or a download, by default")
     p.add_argument("--seed", type=a.SEED, default=0)

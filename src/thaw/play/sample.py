@@ -14,13 +14,13 @@ from thaw.base.errors import ThawError
 from thaw.base.files import check_target
 from thaw.base.pixels import to_uint8
 from thaw.base.seeding import derive
+from thaw.base.text import number
 from thaw.data.output import save_images
 from thaw.model import Model
 from thaw.play.chooser import ModelChooser, Settings, panel_view
 from thaw.play.pictures import grid_png, shown
 from thaw.play.widgets import ROW, WIDE, Job, Panel, hint
 from thaw.report import figures
-from thaw.scoring.metrics import number
 from thaw.store.weights import PRETRAINED
 
 COUNTS = (10, 20, 40, 60, 100, 256, 500)

@@ -5,7 +5,7 @@ from typing import Any
 
 from thaw.base.files import check_target, write_text
 from thaw.base.machine import tell_apart
-from thaw.scoring.metrics import number
+from thaw.base.text import number
 from thaw.store.weights import PRETRAINED, read_manifest
 
 Entry = dict[str, Any]

@@ -9,7 +9,7 @@ from typing import Any
 
 from thaw.base.errors import ThawError
 from thaw.base.files import by_git, check_target, locked, write_json, write_text
-from thaw.scoring.metrics import number
+from thaw.base.text import number
 
 PLOTS = Path("Plots")
 GENERATED = "% Generated from Plots/numbers.json"

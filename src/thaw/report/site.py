@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from thaw.base.files import check_target, make_folder, replacing, write_text
+from thaw.base.text import number
 from thaw.report.notebooks import as_html
-from thaw.report.results import PLOTS, number, read_numbers
+from thaw.report.results import PLOTS, read_numbers
 from thaw.store.weights import PRETRAINED, read_manifest
 
 SITE = Path("contents/site")

@@ -12,12 +12,13 @@ from torch import Tensor
 
 from thaw.base.errors import ThawError
 from thaw.base.files import remember, sha256
+from thaw.base.text import number
 from thaw.data import ImageSet
 from thaw.data.images import background_hint, check_differ, read_images
 from thaw.model import Model
 from thaw.scoring.inception import NUM, find_weights, inception_scores, load_inception
 from thaw.scoring.judge import Judge, load_judge
-from thaw.scoring.metrics import Score, check_scored, number
+from thaw.scoring.metrics import Score, check_scored
 from thaw.scoring.protocol import VERSION, protocol
 from thaw.scoring.real import CACHE, real_images
 from thaw.scoring.samples import asked, draw_samples, samples_key

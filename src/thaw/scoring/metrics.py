@@ -17,6 +17,7 @@ from torchmetrics.image.kid import KernelInceptionDistance
 from thaw.base.errors import ThawError
 from thaw.base.pixels import to_uint8
 from thaw.base.seeding import derive
+from thaw.base.text import number
 from thaw.model import Model
 from thaw.scoring.floors import OTHER, Classes, accuracy_like, draws_like, scored_classes
 from thaw.scoring.judge import AsIs, Judge
@@ -24,13 +25,6 @@ from thaw.scoring.real import known_real
 
 KID_SUBSETS, KID_SIZE = 100, 1000  # torchmetrics' defaults
 SSIM_WINDOW = 11  # pixels: a Gaussian of deviation 1.5
-
-
-def number(value: Any, form: str = ".2f") -> str:
-    """Return a number as it is shown and recorded: one that rounds to nothing has no sign, None is a dash."""
-    if value is None:
-        return "-"
-    return format(value, f"z{form}" if isinstance(value, float) else form)
 
 
 @dataclass(frozen=True)

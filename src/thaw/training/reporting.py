@@ -5,10 +5,11 @@ from typing import Any
 from torch import Tensor
 
 from thaw.base.pixels import to_uint8
+from thaw.base.text import number
 from thaw.data import ImageSet
 from thaw.model import Model
 from thaw.scoring.judge import Judge
-from thaw.scoring.metrics import number, score_model
+from thaw.scoring.metrics import score_model
 from thaw.scoring.reconstruction import originals_above, score_reconstruction
 from thaw.store.inputs import load_data
 

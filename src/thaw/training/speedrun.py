@@ -11,13 +11,14 @@ from thaw.base.errors import ThawError
 from thaw.base.files import check_target, make_folder, write_json
 from thaw.base.machine import machine, tell_apart
 from thaw.base.pixels import to_uint8
+from thaw.base.text import number
 from thaw.data import resolve
 from thaw.data.grids import save_grid
 from thaw.experiment.build import sampled_as
 from thaw.experiment.config import Config, load_config, override
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.scoring.judge import judge_path, load_judge
-from thaw.scoring.metrics import number, score_model
+from thaw.scoring.metrics import score_model
 from thaw.store.runs import check_run
 from thaw.store.weights import load_model
 from thaw.training.loop import train
