@@ -155,7 +155,7 @@ def load(name: str, split: str = "train", *, download: bool = True, emnist: str 
     for file in (files := _files(name, split, emnist)):
         if file.exists():
             _check_idx(file)
-    problem = None
+    problem, own = None, data_root().exists()
     for attempt in (False, True) if download else (False,):
         if attempt:
             print(f"{name} is not in {data_root()}: downloading it with torchvision ...", flush=True)
@@ -167,10 +167,9 @@ def load(name: str, split: str = "train", *, download: bool = True, emnist: str 
         except (RuntimeError, OSError, ValueError, ThawError) as error:
             problem = error
     raw = data_root() / FOLDERS[name] / "raw"
-    if raw.is_dir() and not any(raw.iterdir()):  # what a failed download leaves behind
-        raw.rmdir()
-        if not any(raw.parent.iterdir()):
-            raw.parent.rmdir()
+    with contextlib.suppress(OSError):  # what a failed download leaves behind, as far as it is empty
+        for folder in (raw, raw.parent, *(() if own else (data_root(),))):
+            folder.rmdir()
     missing = [file.name for file in files if not file.exists()]
     packed = [f"{file}.gz" for file in files if file.name in missing and file.with_name(f"{file.name}.gz").exists()]
     reason = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
