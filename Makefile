@@ -103,9 +103,9 @@ showcase: $(VENV)/.installed ## after new weights: execute load_and_play in plac
 	@rm notebooks/load_and_play.html
 	@$(BIN)/python -m thaw banner
 
-features: $(VENV)/.installed ## train the feature network that scores a data set; e.g. make features DATA=fashion
-	@$(BIN)/python -m thaw features --data=$(call typed,DATA)
-	@$(BIN)/python -m thaw features --data=$(call typed,DATA) --real
+features: $(VENV)/.installed ## train the feature network that scores a data set; e.g. make features DATA=fashion REPLACE=1
+	@$(BIN)/python -m thaw features $(if $(REPLACE),--replace) --data=$(call typed,DATA)
+	@$(BIN)/python -m thaw features $(if $(REPLACE),--replace) --data=$(call typed,DATA) --real
 
 report: $(VENV)/.installed ## build Report/report.pdf from Plots/ (needs LaTeX)
 	@$(BIN)/python -m thaw report

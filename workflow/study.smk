@@ -81,7 +81,7 @@ rule export:
         folder=lambda wildcards: STUDY.folder(wildcards.name),
         n=STUDY.export_n,
     shell:
-        "{THAW} export -n {params.n} -- {params.folder:q} > {log:q} 2>&1 && cp -- {log:q} {output:q}"
+        "{THAW} export --replace -n {params.n} -- {params.folder:q} > {log:q} 2>&1 && cp -- {log:q} {output:q}"
 
 
 rule cards:

@@ -244,6 +244,6 @@ def export(args: argparse.Namespace) -> None:
     args.out = check_target(args.out, folder="filled", inputs=[run])
     read_manifest(args.out)  # a file that is no manifest is told before the work
     sampling = load_config(args.sampling) if args.sampling else None
-    settings = {"n": args.n, "epochs": args.epochs, "sampling": sampling, "seed": args.seed}
+    settings = {"n": args.n, "epochs": args.epochs, "sampling": sampling, "seed": args.seed, "replace": args.replace}
     for path in export_run(run.resolve(), args.out, device=device_of(args.device), **settings):
         print(path)

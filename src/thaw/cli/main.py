@@ -98,29 +98,38 @@ def evaluate(args: argparse.Namespace) -> None:
 
 def features(args: argparse.Namespace) -> None:
     """Train the feature network that scores a data set, or store the features of real images beside it."""
-    from dataclasses import replace
+    import dataclasses
 
     import torch
 
+    from thaw.data import what_changed
     from thaw.experiment.config import load_config, make_config
-    from thaw.scoring.judge import judge_folder, load_judge, save_judge, train_features
-    from thaw.scoring.real import collect_real, keep_real, save_real
+    from thaw.scoring.judge import check_judge, judge_folder, load_judge, save_judge, train_features
+    from thaw.scoring.real import check_real, collect_real, keep_real, save_real
     from thaw.store.inputs import load_data
 
     torch.set_num_threads(1)
+    folder = check_target(judge_folder(args.seed), folder="filled")
     config = load_config(args.config) if args.config else make_config({"data": args.data})
     config = make_config(config.reading)  # the images, also where a flow is trained on their latents
     train, test = load_data(config), load_data(config, "test")
-    folder = judge_folder(args.seed)
     if train.source:
         print(f"{config.data}: {train.source}")
     if args.real:
-        print(save_real(collect_real(load_judge(train.name, folder), train, test, progress=True), folder))
+        judge = load_judge(train.name, folder)
+        if changed := what_changed(judge.fingerprints.get("train", {}), train):
+            raise ThawError(f"the {train.name} judge was trained on other images: {changed}; train one on these first")
+        check_real(train.name, judge.digest, folder, args.replace)
+        print(save_real(collect_real(judge, train, test, progress=True), folder, args.replace))
         return
-    judge = train_features(train, test, epochs=args.epochs, seed=args.seed)
+    told = {}
     if config.data == "folder":  # which neither a download nor a name brings back
-        judge = replace(judge, reading=config.reading, fingerprints={s.split: s.fingerprint for s in (train, test)})
-    print(f"accuracy {judge.accuracy:.4f} on {len(test):,} test images: {save_judge(judge, folder)}")
+        told = {"reading": config.reading, "fingerprints": {s.split: s.fingerprint for s in (train, test)}}
+    training = {"epochs": args.epochs, "seed": args.seed}
+    check_judge(train.name, training, told.get("fingerprints", {}), folder, args.replace)
+    judge = dataclasses.replace(train_features(train, test, **training), **told)
+    path = save_judge(judge, folder, args.replace)
+    print(f"accuracy {judge.accuracy:.4f} on {len(test):,} test images: {path}")
     if args.seed or config.data == "folder":  # is not shipped: what its scores need beside it is kept with the scores
         print(keep_real(collect_real(load_judge(train.name, folder), train, test, progress=True)))
 
@@ -185,6 +194,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--config", help="take the data set from this file, a folder of images, say")
     p.add_argument("--epochs", type=a.COUNT, default=8)
     p.add_argument("--seed", type=a.SEED, default=0, help="0 is the shipped network; others go to contents/features/")
+    p.add_argument("--replace", action="store_true", help="also a network of other images, or one trained otherwise")
     p.add_argument("--real", action="store_true", help="no training: ship single real features with the judge (2.6 MB)")
     verb(banner).add_argument("--out", default="Plots/readme.png")
     verb(numbers).add_argument("--out", default="Report/numbers.tex")
@@ -261,6 +271,7 @@ def _add_models(verb: Any) -> None:
     p.add_argument("--seed", type=a.SEED, default=0, help="seed of these samples")
     p.add_argument("--device", default="cpu", help="cpu (default), cuda, ...")
     p.add_argument("--epochs", type=a.EPOCHS, nargs="*", help="only these epochs")
+    p.add_argument("--replace", action="store_true", help="also what another experiment released under the same name")
     p.add_argument("--onnx", metavar="FILE", help="write the network of a run, file or shipped name as ONNX instead")
     p.add_argument("--sampling", metavar="CONFIG", help="take the default sampling settings from this file")
     p = verb(encode_dataset)

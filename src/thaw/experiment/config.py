@@ -1,7 +1,7 @@
 """One typed, documented configuration; YAML files and papermill parameters are its fields by name."""
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -247,6 +247,20 @@ class Config(BaseModel):
 
 # Settings that training does not depend on.
 SAMPLING = ("sampler", "sample_steps", "sample_tau", "eta", "guidance", "guidance_interval")
+
+
+# Settings that may differ when a run goes on: how long, and how often something is written.
+# And how the work is done, which changes no more than the rounding of sums.
+FREE = {"epochs", "minutes", "save_every", "sample_every", "evaluate_every", "evaluate_n", "save_minutes", "tracker"}
+FREE |= {"threads", "accumulate"}
+
+
+def differences(old: Config, new: Config, free: Collection[str] = ()) -> str:
+    """Name the settings that differ and matter; how long, how often to save, and those in `free`, may change."""
+    unused = set() if new.data == "folder" else {k for k in Config.model_fields if k.startswith("data_")}
+    settled = {*FREE, *SAMPLING, *free, *unused}
+    changed = [k for k, v in old.model_dump().items() if k not in settled and v != getattr(new, k)]
+    return ", ".join(f"{k}: {getattr(old, k)!r} there, {getattr(new, k)!r} here" for k in changed[:3])
 
 
 def with_sampling_of(config: Config, other: Config) -> Config:

@@ -1,5 +1,6 @@
 """The judge: a small classifier whose features every score rests on, with its reference statistics."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from tqdm.auto import tqdm
 
 from thaw.base.errors import ThawError
-from thaw.base.files import advice, sha256
+from thaw.base.files import advice, check_target, sha256
 from thaw.base.pixels import to_pixels
 from thaw.base.seeding import derive, generator
 from thaw.data import DATA_SETS, ImageSet
@@ -19,7 +20,7 @@ from thaw.data.images import background_of
 from thaw.store.weights import PRETRAINED, add_to_manifest, load_released, save_tensors
 
 FORMAT = "thaw-features/1"
-FURTHER_PARTS = ("source", "background", "reading", "fingerprints")  # of a judge, which not every file has
+FURTHER_PARTS = ("source", "background", "reading", "fingerprints", "training")  # of a judge, which not every file has
 FURTHER = Path("contents/features")  # judges of other seeds: a check on the shipped one, not shipped themselves
 
 
@@ -101,6 +102,7 @@ class Judge:
         background: grey level of the background of most training images, see `thaw.data.images.background_of`.
         reading: the settings of `Config` that read its data set; empty for one that its name tells.
         fingerprints: split name -> what its data set is known by again, see `ImageSet.fingerprint`.
+        training: epochs and seed; empty for one that does not tell.
         folder: where it was read, and where features of real images lie beside it.
     """
 
@@ -114,6 +116,7 @@ class Judge:
     background: int = 0
     reading: dict[str, Any] = field(default_factory=dict)
     fingerprints: dict[str, dict[str, Any]] = field(default_factory=dict)
+    training: dict[str, int] = field(default_factory=dict)
     folder: Path = PRETRAINED
 
     def check_shape(self, shape: tuple[int, int, int]) -> None:
@@ -210,7 +213,7 @@ def train_features(
             loss.backward()
             optimiser.step()
             rate.step()
-    return make_judge(network.eval(), train, test)
+    return dataclasses.replace(make_judge(network.eval(), train, test), training={"epochs": epochs, "seed": seed})
 
 
 def make_judge(network: FeatureNetwork, train: ImageSet, test: ImageSet) -> Judge:
@@ -257,9 +260,40 @@ def load_judges(data: str) -> dict[int, Judge]:
     return {seed: load_judge(data, judge_folder(seed)) for seed in [0, *sorted(map(int, found))]}
 
 
-def save_judge(judge: Judge, folder: str | Path = PRETRAINED) -> Path:
-    """Write a judge (fp16 weights, float64 statistics) and list it in MANIFEST.json."""
-    path = judge_path(judge.data, folder)
+def check_judge(
+    data: str,
+    training: dict[str, int],
+    fingerprints: dict[str, dict[str, Any]],
+    folder: str | Path = PRETRAINED,
+    replace: bool = False,
+) -> Path:
+    """Return where a judge is stored, unless one of other images, or trained otherwise, lies there.
+
+    Args:
+        data, training, fingerprints: of the judge.
+        folder: where it is stored.
+        replace: whether anything may be replaced.
+
+    Raises:
+        ThawError: naming what is there, or as `thaw.base.files.check_target`.
+    """
+    path = check_target(judge_path(data, folder), ".pth")
+    if replace or not path.exists():
+        return path
+    there = load_judge(data, folder)
+    if there.fingerprints != fingerprints:
+        reason = f"was trained on other images ({there.reading.get('data_path') or there.data})"
+    elif there.training != training:
+        told = ", ".join(f"{name} {value}" for name, value in there.training.items())
+        reason = f"was trained otherwise ({told})" if told else "does not tell how it was trained"
+    else:
+        return path
+    raise ThawError(f"{path} {reason}, and scores rest on it; train with another --seed, or replace it by --replace")
+
+
+def save_judge(judge: Judge, folder: str | Path = PRETRAINED, replace: bool = False) -> Path:
+    """Write a judge (fp16 weights, float64 statistics) and list it in MANIFEST.json; see `check_judge`."""
+    path = check_judge(judge.data, judge.training, judge.fingerprints, folder, replace)
     state = {k: v.half() if v.is_floating_point() else v for k, v in judge.network.state_dict().items()}
     content = {"format": FORMAT, "data": judge.data, "shape": list(judge.shape), "accuracy": judge.accuracy}
     content |= {"classes": judge.network.head.out_features, "network": state}
@@ -267,7 +301,8 @@ def save_judge(judge: Judge, folder: str | Path = PRETRAINED) -> Path:
     content["references"] = {name: vars(reference) for name, reference in judge.references.items()}
     save_tensors(path, content)
     entry = {"sha256": sha256(path), "bytes": path.stat().st_size, "accuracy": judge.accuracy}
-    entry |= {"source": judge.source} if judge.source else {}
+    entry |= {name: value for name in ("source", "training") if (value := getattr(judge, name))}
+    entry |= {"data": judge.fingerprints["train"]} if judge.fingerprints else {}
     add_to_manifest(folder, path.name, entry | {"parameters": sum(p.numel() for p in judge.network.parameters())})
     return path
 

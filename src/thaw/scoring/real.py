@@ -22,6 +22,7 @@ from thaw.data import DATA_SETS, ImageSet, data_root, what_changed
 from thaw.experiment.config import make_config
 from thaw.scoring.judge import Judge
 from thaw.store.inputs import load_data
+from thaw.store.tensors import load_tensors
 from thaw.store.weights import PRETRAINED, add_to_manifest, load_released, read_manifest, save_tensors
 
 FORMAT = "thaw-real/2"
@@ -65,7 +66,7 @@ def real_images(judge: Judge, *, download: bool = True) -> dict[str, ImageSet]:
         if changed:
             raise ThawError(
                 f"{judge.reading.get('data_path') or judge.data} is not what its judge was trained on: {changed} "
-                f"({split}); train the judge again by `thaw features`"
+                f"({split}); train the judge again by `thaw features` with --replace"
             )
     return splits
 
@@ -139,9 +140,17 @@ def real_path(name: str, folder: str | Path = PRETRAINED) -> Path:
     return Path(folder) / f"real_{name}.pth"
 
 
-def save_real(real: RealFeatures, folder: str | Path = PRETRAINED) -> Path:
-    """Write real features beside their judge, and list them in MANIFEST.json."""
-    path = real_path(real.data, folder)
+def check_real(data: str, judge: str, folder: str | Path = PRETRAINED, replace: bool = False) -> Path:
+    """Return where real features are stored; a `ThawError` where those of a judge with another digest lie."""
+    path = check_target(real_path(data, folder), ".pth")
+    if not replace and path.exists() and (there := load_tensors(path).get("judge")) != judge:
+        raise ThawError(f"{path} belongs to the judge {there}, not to {judge}; replace it by --replace")
+    return path
+
+
+def save_real(real: RealFeatures, folder: str | Path = PRETRAINED, replace: bool = False) -> Path:
+    """Write real features beside their judge, and list them in MANIFEST.json; see `check_real`."""
+    path = check_real(real.data, real.judge, folder, replace)
     save_tensors(path, {"format": FORMAT} | vars(real))
     entry = {"sha256": sha256(path), "bytes": path.stat().st_size, "judge": real.judge}
     add_to_manifest(folder, path.name, entry | {"images": {k: len(v) for k, v in real.codes.items()}})

@@ -19,10 +19,10 @@ INPUTS, OUTPUT = ("x_t", "t", "tau", "y"), "x0_hat"
 
 
 class Restorer(nn.Module):
-    """What every sampler sees of a model, guidance left out: (x_t, t, tau, y) -> x0_hat.
+    """What every sampler sees of a model, guidance left out: (x_t, t, tau, y) -> x0_hat, as `Model.denoise` clipped.
 
     x_t is (B, C, H, W) float32, t (B,) int64 in 1..T, tau (B,) float32 temperatures, y (B,) int64 labels, K the
-    null class; x0_hat is (B, C, H, W) in [-1, 1].
+    null class; x0_hat is (B, C, H, W), in [-1, 1] where the process is bounded, as pixels are and latents are not.
     """
 
     def __init__(self, process: Process, network: nn.Module) -> None:
@@ -31,7 +31,7 @@ class Restorer(nn.Module):
 
     def forward(self, x_t: Tensor, t: Tensor, tau: Tensor, y: Tensor) -> Tensor:
         raw = self.network(x_t, self.process.time(t), tau, y)
-        return self.process.predict(raw, x_t, t, tau).clamp(-1, 1)
+        return self.process.clip(self.process.predict(raw, x_t, t, tau))
 
     def example(self, n: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return inputs for n images: noise, steps from T down, temperature 1, and class 0."""

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from thaw.autoencoder import Coder
 from thaw.base.errors import ThawError
-from thaw.base.files import advice, by_git, locked, sha256, user_path, write_json
+from thaw.base.files import advice, by_git, check_target, locked, sha256, user_path, write_json
 from thaw.experiment.build import build_model, build_network, build_process
-from thaw.experiment.config import Config, make_config
+from thaw.experiment.config import Config, differences, make_config
 from thaw.model import Model
 from thaw.networks import count_parameters
 from thaw.store.runs import RUNS, epoch_of, list_checkpoints, load_checkpoint, load_newest, read_yaml
@@ -36,6 +36,9 @@ def save_release(
     model: Model,
     state: dict[str, Tensor],
     manifest: dict[str, Any] | None = None,
+    *,
+    data: dict[str, Any] | None = None,
+    replace: bool = False,
 ) -> Path:
     """Write weights (fp16) with configuration and terminal as one `.pth` file, and list it in MANIFEST.json.
 
@@ -44,11 +47,16 @@ def save_release(
         model: gives configuration, terminal, classes, epoch and info.
         state: the network's state dict (usually the EMA).
         manifest: further entries for the manifest (scores, training time).
+        data: the fingerprint of the training images, see `thaw.data.ImageSet`.
+        replace: whether the file may take the place of another experiment's.
 
     Returns:
         The path of the file.
+
+    Raises:
+        ThawError: as `check_release`, or if the file cannot be written.
     """
-    path = Path(folder) / model.config.release_name(model.epoch)
+    path = check_release(Path(folder) / model.config.release_name(model.epoch), model.config, data, replace)
     half = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
     content = {
         "format": FORMAT,
@@ -60,6 +68,8 @@ def save_release(
         "terminal": model.terminal.state(),
         "degradation": model.process.degradation.state(),
     }
+    if data:
+        content["data"] = data
     if model.coder is not None:
         content["coder"] = coder_state(model.coder, half=True)
     save_tensors(path, content)
@@ -70,11 +80,45 @@ def save_release(
         "epoch": model.epoch,
         "terminal_rank": model.terminal.rank,
         "config": model.config.model_dump(mode="json"),
-    }
+    } | ({"data": data} if data else {})
     if model.coder is not None:
         entry |= {"autoencoder_parameters": count_parameters(model.coder.network)}
         entry |= {"autoencoder_sha256": model.coder.digest}
     add_to_manifest(folder, path.name, entry | (manifest or {}))
+    return path
+
+
+def check_release(path: Path, config: Config, data: dict[str, Any] | None = None, replace: bool = False) -> Path:
+    """Return where weights are released, unless another experiment's lie there.
+
+    Two experiments are one if all settings that training depends on are alike, and the images by their fingerprint;
+    where one of them has none, by the folder's path. Longer training is the same experiment.
+
+    Args:
+        path: the file.
+        config: of the run.
+        data: the fingerprint of its images.
+        replace: whether anything may be replaced.
+
+    Raises:
+        ThawError: naming what is there, or as `thaw.base.files.check_target`.
+    """
+    check_target(path, ".pth")
+    if replace or not path.exists():
+        return path
+    try:
+        content = load_released(path, FORMAT, "weights")[0]
+        there, images = make_config(json.loads(content["config"])), content.get("data")
+    except (ThawError, KeyError, TypeError, ValueError) as error:
+        reason = f"a file that cannot be told to be ours: {error}"
+    else:
+        known = bool(data and images)
+        reason = differences(there, config, {"data_path"} if known else ())
+        if not reason and known and images != data:
+            reason = f"other images in {there.data_path or there.data}"
+        reason = reason and f"another experiment ({reason})"
+    if reason:
+        raise ThawError(f"{path} is of {reason}; choose another folder by --out, or replace it by --replace")
     return path
 
 
@@ -142,7 +186,7 @@ def release_path(label: str, epoch: int | None = None, data: str = "mnist", fold
             shipped[int(match[2])] = path
     if not shipped:
         stems = [path.stem for path in Path(folder).glob("*_*_[0-9]*_*.pth")]
-        labels = {re.sub(rf"^{STUDIES}_([a-z]+)_\d+_", r"\2 ", stem) for stem in stems}
+        labels = {re.sub(rf"^{STUDIES}_([a-z0-9]+)_\d+_", r"\2 ", stem) for stem in stems}
         hint = advice(folder, f"there are: {', '.join(sorted(labels)) or 'none'}")
         raise ThawError(f"no weights {data} {label} in {folder}; {hint}")
     if epoch is None:

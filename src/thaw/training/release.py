@@ -7,7 +7,7 @@ import torch
 
 from thaw.base.errors import ThawError
 from thaw.experiment.build import sampled_as
-from thaw.experiment.config import Config
+from thaw.experiment.config import Config, make_config
 from thaw.model import Model
 from thaw.scoring.judge import load_judge
 from thaw.scoring.metrics import score_model
@@ -25,6 +25,7 @@ def export_run(
     sampling: Config | None = None,
     device: torch.device | str = "cpu",
     seed: int = 0,
+    replace: bool = False,
 ) -> list[Path]:
     """Export the checkpoints of a run as `.pth` files and list them in MANIFEST.json.
 
@@ -37,9 +38,11 @@ def export_run(
             configuration instead of the run's.
         device: where the scored samples are drawn.
         seed: their seed.
+        replace: whether files of other experiments may be replaced.
 
     Raises:
-        ThawError: if it is no run with checkpoints, or has not those asked for.
+        ThawError: before any is scored, if it is no run with checkpoints, or has not those asked for, or if another
+            experiment's file would be replaced (`thaw.store.weights.check_release`).
     """
     run = Path(run)
     found = {weights.epoch_of(path): path for path in weights.list_checkpoints(run)}
@@ -54,6 +57,10 @@ def export_run(
         )
     if any(epoch not in found for epoch in wanted):
         raise ThawError(f"{run} holds the epochs {', '.join(map(str, found))}; asked for {epochs}")
+    data = {epoch: read_yaml(found[epoch] / "ctx.yaml").get("data") for epoch in wanted}
+    for epoch in wanted:
+        config = make_config(read_yaml(found[epoch] / "cfg.yaml"), str(found[epoch] / "cfg.yaml"))
+        weights.check_release(Path(folder) / config.release_name(epoch), config, data[epoch], replace)
     paths = []
     for epoch in wanted:
         model = weights.load_model(found[epoch])
@@ -65,7 +72,8 @@ def export_run(
         entry |= {key: model.info[key] for key in ("machine",) if key in model.info}  # older runs do not tell
         if n:
             entry |= score_entry(model.to(device), n, seed)
-        paths.append(weights.save_release(folder, model, model.to("cpu").network.state_dict(), entry))
+        state = model.to("cpu").network.state_dict()
+        paths.append(weights.save_release(folder, model, state, entry, data=data[epoch], replace=replace))
     return paths
 
 

@@ -4,7 +4,6 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from thaw.base.errors import ThawError
 from thaw.base.files import write_text
 from thaw.base.machine import machines_of
 from thaw.data import ImageSet, what_changed
-from thaw.experiment.config import SAMPLING, Config
+from thaw.experiment.config import Config, differences
 from thaw.store import runs
 from thaw.store.tensors import load_tensors, save_tensors
 from thaw.store.weights import coder_state, load_model
@@ -25,11 +24,6 @@ from thaw.training.parallel import check_same
 
 if TYPE_CHECKING:
     from thaw.training.trainer import Trainer
-
-# Settings that may differ when a run goes on: how long, and how often something is written.
-# And how the work is done, which changes no more than the rounding of sums.
-FREE = {"epochs", "minutes", "save_every", "sample_every", "evaluate_every", "evaluate_n", "save_minutes", "tracker"}
-FREE |= {"threads", "accumulate"}
 
 
 class Interrupts:
@@ -235,11 +229,3 @@ def run_coder(trainer: "Trainer") -> Coder | None:
     if before is None and trainer.accelerator.is_main_process:
         save_tensors(path, coder_state(coder))
     return coder.to(trainer.accelerator.device)
-
-
-def differences(old: Config, new: Config, free: Collection[str] = ()) -> str:
-    """Name the settings that differ and matter; how long, how often to save, and those in `free`, may change."""
-    unused = set() if new.data == "folder" else {k for k in Config.model_fields if k.startswith("data_")}
-    settled = {*FREE, *SAMPLING, *free, *unused}
-    changed = [k for k, v in old.model_dump().items() if k not in settled and v != getattr(new, k)]
-    return ", ".join(f"{k}: {getattr(old, k)!r} there, {getattr(new, k)!r} here" for k in changed[:3])
