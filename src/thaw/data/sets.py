@@ -119,7 +119,7 @@ def folder_name(path: str | Path) -> str:
     """Return the name of a folder of images as a data set: its letters and digits, so that file names can hold it.
 
     It is no name of another data set: a folder `mnist` is `foldermnist`. Two folders may still have one name; what is
-    released of one is never replaced by the other (`thaw.checkpoint.check_release`).
+    released of one is never replaced by the other (`thaw.store.weights.check_release`).
     """
     name = re.sub("[^a-z0-9]", "", Path(path).resolve().name.lower())
     taken = {*DATA_SETS, *(f"emnist{split}" for split in EMNIST_SPLITS), "folder"}

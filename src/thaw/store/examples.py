@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from thaw.base.errors import ThawError
-from thaw.base.files import by_git, sha256
+from thaw.base.files import by_git, check_target, sha256
 from thaw.data import DATA_SETS, ImageSet, load
 from thaw.store.weights import PRETRAINED, add_to_manifest, load_released, save_tensors
 
@@ -27,7 +27,7 @@ def choose_examples(images: ImageSet, each: int = EACH) -> ImageSet:
 
 def save_examples(images: ImageSet, folder: str | Path = PRETRAINED) -> Path:
     """Write example images and list the file in MANIFEST.json."""
-    path = examples_path(images.name, folder)
+    path = check_target(examples_path(images.name, folder), ".pth")
     plain = {"format": FORMAT, "data": images.name, "split": images.split, "classes": images.classes}
     save_tensors(path, plain | {"images": images.images, "labels": images.labels})
     entry = {"sha256": sha256(path), "bytes": path.stat().st_size, "images": len(images), "split": images.split}
@@ -56,6 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", default="mnist", choices=DATA_SETS)
     parser.add_argument("--out", default=str(PRETRAINED), help="folder of released files")
     args = parser.parse_args(arguments)
+    check_target(args.out, folder="filled")
     print(save_examples(choose_examples(load(args.data, "test")), args.out))
 
 
