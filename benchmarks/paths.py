@@ -30,7 +30,6 @@ from thaw.report import results
 from thaw.scoring.judge import load_judge
 from thaw.scoring.metrics import score_model
 from thaw.store.inputs import load_data
-from thaw.training import resume
 from thaw.training.parallel import build_accelerator
 from thaw.training.trainer import Trainer
 
@@ -87,7 +86,8 @@ def train(config: Config, path: str, n: int) -> dict[str, Any]:
     losses = []
     with tqdm(total=trainer.total * config.batch_size, desc=f"{path}, seed {config.seed}", unit="img") as bar:
         while not trainer.done:
-            trainer.run_epoch(bar, resume.Interrupts())
+            for step in trainer.steps():
+                bar.update(step.images)
             losses.append(trainer.end_epoch()["loss"])
     scores = score_model(trainer.model(), load_judge(config.data), n, seed=0)
     found = {"losses": losses, "seconds": trainer.seconds}

@@ -17,9 +17,9 @@ from thaw.base.errors import ThawError
 from thaw.data import available
 from thaw.store.runs import list_checkpoints, load_newest
 from thaw.store.weights import load_model
-from thaw.training import resume
 from thaw.training.loop import train
 from thaw.training.parallel import build_accelerator
+from thaw.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
@@ -31,19 +31,19 @@ def work(path: Path, out: Path, values: dict, rank: int, port: int, until: int |
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
     torch.set_num_threads(1)
-    written, seen, save = [], {}, resume.save
+    written, seen, save = [], {}, Trainer.save
 
     def note(event: str, arguments: tuple) -> None:
         changes = event in CHANGES or (event == "open" and (arguments[2] or 0) & WRITES)
         if changes and str(arguments[0]).startswith(str(path)):
             written.append(f"{event} {arguments[0]}")
 
-    def spy(trainer, step: int = 0) -> Path:
+    def spy(trainer: Trainer) -> Path:
         seen["trainer"] = trainer
-        return save(trainer, step)
+        return save(trainer)
 
     sys.addaudithook(note)
-    resume.save = spy
+    Trainer.save = spy
     for epoch in train(configure(**values), path, progress=False):
         if epoch.epoch == until:
             break

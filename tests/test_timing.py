@@ -13,9 +13,7 @@ from thaw.degradations.lines import line_order
 from thaw.experiment.build import build_network
 from thaw.experiment.config import load_config, make_config
 from thaw.networks import count_multiply_adds
-from thaw.training.timing import interleaved, matrix_peak, median_ratio, median_seconds
-
-from thaw.training.timing import training_step  # isort: skip
+from thaw.training.timing import interleaved, matrix_peak, median_ratio, median_seconds, training_step
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "benchmarks"))
@@ -48,7 +46,7 @@ def test_the_timed_step_is_a_step_of_training():
     config = make_config({"data": "digits", "widths": (8, 16), "batch_size": 32, "steps": 20, "warmup": 0.0})
     step, trainer = training_step(config)
     before = [p.detach().clone() for p in trainer.bare.parameters()]
-    losses = torch.stack([step() for _ in range(40)])
+    losses = torch.stack([step().loss for _ in range(40)])
     assert losses[-10:].mean() < losses[:10].mean()
     assert any(not torch.equal(a, b) for a, b in zip(before, trainer.bare.parameters(), strict=True))
     assert int(trainer.ema.n_averaged) == 40

@@ -1,5 +1,6 @@
 """Training: exact resume, checkpoints, the average, and failing loudly."""
 
+import copy
 import json
 import shutil
 
@@ -19,6 +20,7 @@ from thaw.terminal import fit_terminal
 from thaw.training import trainer
 from thaw.training.loop import Epoch, train
 from thaw.training.optimisers import average, learning_rate
+from thaw.training.parallel import build_accelerator
 
 TINY = {
     "data": "digits", "widths": (8, 16), "steps": 10, "sample_steps": 2, "limit": 64, "batch_size": 32, "epochs": 3,
@@ -84,6 +86,49 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one_to_the_bit(tmp_path, va
     assert [epoch.epoch for epoch in second] == list(range(interrupted + 1, 4))
     assert_equal(states(tmp_path / "resumed"), states(tmp_path / "straight"))
     assert losses(tmp_path / "resumed") == losses(tmp_path / "straight")
+
+
+def test_a_trainer_goes_on_from_the_state_of_another_to_the_bit(tmp_path, digits):
+    """Within an epoch and at its end; whoever stops looking at the steps leaves a state to go on from."""
+    config, images = configure(dropout=0.3, threads=2), digits.subset(64, 0)
+    first, second = (trainer.Trainer(config, images, tmp_path / n, build_accelerator(config)) for n in "ab")
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
+    for wanted in (1, 2):
+        for step in first.steps():
+            assert step.images == 32 and step.share == 0 and torch.isfinite(step.loss)
+            if first.index == wanted:
+                break
+        state, ends = copy.deepcopy(first.state_dict()), []
+        for one in (first, second):
+            one.load_state_dict(copy.deepcopy(state))
+            assert len(list(one.steps())) == 2 - wanted
+            one.end_epoch()
+            one.seconds = one.running = 0.0
+            ends.append(copy.deepcopy(one.state_dict()))
+        assert_equal(*ends)
+
+
+def test_a_trainer_that_is_stopped_ends_after_the_step(tmp_path, digits):
+    config = configure()
+    one = trainer.Trainer(config, digits.subset(64, 0), tmp_path / "run", build_accelerator(config))
+    for _ in one.steps():
+        one.stop()
+    assert one.stopped and one.index == 1
+    assert len(list(one.steps())) == 1 and not one.stopped and one.index == 2
+
+
+def test_a_run_of_an_earlier_version_that_measured_its_threads_goes_on(tmp_path):
+    path = tmp_path / "run"
+    run(configure(epochs=2), path, until=1)
+    for checkpoint in list_checkpoints(path):
+        (checkpoint / "SHA256SUMS").unlink()
+        stored = checkpoint / "cfg.yaml"
+        stored.write_text(stored.read_text().replace("threads: 1", "threads: auto"))
+    assert load_model(path).epoch == 1
+    assert [epoch.epoch for epoch in run(configure(epochs=2), path)] == [2]
+    run(configure(epochs=2), tmp_path / "straight")
+    assert_equal(states(path), states(tmp_path / "straight"))
 
 
 def test_the_same_configuration_trains_the_same_weights_and_another_seed_others(tmp_path):

@@ -123,9 +123,7 @@ class Config(BaseModel):
     clip: float = Field(1.0, gt=0, description="gradient norm is clipped to this")
     ema: float = Field(0.999, ge=0, lt=1, description="decay of the weights' moving average a step (0: off)")
     mixed_precision: Literal["no", "bf16", "fp16"] = Field("no", description="Accelerate's mixed precision")
-    threads: Annotated[int, Field(ge=1, le=MOST_THREADS)] | Literal["auto"] = Field(
-        1, description="torch threads; auto: one or all, whichever is measured to be faster when the run starts"
-    )
+    threads: int = Field(1, ge=1, le=MOST_THREADS, description="torch threads")
     seed: int = Field(0, ge=0, description="seed of everything random in the run")
 
     save_every: int = Field(20, ge=1, description="epochs between kept checkpoints")
@@ -293,7 +291,7 @@ def _explain(error: ValidationError, where: str) -> ThawError:
         return ThawError(f"{first['msg'].removeprefix('Value error, ')} (in {where})")
     if first["input"] is None:
         return ThawError(f"setting {key!r} in {where} cannot be null")
-    said = [e["msg"].removeprefix("Value error, ") for e in errors if _key_of(e) == key]  # several for `int or "auto"`
+    said = [e["msg"].removeprefix("Value error, ") for e in errors if _key_of(e) == key]  # several for a union of types
     if said[0].startswith("unknown "):  # a whole sentence: it names the value
         return ThawError(f"setting {key!r} in {where}: {said[0]}")
     reasons = [text[0].lower() + text[1:] for text in said]

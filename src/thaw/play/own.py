@@ -1,6 +1,5 @@
 """Your own degradation: see what it does, train it for a minute, draw from what came out."""
 
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,20 +102,6 @@ def own_config(
     return Config(study="custom", set="mine", degradation=name, data=data, **(quick | settings))
 
 
-class _Bar:
-    """What the trainer moves in place of a progress bar: it reports, and asks the trainer to stop."""
-
-    def __init__(self, trainer: Any, interrupts: Any, report: Report) -> None:
-        self.trainer, self.interrupts, self.report = trainer, interrupts, report
-        self.n, self.total = 0, None
-
-    def update(self, images: int) -> None:
-        trainer, self.n = self.trainer, self.n + images
-        loss = float(trainer.loss) / max(1, trainer.index)
-        if self.report(trainer.share_of_time(trainer.running), f"{self.n:,} images seen, loss {loss:.3f}"):
-            self.interrupts.asked = signal.SIGINT
-
-
 def train_own(config: Config, run: str | Path, report: Report | None = None) -> Model:
     """Train until the time is up, or `report` says so, and return the averaged model.
 
@@ -129,21 +114,23 @@ def train_own(config: Config, run: str | Path, report: Report | None = None) -> 
         ThawError: if the data set is not there, the loss diverges, or no step was taken.
     """
     from thaw.training.parallel import build_accelerator
-    from thaw.training.resume import Interrupts
     from thaw.training.trainer import Trainer
 
     report = report or (lambda share, text: False)
-    stop = report(0.0, "Fitting where sampling starts ...")
+    stop, seen = report(0.0, "Fitting where sampling starts ..."), 0
     images: ImageSet = load_data(config, "train", download=False)
     trainer = Trainer(config, images, Path(run), build_accelerator(config))
-    interrupts = Interrupts()
-    bar = _Bar(trainer, interrupts, report)
-    while not stop and not trainer.done:
-        stop = not trainer.run_epoch(bar, interrupts)
+    while not (stop or trainer.done):
+        for step in trainer.steps():
+            seen += step.images
+            loss = float(trainer.loss) / trainer.index
+            if report(step.share, f"{seen:,} images seen, loss {loss:.3f}"):
+                stop = True
+                break
         trainer.check_loss()
         if not stop:
             trainer.end_epoch()
-    if not bar.n:
+    if not seen:
         raise ThawError("stopped before the first step; nothing was learnt")
     return trainer.model()
 

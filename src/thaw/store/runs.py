@@ -96,7 +96,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     missing = [name for name in FILES if not (path / name).is_file()]
     if missing:
         raise ThawError(f"{path} is not a complete checkpoint: {', '.join(missing)} is missing")
-    config = make_config(read_yaml(path / "cfg.yaml"), str(path / "cfg.yaml"))
+    config = stored_config(read_yaml(path / "cfg.yaml"), path / "cfg.yaml")
     context = read_yaml(path / "ctx.yaml")
     states = {name: load_tensors(path / f"{name}.pt") for name in STATES}
     if (path / SUMS).is_file():  # checkpoints of earlier versions have none
@@ -105,6 +105,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
             if f"{sha256(path / name)}  {name}" not in listed:
                 raise ThawError(f"{path / name} is not what was written: it differs from its checksum in {SUMS}")
     return Checkpoint(path, config, states, context)
+
+
+def stored_config(values: dict[str, Any], where: str | Path) -> Config:
+    """Validate the configuration in a checkpoint or in weights; one of earlier versions may say `threads: auto`."""
+    if isinstance(values, dict) and values.get("threads") == "auto":
+        values = values | {"threads": 1}
+    return make_config(values, str(where))
 
 
 def load_newest(run: Path) -> tuple[Checkpoint | None, list[Path]]:
@@ -176,7 +183,7 @@ def check_run(path: str | Path, inputs: Iterable[str | Path | None] = ()) -> Pat
 
 
 @contextlib.contextmanager
-def holding(run: Path) -> Iterator[None]:
+def run_lock(run: Path) -> Iterator[None]:
     """Hold a run directory for this process: created, writable, and cleared of what a killed process left half-done.
 
     The lock is the system's: it ends with the process, however that ends.

@@ -18,7 +18,7 @@ from thaw.experiment.build import build_model, build_network, build_process
 from thaw.experiment.config import Config, differences, make_config
 from thaw.model import Model
 from thaw.networks import count_parameters
-from thaw.store.runs import RUNS, epoch_of, list_checkpoints, load_checkpoint, load_newest, read_yaml
+from thaw.store.runs import RUNS, epoch_of, list_checkpoints, load_checkpoint, load_newest, read_yaml, stored_config
 from thaw.store.tensors import load_tensors, save_tensors
 from thaw.terminal import Terminal
 
@@ -217,7 +217,7 @@ def load_model(path: str | Path) -> Model:
         raise ThawError(f"{path} names shipped weights, and a run directory or a file is needed here: give {known}")
     content, digest, listed = load_released(path, FORMAT, "weights")
     try:
-        config = make_config(json.loads(content["config"]), str(path))
+        config = stored_config(json.loads(content["config"]), path)
         shape, classes, epoch = tuple(content["shape"]), int(content["classes"]), int(content["epoch"])
         state, terminal = content["network"], Terminal.from_state(content["terminal"])
     except ThawError as error:
@@ -293,7 +293,7 @@ def load_coder(state: Any, where: str) -> Coder:
         ThawError: if a part is missing or does not fit.
     """
     try:
-        config, shape = make_config(json.loads(state["config"]), where), tuple(state["shape"])
+        config, shape = stored_config(json.loads(state["config"]), where), tuple(state["shape"])
         network = build_network(config, shape, 0)
         network.load_state_dict({key: value.float() for key, value in state["network"].items()})
         mean, std = (state[key].float().reshape(network.latent) for key in ("mean", "std"))

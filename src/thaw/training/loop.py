@@ -15,10 +15,10 @@ from thaw.experiment.config import Config
 from thaw.model import Model
 from thaw.scoring.judge import Judge
 from thaw.store.inputs import load_data
-from thaw.store.runs import RUNS, holding
-from thaw.training import reporting, resume
+from thaw.store.runs import RUNS, run_lock
+from thaw.training import reporting
+from thaw.training.interrupts import Interrupts
 from thaw.training.parallel import build_accelerator
-from thaw.training.threads import choose_threads
 from thaw.training.tracking import check_tracker, tracking
 from thaw.training.trainer import Trainer
 
@@ -79,6 +79,7 @@ def train(
             experiment's or in use by another process, the tracker cannot start, or the loss is not
             finite.
     """
+    # The experiment: its directory, images, and processes.
     check_tracker(config.tracker)
     run = user_path(run) if run else RUNS / config.run_name
     images = load_data(config, "train")
@@ -87,24 +88,27 @@ def train(
     accelerator = build_accelerator(config)
     main = accelerator.is_main_process  # of several that train one model: the one that writes
     with contextlib.ExitStack() as held:
+        # Its state: from the newest checkpoint, or new.
         if main:
-            held.enter_context(holding(run))
+            held.enter_context(run_lock(run))
         trainer = Trainer(config, images, run, accelerator, judge)
-        resumed = resume.resume(trainer)
+        resumed = trainer.resume()
         trainer.tracker = held.enter_context(tracking(config, run, main))
         if resumed and trainer.tracker:
             trainer.tracker.send(trainer.records, trainer.points)  # the process may have died before it did
+
+        # Where it stands: at its beginning, at its end, or between.
         if not resumed:
-            if config.threads == "auto":
-                choose_threads(trainer)
             record = trainer.report({})
             yield Epoch(0, record, trainer.model(), trainer.save())
         elif trainer.done:
-            path = resume.last_complete(trainer)
+            path = trainer.last_complete()
             yield Epoch(trainer.epoch, trainer.records[-1], trainer.model(), path, before=True)
             return
+
+        # The epochs.
         progress = "THAW_HEADLESS" not in os.environ if progress is None else progress
-        shown, interrupts = trainer.batches * config.batch_size, resume.Interrupts()
+        shown, interrupts = trainer.batches * config.batch_size, Interrupts()
         with tqdm(
             total=config.epochs * shown, initial=trainer.seen + trainer.index * config.batch_size,
             disable=not progress or not main, unit="img", unit_scale=True, mininterval=2,
@@ -117,7 +121,7 @@ def train(
             interrupts.act()
 
 
-def _next_epoch(trainer: Trainer, bar: tqdm, interrupts: resume.Interrupts) -> Epoch:
+def _next_epoch(trainer: Trainer, bar: tqdm, interrupts: Interrupts) -> Epoch:
     """Train, report and save one epoch; an interrupt leaves a checkpoint of what was done and is raised.
 
     Several processes act on it only where all of them agreed to, or one would wait for the others'
@@ -125,17 +129,25 @@ def _next_epoch(trainer: Trainer, bar: tqdm, interrupts: resume.Interrupts) -> E
     """
     alone, path = trainer.accelerator.num_processes == 1, None
     block = interrupts if alone else contextlib.nullcontext()
+    # Train.
     with block:
-        stopping = not trainer.run_epoch(bar, interrupts)
-        if trainer.index and (stopping or trainer.report_takes_time()):
+        for step in trainer.steps():
+            bar.update(step.images)
+            if step.share:
+                bar.total = round(bar.n / step.share)  # how many images the time will be enough for
+            if interrupts.received is not None:
+                trainer.stop()
+        if trainer.index and (trainer.stopped or trainer.report_takes_time()):
             path = trainer.save_within()
-    if stopping or (alone and interrupts.asked is not None):
+    # Stop here, where that was asked for.
+    if trainer.stopped or (alone and interrupts.received is not None):
         kept = path or trainer.run / ".latest"
         if trainer.accelerator.is_main_process:
             where = f"Stopped in epoch {trainer.epoch + 1}; {kept} has it all"
             print(f"\n{where}, and training again goes on there.", flush=True)
-        interrupts.asked = interrupts.asked or signal.SIGTERM  # where another process was asked
+        interrupts.received = interrupts.received or signal.SIGTERM  # where another process was asked
         interrupts.act()
+    # Report and save.
     record = trainer.report(trainer.end_epoch())
     bar.set_postfix(epoch=trainer.epoch, loss=f"{record['loss']:.4f}")
     with block:

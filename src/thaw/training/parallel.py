@@ -86,10 +86,10 @@ def check_same(accelerator: Accelerator, position: tuple[int, int], run: Path) -
         )
 
 
-class News:
-    """What the processes tell each other with every step, so that all count the same loss and stop at the same step.
+class Signals:
+    """What the processes send each other with every step, so that all count the same loss and stop at the same step.
 
-    It is one sum of three numbers over all processes. What concerns stopping is read a step later: by then it has
+    It is one sum of three numbers over all processes. What concerns stopping is received a step later: by then it has
     arrived, and no device is kept waiting for it. A process alone knows everything at once.
     """
 
@@ -97,13 +97,13 @@ class News:
         self.accelerator, self.alone = accelerator, accelerator.num_processes == 1
         self.sent: Tensor | None = None
 
-    def tell(self, loss: Tensor, seconds: float, asked: bool) -> Tensor:
-        """Tell the others.
+    def send(self, loss: Tensor, seconds: float, stopping: bool) -> Tensor:
+        """Send this step's numbers to the others.
 
         Args:
             loss: this process's share of the loss, a scalar.
             seconds: since the epoch began; the first process's clock counts.
-            asked: whether this process was asked to stop.
+            stopping: whether this process is to stop.
 
         Returns:
             The loss over all processes.
@@ -111,20 +111,20 @@ class News:
         if self.alone:
             return loss
         clock = seconds if self.accelerator.is_main_process else 0.0
-        told = torch.tensor([clock, float(asked)], dtype=loss.dtype).to(loss.device)
-        self.sent = self.accelerator.reduce(torch.cat([loss[None], told]), "sum")
+        own = torch.tensor([clock, float(stopping)], dtype=loss.dtype).to(loss.device)
+        self.sent = self.accelerator.reduce(torch.cat([loss[None], own]), "sum")
         return self.sent[0]
 
-    def hear(self, seconds: float, asked: bool) -> tuple[float, bool]:
-        """Return the seconds, and whether to stop, as all processes know them since the last `tell`."""
+    def receive(self, seconds: float, stopping: bool) -> tuple[float, bool]:
+        """Return the seconds, and whether to stop, as all processes know them since the last `send`."""
         if self.alone:
-            return seconds, asked
+            return seconds, stopping
         if self.sent is None:
             return 0.0, False
         _, clock, stop = self.sent.tolist()
         return clock, stop > 0
 
-    def settle(self, seconds: float, asked: bool) -> tuple[float, bool]:
+    def finish(self, seconds: float, stopping: bool) -> tuple[float, bool]:
         """Return the same as of now, waiting for the other processes."""
-        self.tell(torch.zeros((), device=self.accelerator.device), seconds, asked)
-        return self.hear(seconds, asked)
+        self.send(torch.zeros((), device=self.accelerator.device), seconds, stopping)
+        return self.receive(seconds, stopping)

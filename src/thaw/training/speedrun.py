@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from thaw.base.errors import ThawError
 from thaw.base.files import check_target, make_folder, write_json
 from thaw.base.machine import machine, tell_apart
@@ -22,7 +24,6 @@ from thaw.scoring.metrics import score_model
 from thaw.store.runs import check_run
 from thaw.store.weights import load_model
 from thaw.training.loop import train
-from thaw.training.threads import use_threads
 from thaw.training.timing import matrix_peak
 
 CONFIGS = ("configs/ddpm/speedrun.yaml", "configs/custom/row_speedrun.yaml")
@@ -40,7 +41,7 @@ def train_and_score(config: Config, out: Path, n: int = 2000, position: int = 0)
     Returns:
         The record, as written to `<out>/<run name>.json`.
     """
-    use_threads(config.threads)
+    torch.set_num_threads(config.threads)
     peak = matrix_peak(clock=time.perf_counter)  # as the images a second below are: on the wall
     run = out / config.run_name
     for _ in train(config, run, position=position):

@@ -5,27 +5,28 @@ and other processes change them little. Several calls are timed in turn, so that
 caches and clock) changes all alike.
 """
 
-import math
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import torch
-from torch import Tensor
 
-if TYPE_CHECKING:
-    from thaw.experiment.config import Config
-    from thaw.training.trainer import Trainer
+from thaw import data
+from thaw.experiment.config import Config, override
+from thaw.store.inputs import load_data
+from thaw.training.parallel import build_accelerator
+from thaw.training.trainer import Step, Trainer
 
 Clock = Callable[[], float]
 Name = TypeVar("Name")
 
 
 def interleaved(
-    calls: Mapping[Name, Callable[[], object]], repeats: int, clock: Clock = time.process_time, limit: float = math.inf
+    calls: Mapping[Name, Callable[[], object]], repeats: int, clock: Clock = time.process_time
 ) -> dict[Name, list[float]]:
     """Time calls in turn, round after round, after one round that does not count.
 
@@ -33,16 +34,12 @@ def interleaved(
         calls: name -> what to call.
         repeats: rounds that count.
         clock: `time.process_time` for CPU seconds of all threads, `time.perf_counter` for seconds on the wall.
-        limit: seconds on the wall after which no further round is begun, once one has counted.
 
     Returns:
         Name -> seconds, one number a round.
     """
     times: dict[Name, list[float]] = {name: [] for name in calls}
-    began = time.perf_counter()
-    for repeat in range(repeats + 1):
-        if repeat > 1 and time.perf_counter() - began > limit:
-            break
+    for _ in range(repeats + 1):
         for name, call in calls.items():
             started = clock()
             call()
@@ -75,28 +72,19 @@ def matrix_peak(repeats: int = 9, clock: Clock = time.process_time) -> float:
     return work / median_seconds(call, repeats, clock)
 
 
-def training_step(config: "Config") -> tuple[Callable[[], Tensor], "Trainer"]:
-    """Return the whole training step of a configuration, on batches of its data set, and the trainer that takes it.
+def training_step(config: Config) -> tuple[Callable[[], Step], Trainer]:
+    """Return a call that takes the next training step of a configuration, and the trainer that takes it.
 
     All that `thaw.train` does for a batch is in it: drawing indices, steps and noise, forward, backward, clipping, the
-    optimiser and the moving average. Nothing is written.
+    optimiser and the moving average. Nothing is written, and it never ends.
     """
-    from thaw import data  # here, because the trainer itself times steps
-    from thaw.base.seeding import generator
-    from thaw.experiment.config import override
-    from thaw.store.inputs import load_data
-    from thaw.training.parallel import build_accelerator
-    from thaw.training.trainer import Trainer
-
-    config = override(config, {"data": data.resolve(config.data)})
+    config = override(config, {"data": data.resolve(config.data), "save_minutes": 1e9, "minutes": None})
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(config, load_data(config), Path(folder), build_accelerator(config))
-    draws = generator(config.seed, "timing")
-    trainer.network.train()
 
-    def step() -> Tensor:
-        chosen = torch.randint(len(trainer.images), (config.batch_size,), generator=draws)
-        dropped = torch.rand(config.batch_size, generator=draws) < config.label_dropout
-        return trainer.step(chosen, trainer.process.draw(config.batch_size, draws), dropped, 0)
+    def steps() -> Iterator[Step]:
+        while True:
+            yield from trainer.steps()
+            trainer.end_epoch()
 
-    return step, trainer
+    return partial(next, steps()), trainer

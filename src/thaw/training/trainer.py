@@ -1,15 +1,15 @@
-"""The state of one run, and what is done with it: a step, an epoch, a report."""
+"""The state of one run, and what is done with it: steps, the end of an epoch, a report, a checkpoint."""
 
 import contextlib
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from thaw.base.errors import ThawError
 from thaw.base.machine import machine
@@ -24,30 +24,39 @@ from thaw.scoring.judge import Judge
 from thaw.store import runs
 from thaw.training import reporting, resume
 from thaw.training.optimisers import average, build_optimiser, learning_rate
-from thaw.training.parallel import News, parts
-from thaw.training.threads import use_threads
+from thaw.training.parallel import Signals, parts
 from thaw.training.tracking import POINTS, RunTracker
+
+
+class Step(NamedTuple):
+    """What `Trainer.steps` yields after each optimiser step."""
+
+    images: int  # of the batch, over all processes
+    loss: Tensor  # the mean over the batch, a scalar on the device
+    share: float  # of `minutes` that was used when the step began; 0 without a limit
 
 
 class Trainer:
     """State of one run: network, average, optimiser, and the epoch they stand at.
 
-    In a run of several processes each has one, and all hold the same state; only the first one writes.
+    An epoch is `steps()`, then `end_epoch()`. In a run of several processes each has a trainer, and all hold the same
+    state; only the first one writes.
     """
 
     def __init__(
         self, config: Config, images: ImageSet, run: Path, accelerator: Accelerator, judge: Judge | None = None
     ) -> None:
-        use_threads(config.threads)
+        torch.set_num_threads(config.threads)
         self.config, self.images, self.run, self.accelerator, self.judge = config, images, run, accelerator, judge
         parts(accelerator, config, min(config.batch_size, len(images)))  # there are images for every process
         self.process: Process = build_process(config, images.shape)
-        self.terminal, self.coder = resume.run_terminal(self), resume.run_coder(self)
+        self.terminal = resume.run_terminal(run, config, images, self.process.degradation, accelerator)
+        self.coder = resume.run_coder(run, config, images, accelerator)
         self.process.to(accelerator.device)
         torch.manual_seed(derive(config.seed, "weights"))
         network = build_network(config, images.shape, images.classes)
         if config.start_from is not None and not runs.list_checkpoints(run):
-            resume.begin_with(network, config, images)
+            resume.load_initial_weights(network, config, images)
         optimiser = build_optimiser(network, config.optimiser, config.lr, config.weight_decay, accelerator.device)
         self.network, self.optimiser = accelerator.prepare(network, optimiser)
         self.bare = accelerator.unwrap_model(self.network)
@@ -58,6 +67,8 @@ class Trainer:
         self.index, self.running, self.number = 0, 0.0, 0.0
         self.loss = torch.zeros((), device=accelerator.device)
         self.noise = torch.Generator()
+        # Whether this process asked to stop within the epoch, and whether all did, as they agreed.
+        self.stopping, self.stopped = False, False
         # For the tracker: [steps of the run, steps of the epoch, sum of their losses, learning rate] now and then.
         self.tracker: RunTracker | None = None
         self.points: list[list[float]] = []
@@ -112,15 +123,14 @@ class Trainer:
         self.ema.update_parameters(self.bare)
         return torch.stack(losses).sum()
 
-    def run_epoch(self, bar: tqdm, interrupts: resume.Interrupts) -> bool:
-        """Train to the end of the epoch, or until the time is up or an interrupt asks to stop.
+    def steps(self) -> Iterator[Step]:
+        """Train to the end of the epoch, or until the time is up or `stop` was called; yield after every step.
 
-        Every random number derives from (seed, purpose, epoch). Only the masks of `dropout` depend on
+        Whoever goes no further leaves the trainer as it stands after the step. A checkpoint is written every
+        `save_minutes`. Every random number derives from (seed, purpose, epoch). Only the masks of `dropout` depend on
         the number of processes: each draws its own.
-
-        Returns:
-            False if it was interrupted, as all processes agree; `save_within` then keeps what was done.
         """
+        # The epoch begins, or goes on after its first `index` steps.
         config, size, rank = self.config, self.config.batch_size, self.accelerator.process_index
         order = torch.randperm(len(self.images), generator=generator(config.seed, "order", self.epoch))
         if not self.index:
@@ -128,20 +138,23 @@ class Trainer:
             self.noise = generator(config.seed, "noise", self.epoch)
             torch.manual_seed(derive(config.seed, "dropout", self.epoch))
         self.network.train()
-        news, before, saved = News(self.accelerator), self.running, self.running
+        self.stopping, self.stopped = False, False
+        signals, before, saved = Signals(self.accelerator), self.running, self.running
         started = time.perf_counter()
         for index in range(self.index, self.batches):
-            elapsed, asked = time.perf_counter() - started, interrupts.asked is not None
-            running, stop = news.hear(elapsed, asked)
+            # What the clock says, and the other processes: the time is up, stop, or a checkpoint is due.
+            elapsed, stopping = time.perf_counter() - started, self.stopping
+            running, self.stopped = signals.receive(elapsed, stopping)
             self.running = before + running
             share = self.share_of_time(self.running)
             if share >= 1.0 and index:
                 break
-            if stop:
-                return False
+            if self.stopped:
+                return
             if index and self.running - saved > 60 * config.save_minutes:
                 self.save_within()
                 saved = self.running
+            # One step on one batch.
             self.number = max(self.epoch * self.batches + index, share * self.total)
             chosen = order[index * size : (index + 1) * size]
             dropped = torch.rand(len(chosen), generator=self.noise) < config.label_dropout
@@ -149,15 +162,18 @@ class Trainer:
             if rank:  # the checkpoint knows the first process's stream only
                 torch.manual_seed(derive(config.seed, "dropout", self.epoch, index, rank))
             loss = self.step(chosen, batch, dropped, self.number)
-            self.loss += news.tell(loss, elapsed, asked)
+            # What came of it.
+            loss = signals.send(loss, elapsed, stopping)
+            self.loss += loss
             self.index = index + 1
             self.note_loss()
-            bar.update(len(chosen))
-            if share:
-                bar.total = round(bar.n / share)  # how many images the time will be enough for
-        running, stop = news.settle(time.perf_counter() - started, interrupts.asked is not None)
+            yield Step(len(chosen), loss, share)
+        running, self.stopped = signals.finish(time.perf_counter() - started, self.stopping)
         self.running = before + running
-        return not stop
+
+    def stop(self) -> None:
+        """Let `steps` end after this step; where several processes train, after the same one in all of them."""
+        self.stopping = True
 
     def note_loss(self) -> None:
         """Note the loss of this epoch so far for the tracker, where one is due: `POINTS` an epoch, its end excepted."""
@@ -174,16 +190,84 @@ class Trainer:
                 f"the loss is {loss} in epoch {self.epoch + 1}; lower lr={self.config.lr:g} and train again"
             )
 
-    def save_within(self) -> Path:
-        """Write a checkpoint within the epoch, after its first `index` steps."""
-        self.check_loss()
-        return self.save(self.index)
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that training goes on from: states of tensors, plain values, and what identifies the images."""
+        rng: dict[str, Any] = {"torch": torch.get_rng_state(), "averaged": self.ema.n_averaged}
+        if self.index:
+            rng |= {"noise": self.noise.get_state(), "loss": self.loss}
+            if self.loss.is_cuda:
+                rng["cuda"] = [torch.cuda.get_rng_state(self.loss.device)]
+        return {
+            "model": self.bare.state_dict(),
+            "ema": self.ema.module.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "rng": rng,
+            "epoch": self.epoch,
+            "step": self.index,
+            "images": self.seen,
+            "seconds": self.seconds,
+            "running": self.running,
+            "number": self.number,
+            "points": self.points,
+            "shape": list(self.images.shape),
+            "classes": self.images.classes,
+            "records": self.records,
+            "data": self.images.fingerprint,
+        }
 
-    def save(self, step: int = 0) -> Path:
-        """Write a checkpoint, see `resume.save`, and send the tracker what it holds."""
-        path = resume.save(self, step)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned, also in an earlier version, which knew less."""
+        rng = state["rng"]
+        self.bare.load_state_dict(state["model"])
+        self.ema.module.load_state_dict(state["ema"])
+        self.ema.n_averaged.copy_(rng["averaged"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        torch.set_rng_state(rng["torch"])
+        self.epoch, self.seconds, self.records = state["epoch"], state["seconds"], state["records"]
+        self.seen, self.index, self.points = state["images"], state.get("step", 0), state.get("points", [])
+        if self.index:
+            self.running, self.number = state["running"], state["number"]
+            self.noise.set_state(rng["noise"])
+            self.loss.copy_(rng["loss"])
+            if self.loss.is_cuda and "cuda" in rng:
+                torch.cuda.set_rng_state(rng["cuda"][0], self.loss.device)
+
+    def save(self) -> Path:
+        """Write a checkpoint, of complete epochs or within one (the first process does), and send it to the tracker."""
+        path = self.run / runs.checkpoint_name(self.epoch, self.index)
+        if self.accelerator.is_main_process and not path.is_dir():  # it is where it has just been loaded
+            resume.save(path, self.config, self.state_dict(), self.accelerator.device, self.done)
         if self.tracker:
             self.tracker.send(self.records, self.points)
+        return path
+
+    def save_within(self) -> Path:
+        """Write a checkpoint within the epoch, unless the epoch diverged."""
+        self.check_loss()
+        return self.save()
+
+    def resume(self) -> bool:
+        """Go on from the newest checkpoint of the run, if there is any; see `resume.newest`."""
+        found = resume.newest(self.run, self.config, self.images, self.accelerator)
+        if found is None:
+            return False
+        self.load_state_dict(found.states | found.context)
+        done = self.done and not self.index  # within an epoch, the last complete one is what the run has come to
+        if self.accelerator.is_main_process:  # it may have died between the checkpoint and what follows it
+            resume.tidy(found.path, self.records, self.config.save_every, done)
+        return True
+
+    def last_complete(self) -> Path:
+        """Return the checkpoint of the last complete epoch of a run that is done, whose average is loaded.
+
+        The newest may stand within the next epoch, where `epochs` or `minutes` were lowered after an interrupt.
+        """
+        path = self.run / runs.checkpoint_name(self.epoch)
+        if not self.index:
+            return path
+        if not path.is_dir():  # dropped by an earlier version
+            return self.run / runs.checkpoint_name(self.epoch, self.index)
+        self.ema.module.load_state_dict(runs.load_checkpoint(path).states["ema"])
         return path
 
     def end_epoch(self) -> dict[str, Any]:
