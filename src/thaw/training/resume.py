@@ -33,19 +33,19 @@ def save(path: Path, config: Config, state: dict[str, Any], device: torch.device
     tidy(path, records, config.save_every, done)
 
 
-def tidy(newest: Path, records: list[dict[str, Any]], save_every: int, done: bool) -> None:
-    """Write metrics.jsonl, one line an epoch, and drop the checkpoints of the run that are older than its newest.
+def tidy(path: Path, records: list[dict[str, Any]], save_every: int, done: bool) -> None:
+    """Write metrics.jsonl, one line an epoch, and drop the checkpoints that are older than the one at `path`.
 
     Kept are every `save_every`th epoch and, in case the newest is damaged one day, the one before it until the run is
     done.
     """
-    write_text(newest.parent / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in records))
-    older = [p for p in runs.list_checkpoints(newest.parent, partial=True) if p != newest]
+    write_text(path.parent / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in records))
+    older = [p for p in runs.list_checkpoints(path.parent, partial=True) if p != path]
     spare = [] if done else older[-1:]
-    for path in older:
-        epoch, step = runs.position_of(path)
-        if path not in spare and (step or epoch % save_every):
-            runs.remove_checkpoint(path)
+    for other in older:
+        epoch, step = runs.position_of(other)
+        if other not in spare and (step or epoch % save_every):
+            runs.remove_checkpoint(other)
 
 
 def newest(run: Path, config: Config, images: ImageSet, accelerator: Accelerator) -> runs.Checkpoint | None:
