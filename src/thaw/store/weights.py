@@ -15,7 +15,7 @@ from thaw.autoencoder import Coder
 from thaw.base.errors import ThawError
 from thaw.base.files import advice, by_git, check_target, locked, sha256, user_path, write_json
 from thaw.experiment.build import build_model, build_network, build_process
-from thaw.experiment.config import Config, differences, make_config
+from thaw.experiment.config import Config, differences
 from thaw.model import Model
 from thaw.networks import count_parameters
 from thaw.store.runs import RUNS, epoch_of, list_checkpoints, load_checkpoint, load_newest, read_yaml, stored_config
@@ -108,7 +108,7 @@ def check_release(path: Path, config: Config, data: dict[str, Any] | None = None
         return path
     try:
         content = load_released(path, FORMAT, "weights")[0]
-        there, images = make_config(json.loads(content["config"])), content.get("data")
+        there, images = stored_config(json.loads(content["config"]), "the configuration"), content.get("data")
     except (ThawError, KeyError, TypeError, ValueError) as error:
         reason = f"a file that cannot be told to be ours: {error}"
     else:
