@@ -13,9 +13,9 @@ import copy
 import time
 
 import torch
-from torchvision.utils import save_image
 
-from thaw import data, degradations, networks, terminal
+from thaw import data, degradations, networks, terminal, to_uint8
+from thaw.data.grids import save_grid
 from thaw.process import Process
 from thaw.sampling import final, reverse
 from thaw.schedules import noise_schedule
@@ -70,7 +70,7 @@ def main(minutes: float = 2.0, out: str = "warm_rows.png", name: str | None = No
         return average(x_t, process.time(t), tau, y).clamp(-1, 1)
 
     digits = final(reverse(process, restore, x_T, sampler="warm", tau=1.0, eta=1.0, generator=draws))
-    save_image((digits + 1) / 2, out, nrow=K)
+    save_grid(out, to_uint8(digits), columns=K)
     print(f"\n{len(y)} digits from their {rows.steps} grey bars: {out}")
     return running
 

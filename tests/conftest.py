@@ -30,6 +30,7 @@ def safe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("THAW_PRETRAINED", raising=False)
     monkeypatch.setattr(base, "_REGISTRY", dict(base._REGISTRY))
 
 

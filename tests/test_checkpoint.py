@@ -14,6 +14,7 @@ from thaw.base.errors import ThawError
 from thaw.base.files import sha256
 from thaw.base.pixels import to_uint8
 from thaw.model import Model
+from thaw.scoring.judge import load_judge
 from thaw.store.weights import load_model, load_tensors, read_manifest, release_path, save_release, save_tensors
 
 KINDS = {
@@ -217,13 +218,33 @@ def test_a_missing_file_is_refused_by_name(tmp_path):
         load_model(tmp_path / "nowhere.pth")
     with pytest.raises(ThawError, match="not a complete checkpoint"):
         load_model(tmp_path)
-    with pytest.raises(ThawError, match="no run directory or file nothing; check its name"):
+    with pytest.raises(ThawError, match="no run directory or file nothing, and no weights mnist nothing in pretrained"):
         load_model("nothing")
+    with pytest.raises(ThawError, match="no run directory or file runs/nothing; check its name"):
+        load_model("runs/nothing")
 
 
-def test_the_name_of_shipped_weights_is_no_path_and_the_path_is_told(repository, monkeypatch):
+def test_released_weights_go_by_name_or_by_that_of_their_file_wherever_one_is(repository, monkeypatch, tmp_path):
+    """In the project, in a folder of it, and elsewhere if THAW_PRETRAINED names the folder, which then comes first."""
+    file = release_path("row_default_28", folder=repository / "pretrained").name
+    names = ("row_default_28", file.removesuffix(".pth"), file)
+    for here in (repository, repository / "src" / "thaw"):
+        monkeypatch.chdir(here)
+        assert {load_model(name).info["file"] for name in names} == {file}
+        assert release_path("default").exists() and file in read_manifest()
+    monkeypatch.chdir(tmp_path)
+    for name in names[:2]:
+        with pytest.raises(ThawError, match="run this in the folder that you cloned.* or set THAW_PRETRAINED to"):
+            load_model(name)
+    monkeypatch.setenv("THAW_PRETRAINED", str(repository / "pretrained"))
+    assert {load_model(name).info["file"] for name in names} == {file}
+    assert load_judge("mnist").folder == repository / "pretrained"
     monkeypatch.chdir(repository)
-    with pytest.raises(ThawError, match=f"default names shipped weights.*: give {release_path('default')}"):
+    monkeypatch.setenv("THAW_PRETRAINED", str(tmp_path / "none"))
+    with pytest.raises(ThawError, match="THAW_PRETRAINED is .*none', which is no folder"):
+        load_model("default")
+    monkeypatch.setenv("THAW_PRETRAINED", str(tmp_path))
+    with pytest.raises(ThawError, match=f"no weights mnist default in {tmp_path}; there are: none"):
         load_model("default")
 
 

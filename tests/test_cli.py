@@ -109,9 +109,14 @@ def test_outside_the_clone_that_is_what_is_told(arguments, tmp_path, monkeypatch
     *_, error = capsys.readouterr().err.splitlines()
     assert f"{tmp_path} is not inside the Thaw project: run this in the folder that you cloned" in error
     assert not list(tmp_path.iterdir())
-    monkeypatch.chdir(ROOT / "tests")
-    assert main(arguments) == 1
-    assert f"run this in the project's folder, {ROOT}" in capsys.readouterr().err
+    if arguments not in (
+        ["info"],
+        ["sample"],
+        ["evaluate", "default"],
+    ):  # found by name in all of it
+        monkeypatch.chdir(ROOT / "tests")
+        assert main(arguments) == 1
+        assert f"run this in the project's folder, {ROOT}" in capsys.readouterr().err
 
 
 def test_advice_on_what_is_no_part_of_the_project_is_left_as_it_is(capsys, tmp_path, monkeypatch):

@@ -268,8 +268,8 @@ def test_without_inceptions_weights_a_sentence_says_where_to_put_them(weights, t
     with pytest.raises(ThawError, match="not loaded"):
         load_inception(tmp_path / "pickle.pth")
     assert not Path("hacked").exists()
-    monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", None)  # not installed
-    with pytest.raises(ThawError, match="pip install torch-fidelity"):
+    monkeypatch.setitem(sys.modules, "torch_fidelity", None)  # not installed
+    with pytest.raises(ThawError, match=r"thaw-diffusion\[inception\]"):
         find_weights(weights)
 
 

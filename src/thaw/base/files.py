@@ -261,9 +261,10 @@ def advice(path: str | Path, otherwise: str) -> str:
     try:
         return f"run this in the project's folder, {project_root()}"
     except ThawError:
-        clone = Path(__file__).resolve().parents[2]
+        clone = Path(__file__).resolve().parents[3]
         known = f" ({clone})" if (clone / top).is_dir() else ""
-        return f"{Path.cwd()} is not inside the Thaw project: run this in the folder that you cloned{known}"
+        told = f"{Path.cwd()} is not inside the Thaw project: run this in the folder that you cloned{known}"
+        return f"{told}, or set THAW_PRETRAINED to a folder of released weights" if top == "pretrained" else told
 
 
 def needed(path: str | Path, otherwise: str) -> Path:

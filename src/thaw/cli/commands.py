@@ -167,12 +167,12 @@ def train(args: argparse.Namespace) -> None:
 
     Of several processes that train one model, the first one runs the notebook, and tells.
     """
-    from thaw.report.notebooks import run_notebook
-    from thaw.report.results import check_plots
     from thaw.training.parallel import launched
 
     only = {"sample_every": 0, "evaluate_every": 0} if args.train_only else {}
     if args.plots is not None:
+        from thaw.report.results import check_plots
+
         check_plots(args.plots)
     config, settings, run = _experiment(args, **only)
     rank = launched()[0]
@@ -187,6 +187,8 @@ def train(args: argparse.Namespace) -> None:
             return
         print(f"run directory      {run}")
     else:
+        from thaw.report.notebooks import run_notebook
+
         notebook = NOTEBOOKS[config.study]
         parameters = {"config": str(args.config), "overrides": settings, "run": str(run), "smoke": args.smoke}
         parameters |= {"plots": args.plots} if args.plots is not None else {}
@@ -200,7 +202,7 @@ def info(args: argparse.Namespace) -> None:
     from thaw.base.files import advice
     from thaw.networks import count_multiply_adds, count_parameters
     from thaw.store.runs import RUNS
-    from thaw.store.weights import PRETRAINED, read_manifest
+    from thaw.store.weights import pretrained, read_manifest
 
     given = args.model is not None or args.epoch is not None or (RUNS / ".latest").exists()
     if given:
@@ -215,7 +217,7 @@ def info(args: argparse.Namespace) -> None:
     if args.model is None:
         shipped = read_manifest()
         if not (shipped or given):
-            raise ThawError(f"no weights are listed in {PRETRAINED}; {advice(PRETRAINED, 'export some')}")
+            raise ThawError(f"no weights are listed in {pretrained()}; {advice(pretrained(), 'export some')}")
         for name, entry in shipped.items():
             score = f"FID {entry['fid']['value']:.2f}" if "fid" in entry else ""
             score = f"squared error {entry['mse']:.2f}" if "mse" in entry else score

@@ -76,7 +76,7 @@ def test_reconstruction(args: argparse.Namespace) -> None:
     """Draw images of a split above their reconstructions, and tell the errors over all of it."""
     import torch
 
-    from thaw.report.figures import save_grid
+    from thaw.data.grids import save_grid
     from thaw.scoring.reconstruction import originals_above, score_reconstruction
     from thaw.store.inputs import check_autoencoder, load_data
 

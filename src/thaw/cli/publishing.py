@@ -10,6 +10,7 @@ def banner(args: argparse.Namespace) -> None:
     """Draw the README's picture from the shipped weights."""
     from thaw.play import banner as draw_banner
 
+    needed("Plots", "name another place for the picture")
     print(draw_banner(args.out))
 
 

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from thaw.base.errors import ThawError
+from thaw.base.extras import MissingExtraError, need
 from thaw.base.files import locked
 from thaw.base.pixels import to_pixels
 from thaw.base.seeding import generator
@@ -148,6 +149,7 @@ def load(name: str, split: str = "train", *, download: bool = True, emnist: str 
 
     Raises:
         ThawError: for an unknown name or split, or files that are neither there nor downloadable.
+        MissingExtraError: without torchvision.
         DamagedDataError: naming the file that is cut short, empty or another one.
     """
     if name not in DATA_SETS:
@@ -158,6 +160,7 @@ def load(name: str, split: str = "train", *, download: bool = True, emnist: str 
         raise ThawError(f"unknown EMNIST split {emnist!r}; choose one of {', '.join(EMNIST_SPLITS)}")
     if name == "digits":
         return _digits(split)
+    need("data", "torchvision")
     for file in (files := _files(name, split, emnist)):
         if file.exists():
             _check_idx(file)
@@ -202,10 +205,12 @@ def resolve(name: str, say: Callable[[str], None] = print) -> str:
         load(name, "test")
     except DamagedDataError:
         raise
-    except ThawError:
+    except ThawError as error:
         if name not in DATA_SETS or os.environ.get("THAW_DATA"):
             raise
-        say(f"{name} is neither in {data_root()} nor downloadable: using scikit-learn's digits instead.")
+        lacking = f"{name} is neither in {data_root()} nor downloadable"
+        lacking = str(error) if isinstance(error, MissingExtraError) else lacking
+        say(f"{lacking}: using scikit-learn's digits instead.")
         return "digits"
     return name
 
@@ -265,7 +270,7 @@ def _only_bymerge(raw: Path, emnist: str) -> bool:
 
 
 def _torchvision(name: str, split: str, download: bool, emnist: str) -> ImageSet:
-    from torchvision import datasets  # torchvision takes a second to import: only where it is used
+    from torchvision import datasets  # takes a second to import: only where it is used
 
     root, train = str(data_root()), split == "train"
     if name == "mnist":

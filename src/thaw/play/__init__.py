@@ -1,5 +1,9 @@
 """What load_and_play does: plain functions that return a picture, and a live panel for each of them."""
 
+from thaw.base.extras import need
+
+need("notebooks", "anywidget", "ipywidgets", "matplotlib")
+
 from thaw.play.banner import banner
 from thaw.play.classify import classify, classify_panel
 from thaw.play.compare import compare, compare_panel, epochs_of

@@ -13,12 +13,13 @@ from thaw.play.shipped import NAMES, Weights, catalogue, open_again
 from thaw.play.widgets import ROW, WIDE, hint, sentence
 from thaw.process import Process
 from thaw.sampling import SAMPLERS
+from thaw.store.weights import pretrained
 
 ALL = -1  # of the digits; a dropdown whose value is None shows nothing
 
 
 def panel_view(
-    build: Callable[[], Any], folder: str | Path, suits: Callable[[Weights], bool] = lambda _: True
+    build: Callable[[], Any], folder: str | Path | None, suits: Callable[[Weights], bool] = lambda _: True
 ) -> widgets.Widget:  # fmt: skip
     """Return the view of a panel, or the reason why there is none, as a sentence.
 
@@ -32,6 +33,7 @@ def panel_view(
             return build().view
     except Exception as error:  # a damaged manifest, say
         return widgets.HTML(sentence(error))
+    folder = pretrained(folder)
     return widgets.HTML(sentence(ThawError(f"no weights in {folder}/: restore them with {by_git(folder)}")))
 
 
@@ -78,7 +80,7 @@ class ModelChooser:
     """
 
     def __init__(
-        self, folder: str | Path, suits: Callable[[Weights], bool] = lambda _: True, label: str = "default",
+        self, folder: str | Path | None, suits: Callable[[Weights], bool] = lambda _: True, label: str = "default",
         name: str = "process",
     ) -> None:  # fmt: skip
         self.folder, self.entries = folder, [one for one in catalogue(folder) if suits(one)]

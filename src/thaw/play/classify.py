@@ -19,7 +19,6 @@ from thaw.play.pictures import source
 from thaw.play.shipped import Weights, flow_of, open_again
 from thaw.play.widgets import ROW, WIDE, Job, Panel, hint
 from thaw.report.figures import STYLE
-from thaw.store.weights import PRETRAINED
 
 DRAWS = 50  # of noise behind a bound; all classes share them
 AT_ONCE = 5  # of them between two signs of progress
@@ -34,7 +33,7 @@ class Answer(NamedTuple):
     how: str
 
 
-def classifier(data: str = "mnist", folder: str | Path = PRETRAINED) -> Model:
+def classifier(data: str = "mnist", folder: str | Path | None = None) -> Model:
     """Return what classifies a data set: the flow in a latent where one is shipped, else the hot model on pixels.
 
     Raises:
@@ -128,7 +127,7 @@ def bars(model: Model, picture: Tensor, answer: Answer) -> str:
 class ClassifyPanel:
     """The panel; `view` is what is displayed."""
 
-    def __init__(self, folder: str | Path = PRETRAINED) -> None:
+    def __init__(self, folder: str | Path | None = None) -> None:
         flow = flow_of(folder=folder)
         self.models = ModelChooser(folder, can_classify, flow.label if flow else "default", "judge by")
         self.picker = Picker(folder, self.models.weights.data)
@@ -165,6 +164,6 @@ def can_classify(weights: Weights) -> bool:
     return weights.process in ("hot", "latent")
 
 
-def classify_panel(folder: str | Path = PRETRAINED) -> widgets.Widget:
+def classify_panel(folder: str | Path | None = None) -> widgets.Widget:
     """Return the panel: choose or draw a digit, and see what a generator takes it for."""
     return panel_view(lambda: ClassifyPanel(folder), folder, can_classify)

@@ -15,15 +15,16 @@ from thaw.play.pictures import Tile, as_html, as_picture, mosaic
 from thaw.play.sample import drawing, steps_of
 from thaw.play.shipped import catalogue, open_again
 from thaw.play.widgets import ROW, WIDE, Job, Panel, hint
-from thaw.store.weights import PRETRAINED
+from thaw.store.weights import pretrained
 
 Choice = tuple[str, int | None]  # label and epoch, None for the newest
 
 
-def epochs_of(label: str, data: str = "mnist", folder: str | Path = PRETRAINED) -> list[Choice]:
+def epochs_of(label: str, data: str = "mnist", folder: str | Path | None = None) -> list[Choice]:
     """Return the shipped epochs of a model as choices to compare."""
     found = [one for one in catalogue(folder) if (one.label, one.data) == (label, data)]
     if not found:
+        folder = pretrained(folder)
         raise ThawError(f"no weights {data} {label} in {folder}; restore them with {by_git(folder)}")
     return [(label, epoch) for epoch in found[0].epochs]
 
@@ -34,7 +35,7 @@ def _tile(images: Tensor, title: str, columns: int) -> Tile:
 
 def compare(
     choices: Sequence[Choice], n: int = 10, seed: int = 0, columns: int = 10, data: str = "mnist",
-    folder: str | Path = PRETRAINED,
+    folder: str | Path | None = None,
 ) -> Image.Image:  # fmt: skip
     """Draw the same labels with the same seed by several models, each at its own settings, and return one figure.
 
@@ -57,7 +58,7 @@ def compare(
 class ComparePanel:
     """The panel; `view` is what is displayed."""
 
-    def __init__(self, folder: str | Path = PRETRAINED) -> None:
+    def __init__(self, folder: str | Path | None = None) -> None:
         self.folder = folder
         self.kind = widgets.ToggleButtons(options=["two models", "epochs of one"], style={"button_width": "145px"})
         self.kind.layout = ROW
@@ -113,6 +114,6 @@ class ComparePanel:
         return work
 
 
-def compare_panel(folder: str | Path = PRETRAINED) -> widgets.Widget:
+def compare_panel(folder: str | Path | None = None) -> widgets.Widget:
     """Return the panel: two models, or the epochs of one, side by side."""
     return panel_view(lambda: ComparePanel(folder), folder)

@@ -23,7 +23,7 @@ from thaw.play.shipped import NAMES
 from thaw.play.widgets import ROW, WIDE, Job, Panel, Stopped, hint
 from thaw.store.examples import load_examples
 from thaw.store.inputs import load_data
-from thaw.store.weights import PRETRAINED, load_model, release_path
+from thaw.store.weights import load_model, release_path
 
 SHOWN = 10  # states of a strip
 Report = Callable[[float, str], bool]  # (share of the time, what to say) -> whether to stop
@@ -35,7 +35,7 @@ def own_names() -> list[str]:
     return [name for name in reversed(degradations.in_order()) if name not in built_in]
 
 
-def strips(name: str, folder: str | Path = PRETRAINED, rows: int = 3, data: str = "mnist") -> Tensor:
+def strips(name: str, folder: str | Path | None = None, rows: int = 3, data: str = "mnist") -> Tensor:
     """Return some digits destroyed step by step, ten states a row.  (rows * 10, C, H, W) uint8
 
     Raises:
@@ -56,12 +56,12 @@ def strips(name: str, folder: str | Path = PRETRAINED, rows: int = 3, data: str 
     return shown(torch.stack(states, dim=1).flatten(0, 1))
 
 
-def destroying(name: str, folder: str | Path = PRETRAINED) -> Image.Image:
+def destroying(name: str, folder: str | Path | None = None) -> Image.Image:
     """Return a figure of what a degradation does to some digits, from t = 0 to T."""
     return as_picture([[Tile(mosaic(strips(name, folder), SHOWN), f"{name}: t = 0 ... T")]], scale=2)
 
 
-def hot_weights(data: str, folder: str | Path = PRETRAINED) -> Path | None:
+def hot_weights(data: str, folder: str | Path | None = None) -> Path | None:
     """Return the file of the shipped hot weights of a data set; None for none."""
     try:
         return release_path("default", data=data, folder=folder)
@@ -69,7 +69,7 @@ def hot_weights(data: str, folder: str | Path = PRETRAINED) -> Path | None:
         return None
 
 
-def hot_start(data: str, folder: str | Path = PRETRAINED) -> dict[str, Any]:
+def hot_start(data: str, folder: str | Path | None = None) -> dict[str, Any]:
     """Return the settings that begin with the shipped hot weights of a data set, in a network like theirs; {} for none.
 
     What they know of the pictures serves another degradation too: a minute goes several times as far as from random
@@ -80,7 +80,7 @@ def hot_start(data: str, folder: str | Path = PRETRAINED) -> dict[str, Any]:
 
 
 def own_config(
-    name: str, minutes: float = 1.0, data: str | None = None, folder: str | Path = PRETRAINED, **settings: Any
+    name: str, minutes: float = 1.0, data: str | None = None, folder: str | Path | None = None, **settings: Any
 ) -> Config:
     """Return the experiment of a training by the clock, at all temperatures.
 
@@ -156,7 +156,7 @@ def own(name: str, run: str | Path, minutes: float = 1.0, n: int = 40, seed: int
 class OwnPanel:
     """The panel; `view` is what is displayed."""
 
-    def __init__(self, out: str | Path = "contents/load_and_play", folder: str | Path = PRETRAINED) -> None:
+    def __init__(self, out: str | Path = "contents/load_and_play", folder: str | Path | None = None) -> None:
         self.run, self.folder, self.model = Path(out) / "own", folder, None
         self.name = widgets.Dropdown(description="degradation", style=WIDE, layout=ROW)
         self.minutes = widgets.FloatSlider(1, min=0.1, max=5, step=0.1, description="minutes", style=WIDE, layout=ROW)
@@ -247,6 +247,6 @@ class OwnPanel:
         job.put(self.result, as_html([tile], 2))
 
 
-def own_panel(out: str | Path = "contents/load_and_play", folder: str | Path = PRETRAINED) -> widgets.Widget:
+def own_panel(out: str | Path = "contents/load_and_play", folder: str | Path | None = None) -> widgets.Widget:
     """Return the panel: pick a degradation, of your own or not, train it by the clock, draw."""
     return OwnPanel(out, folder).view

@@ -16,7 +16,6 @@ from thaw.play.pictures import source
 from thaw.play.widgets import ROW, WIDE, hint
 from thaw.store.examples import examples_path, load_examples
 from thaw.store.inputs import load_data
-from thaw.store.weights import PRETRAINED
 
 Picture = tuple[Tensor, int | None]  # pixels (1, 1, 28, 28) in [-1, 1], and the class where it is known
 
@@ -31,7 +30,7 @@ def _test_split(data: str, root: Path) -> ImageSet:
     return load(data, "test", download=False)
 
 
-def example(number: int = 0, data: str = "mnist", folder: str | Path = PRETRAINED) -> Picture:
+def example(number: int = 0, data: str = "mnist", folder: str | Path | None = None) -> Picture:
     """Return one of the embedded real digits: two of every class, in order of the classes.
 
     Raises:
@@ -43,7 +42,7 @@ def example(number: int = 0, data: str = "mnist", folder: str | Path = PRETRAINE
     return images.pixels(slice(number, number + 1)), int(images.labels[number])
 
 
-def example_for(model: Model, folder: str | Path = PRETRAINED) -> Tensor:
+def example_for(model: Model, folder: str | Path | None = None) -> Tensor:
     """Return a real picture of a model's data set: an embedded one, or else its first test image.  (1, C, H, W)
 
     Raises:
@@ -59,7 +58,7 @@ def example_for(model: Model, folder: str | Path = PRETRAINED) -> Tensor:
 class Picker:
     """Controls that choose a picture; `read` tells which."""
 
-    def __init__(self, folder: str | Path = PRETRAINED, data: str = "mnist") -> None:
+    def __init__(self, folder: str | Path | None = None, data: str = "mnist") -> None:
         self.folder, self.data, self.missing = folder, data, ""
         self.kind = widgets.ToggleButtons(style={"button_width": "98px"}, layout=ROW)
         self.number = widgets.IntSlider(14, 0, 19, description="example", style=WIDE, layout=ROW)

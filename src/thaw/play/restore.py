@@ -19,7 +19,6 @@ from thaw.play.shipped import Weights
 from thaw.play.widgets import ROW, WIDE, Job, Panel, hint
 from thaw.process import Process
 from thaw.sampling import check_sampler
-from thaw.store.weights import PRETRAINED
 
 WARM = 3  # restorations with a seed of their own
 
@@ -121,7 +120,7 @@ def restore(
 class RestorePanel:
     """The panel; `view` is what is displayed."""
 
-    def __init__(self, folder: str | Path = PRETRAINED) -> None:
+    def __init__(self, folder: str | Path | None = None) -> None:
         self.models = ModelChooser(folder, _of_pixels, "row_default_28", "destroy by")
         self.picker = Picker(folder, self.models.weights.data)
         self.far = widgets.IntSlider(1, 1, 2, description="how far, t", style=WIDE, layout=ROW)
@@ -175,6 +174,6 @@ def _of_pixels(weights: Weights) -> bool:
     return weights.process != "latent"
 
 
-def restore_panel(folder: str | Path = PRETRAINED) -> widgets.Widget:
+def restore_panel(folder: str | Path | None = None) -> widgets.Widget:
     """Return the panel: choose or draw a digit, destroy it, restore it in several ways."""
     return panel_view(lambda: RestorePanel(folder), folder, _of_pixels)

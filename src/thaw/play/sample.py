@@ -21,7 +21,6 @@ from thaw.play.chooser import ModelChooser, Settings, panel_view
 from thaw.play.pictures import grid_png, shown
 from thaw.play.widgets import ROW, WIDE, Job, Panel, hint
 from thaw.report import figures
-from thaw.store.weights import PRETRAINED
 
 COUNTS = (10, 20, 40, 60, 100, 256, 500)
 SCORED = 256  # the fewest images that the scores take
@@ -107,7 +106,7 @@ def describe(scores: dict[str, Any]) -> str:
 class SamplePanel:
     """The panel; `view` is what is displayed."""
 
-    def __init__(self, out: str | Path = "contents/load_and_play", folder: str | Path = PRETRAINED) -> None:
+    def __init__(self, out: str | Path = "contents/load_and_play", folder: str | Path | None = None) -> None:
         self.out, self.folder, self.drawn = Path(out), folder, None
         self.models, self.settings = ModelChooser(folder), Settings()
         self.count = widgets.SelectionSlider(options=COUNTS, value=40, description="count", style=WIDE, layout=ROW)
@@ -206,6 +205,6 @@ class SamplePanel:
         self.saved.value = f"Saved: <code style='word-break:break-all'>{path}</code>"
 
 
-def sample_panel(out: str | Path = "contents/load_and_play", folder: str | Path = PRETRAINED) -> widgets.Widget:
+def sample_panel(out: str | Path = "contents/load_and_play", folder: str | Path | None = None) -> widgets.Widget:
     """Return the panel: choose a model and how to draw from it, draw, score, save."""
     return panel_view(lambda: SamplePanel(out, folder), folder)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from thaw.base.errors import ThawError
 from thaw.base.files import by_git
 from thaw.model import Model
-from thaw.store.weights import PRETRAINED, load_model, read_manifest, release_path
+from thaw.store.weights import load_model, pretrained, read_manifest, release_path
 
 NAMES = {
     "hot": "noise (hot)",
@@ -44,7 +44,7 @@ class Weights(NamedTuple):
     epochs: tuple[int, ...]
 
 
-def catalogue(folder: str | Path = PRETRAINED) -> list[Weights]:
+def catalogue(folder: str | Path | None = None) -> list[Weights]:
     """Return the models that are listed in the manifest and lie beside it; no autoencoders.
 
     Hot ones come first, and of each process those that draw digits.
@@ -52,7 +52,7 @@ def catalogue(folder: str | Path = PRETRAINED) -> list[Weights]:
     found: dict[tuple[str, str, str, str], list[int]] = {}
     for name, entry in read_manifest(folder).items():
         config = entry.get("config") or {}
-        if config.get("study") not in ("ddpm", "custom", "latent") or not (Path(folder) / name).is_file():
+        if config.get("study") not in ("ddpm", "custom", "latent") or not (pretrained(folder) / name).is_file():
             continue
         study, data, epoch, label = name.removesuffix(".pth").split("_", 3)
         process = {"ddpm": "hot", "latent": "latent"}.get(study, config["degradation"])
@@ -62,13 +62,13 @@ def catalogue(folder: str | Path = PRETRAINED) -> list[Weights]:
     return [Weights(*key, tuple(sorted(found[key]))) for key in keys]
 
 
-def shipped(folder: str | Path = PRETRAINED) -> dict[tuple[str, str], list[int]]:
+def shipped(folder: str | Path | None = None) -> dict[tuple[str, str], list[int]]:
     """Return what can be loaded: (data set, label) -> epochs."""
     return dict(sorted(((one.data, one.label), list(one.epochs)) for one in catalogue(folder)))
 
 
 def open_model(
-    label: str, epoch: int | None = None, data: str = "mnist", folder: str | Path = PRETRAINED
+    label: str, epoch: int | None = None, data: str = "mnist", folder: str | Path | None = None
 ) -> Model:  # fmt: skip
     """Load released weights by name, e.g. `open_model("row_default_28")`; the newest epoch by default."""
     return load_model(release_path(label, epoch, data, folder))
@@ -79,7 +79,7 @@ def _opened(path: Path, _: float) -> Model:
     return load_model(path)
 
 
-def open_again(label: str, epoch: int | None = None, data: str = "mnist", folder: str | Path = PRETRAINED) -> Model:
+def open_again(label: str, epoch: int | None = None, data: str = "mnist", folder: str | Path | None = None) -> Model:
     """Return the model of `open_model`, kept in memory while its file does not change: what the panels use.
 
     Raises:
@@ -92,6 +92,6 @@ def open_again(label: str, epoch: int | None = None, data: str = "mnist", folder
         raise ThawError(f"no file {path} any more; restore it with {by_git(path)}") from None
 
 
-def flow_of(data: str = "mnist", folder: str | Path = PRETRAINED) -> Weights | None:
+def flow_of(data: str = "mnist", folder: str | Path | None = None) -> Weights | None:
     """Return the shipped flow in a latent for a data set, or None."""
     return next((one for one in catalogue(folder) if (one.process, one.data) == ("latent", data)), None)

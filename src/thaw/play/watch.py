@@ -17,7 +17,6 @@ from thaw.play.sample import SCALE, name_of, steps_of
 from thaw.play.widgets import ROW, WIDE, Job, Panel, hint
 from thaw.report import figures
 from thaw.sampling import Step
-from thaw.store.weights import PRETRAINED
 
 COLUMNS = 10  # states of a strip
 
@@ -64,7 +63,7 @@ def frame(step: Step, columns: int, scale: int = 3) -> str:
 class WatchPanel:
     """The panel; `view` is what is displayed."""
 
-    def __init__(self, out: str | Path = "contents/load_and_play", folder: str | Path = PRETRAINED) -> None:
+    def __init__(self, out: str | Path = "contents/load_and_play", folder: str | Path | None = None) -> None:
         self.out, self.steps, self.name = Path(out), [], ""
         self.models, self.settings = ModelChooser(folder), Settings()
         self.count = widgets.IntSlider(4, 1, 9, description="count", style=WIDE, layout=ROW)
@@ -136,6 +135,6 @@ def _noted(walk: Iterator[Step]) -> Iterator[Step]:
     return (Step(step.t, step.x_t.cpu(), step.x0_hat.cpu()) for step in walk)
 
 
-def watch_panel(out: str | Path = "contents/load_and_play", folder: str | Path = PRETRAINED) -> widgets.Widget:
+def watch_panel(out: str | Path = "contents/load_and_play", folder: str | Path | None = None) -> widgets.Widget:
     """Return the panel: walk from x_T to x_0, then scrub through it."""
     return panel_view(lambda: WatchPanel(out, folder), folder)

@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from thaw.base.errors import ThawError
+from thaw.base.extras import need
 from thaw.base.files import make_folder, remember, sha256, user_path
 from thaw.scoring.floors import OTHER, alike, scored_classes
 from thaw.scoring.judge import Judge, frechet, statistics
@@ -57,10 +58,9 @@ def find_weights(path: str | Path | None = None) -> Path:
     Raises:
         ThawError: if torch-fidelity is not installed, or the file is missing and cannot be downloaded.
     """
-    try:
-        from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3 as URL
-    except ImportError:
-        raise ThawError("Inception's features need torch-fidelity; install it: pip install torch-fidelity") from None
+    need("inception", "torch_fidelity")
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3 as URL
+
     where = user_path(path) if path else Path(torch.hub.get_dir()) / "checkpoints" / URL.rsplit("/", 1)[1]
     if path and not where.is_file():
         raise ThawError(f"no file {where}; download Inception's weights from {URL}, or leave --weights out")

@@ -17,7 +17,7 @@ from thaw.base.pixels import to_pixels
 from thaw.base.seeding import derive, generator
 from thaw.data import DATA_SETS, ImageSet
 from thaw.data.images import background_of
-from thaw.store.weights import PRETRAINED, add_to_manifest, load_released, save_tensors
+from thaw.store.weights import PRETRAINED, add_to_manifest, load_released, pretrained, save_tensors
 
 FORMAT = "thaw-features/1"
 FURTHER_PARTS = ("source", "background", "reading", "fingerprints", "training")  # of a judge, which not every file has
@@ -241,9 +241,9 @@ def make_judge(network: FeatureNetwork, train: ImageSet, test: ImageSet) -> Judg
     return Judge(*known, source=train.source, background=background_of(train.images))
 
 
-def judge_path(data: str, folder: str | Path = PRETRAINED) -> Path:
+def judge_path(data: str, folder: str | Path | None = None) -> Path:
     """Return where the judge of a data set is stored."""
-    return Path(folder) / f"features_{data}.pth"
+    return pretrained(folder) / f"features_{data}.pth"
 
 
 def judge_folder(seed: int) -> Path:
@@ -257,7 +257,7 @@ def load_judges(data: str) -> dict[int, Judge]:
     Others are trained by `thaw features --seed 1`: what a score says of models should not depend on the judge's seed.
     """
     found = [path.parent.name.removeprefix("seed") for path in FURTHER.glob(f"seed[0-9]*/{judge_path(data).name}")]
-    return {seed: load_judge(data, judge_folder(seed)) for seed in [0, *sorted(map(int, found))]}
+    return {seed: load_judge(data, judge_folder(seed) if seed else None) for seed in [0, *sorted(map(int, found))]}
 
 
 def check_judge(
@@ -307,7 +307,7 @@ def save_judge(judge: Judge, folder: str | Path = PRETRAINED, replace: bool = Fa
     return path
 
 
-def load_judge(data: str, folder: str | Path = PRETRAINED) -> Judge:
+def load_judge(data: str, folder: str | Path | None = None) -> Judge:
     """Load the judge of a data set.
 
     Raises:
@@ -325,7 +325,7 @@ def load_judge(data: str, folder: str | Path = PRETRAINED) -> Judge:
         network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in content["network"].items()})
         references = {name: Statistics(**parts) for name, parts in content["references"].items()}
         network = network.to(memory_format=torch.channels_last).eval()
-        further = {k: content[k] for k in FURTHER_PARTS if k in content} | {"folder": Path(folder)}
+        further = {k: content[k] for k in FURTHER_PARTS if k in content} | {"folder": path.parent}
         return Judge(network, content["data"], shape, content["accuracy"], references, digest[:12], **further)
     except (KeyError, TypeError, RuntimeError, AttributeError, ValueError) as error:
         reason = str(error).splitlines()[0]

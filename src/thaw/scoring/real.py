@@ -23,7 +23,7 @@ from thaw.experiment.config import make_config
 from thaw.scoring.judge import Judge
 from thaw.store.inputs import load_data
 from thaw.store.tensors import load_tensors
-from thaw.store.weights import PRETRAINED, add_to_manifest, load_released, read_manifest, save_tensors
+from thaw.store.weights import PRETRAINED, add_to_manifest, load_released, pretrained, read_manifest, save_tensors
 
 FORMAT = "thaw-real/2"
 MOST = 10_000  # features of a split that are a random draw; those of rarer classes come after
@@ -135,9 +135,9 @@ def collect_real(judge: Judge, train: ImageSet, test: ImageSet, progress: bool =
     return RealFeatures(judge.data, judge.digest, codes, scales, labels)
 
 
-def real_path(name: str, folder: str | Path = PRETRAINED) -> Path:
+def real_path(name: str, folder: str | Path | None = None) -> Path:
     """Return where the real features of a data set are stored."""
-    return Path(folder) / f"real_{name}.pth"
+    return pretrained(folder) / f"real_{name}.pth"
 
 
 def check_real(data: str, judge: str, folder: str | Path = PRETRAINED, replace: bool = False) -> Path:

@@ -8,15 +8,15 @@ import torch
 from thaw.base.errors import ThawError
 from thaw.base.files import by_git, check_target, sha256
 from thaw.data import DATA_SETS, ImageSet, load
-from thaw.store.weights import PRETRAINED, add_to_manifest, load_released, save_tensors
+from thaw.store.weights import PRETRAINED, add_to_manifest, load_released, pretrained, save_tensors
 
 FORMAT = "thaw-examples/1"
 EACH = 2  # images of a class
 
 
-def examples_path(data: str, folder: str | Path = PRETRAINED) -> Path:
+def examples_path(data: str, folder: str | Path | None = None) -> Path:
     """Return where the example images of a data set are."""
-    return Path(folder) / f"examples_{data}.pth"
+    return pretrained(folder) / f"examples_{data}.pth"
 
 
 def choose_examples(images: ImageSet, each: int = EACH) -> ImageSet:
@@ -35,7 +35,7 @@ def save_examples(images: ImageSet, folder: str | Path = PRETRAINED) -> Path:
     return path
 
 
-def load_examples(data: str = "mnist", folder: str | Path = PRETRAINED) -> ImageSet:
+def load_examples(data: str = "mnist", folder: str | Path | None = None) -> ImageSet:
     """Load the example images of a data set.
 
     Raises:

@@ -1,7 +1,6 @@
 """A model's network as an ONNX file: for ONNX Runtime, or wherever PyTorch is not."""
 
 import contextlib
-import importlib.util
 import io
 import json
 import warnings
@@ -10,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from thaw.base.errors import ThawError
+from thaw.base.extras import need
 from thaw.base.files import replacing
 from thaw.model import Model
 from thaw.process import Process
@@ -45,9 +44,7 @@ def export_onnx(model: Model, path: str | Path) -> Path:
     Raises:
         ThawError: if the packages are missing, or the file cannot be written.
     """
-    missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ThawError(f"exporting to ONNX needs packages that are not installed: pip install {' '.join(missing)}")
+    need("onnx", "onnx", "onnxscript")
     path, restorer = Path(path), Restorer(model.process, model.network).cpu().eval()
     batch = torch.export.Dim("B", min=1)
     with torch.no_grad(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):

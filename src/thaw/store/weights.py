@@ -4,7 +4,9 @@ Nothing is ever unpickled: every file is read with `torch.load(..., weights_only
 only then used. Every file and folder is written under a temporary name and renamed when complete.
 """
 
+import contextlib
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from torch import Tensor
 
 from thaw.autoencoder import Coder
 from thaw.base.errors import ThawError
-from thaw.base.files import advice, by_git, check_target, locked, sha256, user_path, write_json
+from thaw.base.files import advice, by_git, check_target, locked, project_root, sha256, user_path, write_json
 from thaw.experiment.build import build_model, build_network, build_process
 from thaw.experiment.config import Config, differences
 from thaw.model import Model
@@ -23,12 +25,35 @@ from thaw.store.tensors import load_tensors, save_tensors
 from thaw.terminal import Terminal
 
 __all__ = ["FORMAT", "PRETRAINED", "RUNS", "add_to_manifest", "assemble", "epoch_of", "list_checkpoints"]
-__all__ += ["load_checkpoint", "load_model", "load_released", "load_tensors", "read_manifest", "release_path"]
-__all__ += ["save_release", "save_tensors"]
+__all__ += ["load_checkpoint", "load_model", "load_released", "load_tensors", "pretrained", "read_manifest"]
+__all__ += ["release_path", "save_release", "save_tensors"]
 
 PRETRAINED = Path("pretrained")
+ENDING = ".pth"
 FORMAT = "thaw-weights/1"
 STUDIES = "(ddpm|custom|latent|autoencoder)"  # what the names of released weights begin with
+
+
+def pretrained(folder: str | Path | None = None) -> Path:
+    """Return the folder that released files are read from.
+
+    Args:
+        folder: the one that is named; without one that of the environment variable `THAW_PRETRAINED`, or else
+            `pretrained/` here or in the project around the working directory.
+
+    Raises:
+        ThawError: if `THAW_PRETRAINED` names no folder.
+    """
+    if folder is not None:
+        return Path(folder)
+    if named := os.environ.get("THAW_PRETRAINED"):
+        if not user_path(named).is_dir():
+            raise ThawError(f"THAW_PRETRAINED is {named!r}, which is no folder; set it to a folder of released weights")
+        return user_path(named)
+    with contextlib.suppress(ThawError):  # outside of it: whoever reads tells that nothing is there
+        if not PRETRAINED.is_dir() and (project_root() / PRETRAINED).is_dir():
+            return project_root() / PRETRAINED
+    return PRETRAINED
 
 
 def save_release(
@@ -122,9 +147,9 @@ def check_release(path: Path, config: Config, data: dict[str, Any] | None = None
     return path
 
 
-def read_manifest(folder: str | Path = PRETRAINED) -> dict[str, dict[str, Any]]:
-    """Return MANIFEST.json of a folder of released weights: file name -> entry; empty if there is none."""
-    path = Path(folder) / "MANIFEST.json"
+def read_manifest(folder: str | Path | None = None) -> dict[str, dict[str, Any]]:
+    """Return MANIFEST.json of a folder of released weights (see `pretrained`): file name -> entry; empty if none."""
+    path = pretrained(folder) / "MANIFEST.json"
     if not path.is_file():
         return {}
     try:
@@ -167,26 +192,28 @@ def load_released(path: str | Path, form: str, what: str) -> tuple[dict[str, Any
     return content, digest, listed
 
 
-def release_path(label: str, epoch: int | None = None, data: str = "mnist", folder: str | Path = PRETRAINED) -> Path:
+def release_path(label: str, epoch: int | None = None, data: str = "mnist", folder: str | Path | None = None) -> Path:
     """Return the path of released weights, e.g. `release_path("row_default_28", 20)`.
 
     Args:
-        label: `default`, `row_default_28`, ...
+        label: `default`, `row_default_28`, ..., or the whole name of a file.
         epoch: None for the newest that is shipped.
         data: name of the data set.
-        folder: where the files are.
+        folder: where the files are; see `pretrained`.
 
     Raises:
         ThawError: if no such weights, or not of this epoch, are shipped; the message lists what is.
     """
-    shipped = {}
-    for path in Path(folder).glob(f"*_{data}_*_{label}.pth"):
-        match = re.fullmatch(rf"{STUDIES}_{re.escape(data)}_(\d+)_{re.escape(label)}", path.stem)
+    folder, shipped = pretrained(folder), {}
+    files = {path.stem: path for path in folder.glob(f"*_*_[0-9]*_*{ENDING}")}
+    if epoch is None and label.removesuffix(ENDING) in files:
+        return files[label.removesuffix(ENDING)]
+    for stem, path in files.items():
+        match = re.fullmatch(rf"{STUDIES}_{re.escape(data)}_(\d+)_{re.escape(label)}", stem)
         if match:
             shipped[int(match[2])] = path
     if not shipped:
-        stems = [path.stem for path in Path(folder).glob("*_*_[0-9]*_*.pth")]
-        labels = {re.sub(rf"^{STUDIES}_([a-z0-9]+)_\d+_", r"\2 ", stem) for stem in stems}
+        labels = {re.sub(rf"^{STUDIES}_([a-z0-9]+)_\d+_", r"\2 ", stem) for stem in files}
         hint = advice(folder, f"there are: {', '.join(sorted(labels)) or 'none'}")
         raise ThawError(f"no weights {data} {label} in {folder}; {hint}")
     if epoch is None:
@@ -201,6 +228,7 @@ def release_path(label: str, epoch: int | None = None, data: str = "mnist", fold
 def load_model(path: str | Path) -> Model:
     """Load released weights, a run's newest checkpoint, or one checkpoint directory, as a `Model` on the CPU.
 
+    What is no path is the name of released weights, `row_default_28` or that of a file, in the folder `pretrained()`.
     A released file that stands in a MANIFEST.json must have the checksum written there.
 
     Raises:
@@ -209,12 +237,15 @@ def load_model(path: str | Path) -> Model:
     path = user_path(path)
     if path.is_dir():
         return _load_checkpoint_model(path)
-    if not path.exists() and not path.suffix:
-        try:
-            known = release_path(str(path))
-        except ThawError:
-            raise ThawError(f"no run directory or file {path}; {advice(path, 'check its name')}") from None
-        raise ThawError(f"{path} names shipped weights, and a run directory or a file is needed here: give {known}")
+    if not path.exists() and path.suffix in ("", ENDING):
+        if path.name == str(path):
+            try:
+                path = release_path(path.name)
+            except ThawError as error:
+                if not path.suffix:
+                    raise ThawError(f"no run directory or file {path}, and {error}") from None
+        elif not path.suffix:
+            raise ThawError(f"no run directory or file {path}; {advice(path, 'check its name')}")
     content, digest, listed = load_released(path, FORMAT, "weights")
     try:
         config = stored_config(json.loads(content["config"]), path)

@@ -1,1 +1,5 @@
 """How it learns."""
+
+from thaw.base.extras import need
+
+need("train", "accelerate", "torchmetrics")

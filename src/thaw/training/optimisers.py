@@ -9,6 +9,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from thaw.experiment.config import Config
 
+OPTIMISERS = ("muon", "adamw")
 REST = 0.25  # AdamW's learning rate for the rest, as a share of Muon's
 
 
@@ -35,7 +36,7 @@ def build_optimiser(
 
     Args:
         network: on the device where it is trained.
-        name: "muon" or "adamw".
+        name: one of `OPTIMISERS`.
         lr: learning rate; the training loop sets it again at every step.
         weight_decay: decoupled.
         device: where the network is.

@@ -1,7 +1,6 @@
 """Sending a run's curves and sample grids to TensorBoard or Weights & Biases, through Accelerate's trackers."""
 
 import contextlib
-import importlib.util
 import json
 import secrets
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from accelerate.tracking import GeneralTracker, TensorBoardTracker, WandBTracker
 from PIL import Image
 
 from thaw.base.errors import ThawError
+from thaw.base.extras import need
 from thaw.base.files import write_json
 from thaw.experiment.config import Config
 
@@ -24,9 +24,9 @@ Entry = tuple[tuple[int, int], dict[str, float], Path | None]  # (step, 0 within
 
 
 def check_tracker(name: str) -> None:
-    """Raise a `ThawError` that names the package to install, if the tracker's is not installed."""
-    if name != "none" and importlib.util.find_spec(name) is None:
-        raise ThawError(f"tracker: {name} needs the package {name}; `pip install {name}`, or set tracker: none")
+    """Raise a `ThawError` that names the extra to install, if the tracker's package is not installed."""
+    if name != "none":
+        need("trackers", name)
 
 
 class RunTracker:
