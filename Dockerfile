@@ -18,12 +18,12 @@ RUN apt-get update \
 USER 1000
 WORKDIR /app
 # The requirements first: they change less often than the code.
-COPY --chown=1000:1000 requirements.txt requirements-inception.txt requirements-trackers.txt pyproject.toml README.md Makefile ./
+COPY --chown=1000:1000 requirements.txt requirements-docs.txt requirements-inception.txt requirements-trackers.txt pyproject.toml README.md Makefile ./
 COPY --chown=1000:1000 src/thaw/__init__.py src/thaw/__init__.py
-RUN make .venv/.installed && rm -rf "$HOME/.cache"
+RUN make .venv/.installed-docs && rm -rf "$HOME/.cache"
 COPY --chown=1000:1000 . .
-# The time stamp tells make that nothing is left to install, also without a network.
-RUN .venv/bin/python -m pip install --quiet --no-deps -e . && touch .venv/.installed
+# The time stamps tell make that nothing is left to install, also without a network.
+RUN .venv/bin/python -m pip install --quiet --no-deps -e . && touch .venv/.installed .venv/.installed-docs
 
 EXPOSE 8888
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \

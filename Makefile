@@ -41,7 +41,11 @@ $(VENV)/.installed-app: $(VENV)/.installed requirements-app.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-app.txt
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt requirements-inception.txt requirements-trackers.txt requirements-app.txt
+$(VENV)/.installed-docs: $(VENV)/.installed requirements-docs.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt requirements-inception.txt requirements-trackers.txt requirements-app.txt requirements-docs.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
@@ -70,8 +74,8 @@ smoke: $(VENV)/.installed-dev ## the same on tiny settings, in minutes, in conte
 	@$(BIN)/python workflow/scratch.py contents/smoke/project
 	@$(BIN)/python -m snakemake -s workflow/study.smk --cores $(call typed,CORES) --directory contents/smoke/project --config study=workflow/studies/smoke.yaml
 
-site: $(VENV)/.installed ## notebooks, report, weights and numbers as pages: contents/site/index.html
-	@$(BIN)/python -m thaw site
+site: $(VENV)/.installed-docs ## the study as pages: gallery, notebooks, report, weights, numbers, manual: contents/site/index.html
+	@$(BIN)/python docs/site/build.py
 
 recipe: $(VENV)/.installed-dev ## the search behind the recipe: run every trial without a log (hours), write benchmarks/recipe.md
 	@$(BIN)/python benchmarks/recipe/work.py
@@ -111,4 +115,4 @@ report: $(VENV)/.installed ## build Report/report.pdf from Plots/ (needs LaTeX)
 	@$(BIN)/python -m thaw report
 
 clean: ## remove what training and playing left behind (not .venv)
-	rm -rf contents/runs contents/load_and_play contents/smoke contents/sweeps contents/latents contents/paths contents/play_browser .snakemake
+	rm -rf contents/.site contents/runs contents/load_and_play contents/smoke contents/sweeps contents/latents contents/paths contents/play_browser .snakemake

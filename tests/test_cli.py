@@ -98,7 +98,7 @@ def test_without_a_run_the_shipped_default_is_taken_and_said_so(tmp_path, monkey
     "arguments",
     [
         ["sample"], ["info"], ["evaluate", "default"], ["train", "--config", "configs/ddpm/default.yaml"], ["play"],
-        ["notebook", "01_ddpm"], ["cards"], ["numbers"], ["report"], ["site"], ["banner"], ["speedrun"],
+        ["notebook", "01_ddpm"], ["cards"], ["numbers"], ["report"], ["banner"], ["speedrun"],
         ["sample", "pretrained/x.pth"], ["sample", "--dataset", "mnist"],
     ],
     ids=" ".join,

@@ -44,6 +44,7 @@ COVER = {
     "thaw info": "test_cli.py::test_info_tells_what_is_shipped",
     "thaw notebook": "test_notebooks.py::test_the_evaluation_scores_sorts_and_compares_what_is_shipped",
     "accelerate launch": "test_parallel.py::test_accelerate_launches_the_command_line",
+    "python examples/warm_rows.py": "test_house.py::test_warm_diffusion_fits_on_one_page",
     "snakemake -s workflow/study.smk": "test_study.py::test_the_whole_study_runs_and_then_only_what_changed",
     "snakemake --profile workflow/profiles/slurm": "test_sweep.py::test_the_profile_of_slurm_can_be_read",
     "pip install": "test_readme.py::test_what_pip_is_told_to_install_is_there",

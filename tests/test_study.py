@@ -53,7 +53,7 @@ def test_the_whole_study_runs_and_then_only_what_changed(tmp_path):
     assert '"ddpm.digits_default.final.fid"' in numbers and '"ddpm_digits_1_default.pth"' in numbers
     index = (project / "contents/site/index.html").read_text()
     for notebook in ("00_degradations", "01_ddpm", "02_custom_degradation", "04_evaluation", "05_temperature"):
-        assert f'href="{notebook}.html"' in index
+        assert f'href="notebooks/{notebook}.html"' in index
     if shutil.which("latexmk"):
         assert (project / "Report/report.pdf").stat().st_mtime > (
             project / "pretrained/README.md"

@@ -165,4 +165,4 @@ rule site:
     output:
         "contents/site/index.html",
     shell:
-        "{THAW} site"
+        f"{PYTHON} {shlex.quote(str(Path(workflow.basedir).parent))}/docs/site/build.py"

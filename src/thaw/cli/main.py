@@ -16,7 +16,7 @@ from thaw.cli.commands import export, info, init, model_inputs, open_named, trai
 from thaw.cli.drawing import restore, sample, sample_blend
 from thaw.cli.latents import encode_dataset, test, test_reconstruction
 from thaw.cli.naming import KINDS, VERSIONS, data_set
-from thaw.cli.publishing import banner, cards, numbers, report, site
+from thaw.cli.publishing import banner, cards, numbers, report
 from thaw.data import EMNIST_SPLITS
 from thaw.sampling import SAMPLERS
 
@@ -200,7 +200,6 @@ def parser() -> argparse.ArgumentParser:
     verb(numbers).add_argument("--out", default="Report/numbers.tex")
     verb(report).add_argument("--folder", default="Report", help="of report.tex")
     verb(cards).add_argument("--folder", default="pretrained", help="of MANIFEST.json")
-    verb(site).add_argument("--out", default="contents/site", help="folder of the pages")
     return main
 
 

@@ -36,11 +36,3 @@ def cards(args: argparse.Namespace) -> None:
 
     needed(Path(args.folder) / "MANIFEST.json", "export some weights first")
     print(write_cards(args.folder))
-
-
-def site(args: argparse.Namespace) -> None:
-    """Write the pages of notebooks, report, weights and numbers."""
-    from thaw.report.site import build_site
-
-    needed("notebooks", "restore them with `git checkout notebooks`")
-    print(build_site(args.out))
