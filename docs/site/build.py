@@ -22,7 +22,7 @@ import notebooks
 HERE, CLONE = Path(__file__).resolve().parent, Path(__file__).resolve().parents[2]
 WORK, SITE = Path("contents/.site"), Path("contents/site")
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "LICENSE")
-FOLDERS = ("docs", "src", "configs", "workflow", "benchmarks", "examples")  # pages, and what they let the reader download
+FOLDERS = ("docs", "src", "configs", "workflow", "benchmarks", "examples")  # and what pages let one download
 RESULTS = ("Plots", "Report", "pretrained")
 
 

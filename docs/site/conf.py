@@ -1,5 +1,7 @@
 """Sphinx's settings. The pages ask nothing of any network: fonts are the system's, formulas are MathML."""
 
+import re
+
 from docutils import nodes
 from latex2mathml.converter import convert
 from pydantic import BaseModel
@@ -25,9 +27,13 @@ autodoc_typehints, autodoc_member_order, python_use_unqualified_type_names = "de
 
 
 def describe(app, what, name, thing, options, lines):
-    """Add the fields of a settings class to its docstring, with their defaults; the page has its own introduction."""
+    """Set what docstrings quote in `...` as code; add the fields of a settings class, with their defaults.
+
+    The page of the public names has an introduction of its own.
+    """
     if what == "module":
         lines.clear()
+    lines[:] = [re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``\\ ", line) for line in lines]  # also before a plural's s
     if isinstance(thing, type) and issubclass(thing, BaseModel):
         for field, about in thing.model_fields.items():
             default = "" if about.is_required() else f" (``{about.get_default(call_default_factory=True)!r}``)"
@@ -53,6 +59,6 @@ def displayed(translator, node):
 
 def setup(app):
     """Connect what is above."""
-    app.connect("autodoc-process-docstring", describe)
+    app.connect("autodoc-process-docstring", describe, priority=400)  # before napoleon, which writes roles
     app.connect("autodoc-process-signature", sign)
     app.add_html_math_renderer("mathml", (in_line, None), (displayed, None))
