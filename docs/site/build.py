@@ -12,12 +12,11 @@ import sys
 from pathlib import Path
 
 import gallery
+import notebook_pages
 import numbers_page
 import start_page
 import torch
 from sphinx.cmd.build import build_main
-
-import notebooks
 
 HERE, CLONE = Path(__file__).resolve().parent, Path(__file__).resolve().parents[2]
 WORK, SITE = Path("contents/.site"), Path("contents/site")
@@ -41,7 +40,7 @@ def lay_out(pages: Path) -> None:
     for one in animations:
         shutil.copy(one.path, pages / "gallery" / f"{one.process}.gif")
     for source in sorted(Path("notebooks").glob("*.ipynb")):
-        notebooks.write(source, pages / "notebooks" / source.name)
+        notebook_pages.write(source, pages / "notebooks" / source.name)
     numbers_page.write(pages / "numbers.html")
     start_page.write(pages, animations)
 

@@ -29,10 +29,10 @@ autodoc_typehints, autodoc_member_order, python_use_unqualified_type_names = "de
 def describe(app, what, name, thing, options, lines):
     """Set what docstrings quote in `...` as code; add the fields of a settings class, with their defaults.
 
-    The page of the public names has an introduction of its own.
+    Of a module its first sentence is shown; of the package nothing, as the page has an introduction of its own.
     """
     if what == "module":
-        lines.clear()
+        del lines[0 if name == "thaw" else lines.index("") if "" in lines else len(lines) :]
     lines[:] = [re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``\\ ", line) for line in lines]  # also before a plural's s
     if isinstance(thing, type) and issubclass(thing, BaseModel):
         for field, about in thing.model_fields.items():

@@ -3,25 +3,29 @@
 import json
 import re
 import sys
+from inspect import ismodule
 from pathlib import Path
 
 from gallery import Animation
+from notebook_pages import drawn
 
-from notebooks import drawn
+import thaw
 
 REPORT = Path("Report")
 
 
 def write(pages: Path, animations: list[Animation]) -> None:
-    """Fill the marks `{{...}}` of index.md and gallery.md, and lay their pictures beside them."""
+    """Fill the marks `{{...}}` of the pages, and lay their pictures beside them."""
     numbers = json.loads(Path("Plots/numbers.json").read_text())
+    modules = [name for name in thaw.__all__ if ismodule(getattr(thaw, name))]
     filled = {
         "abstract": abstract((REPORT / "report.tex").read_text(), {key: one["text"] for key, one in numbers.items()}),
         "numbers": f"{len(numbers):,}",
+        "modules": "\n\n".join(f"``thaw.{name}``\n\n.. automodule:: thaw.{name}" for name in modules),
         "animations": "\n".join(card(one) for one in animations),
     }
     (pages / "report.png").write_bytes(drawn(REPORT / "report.pdf"))
-    for name in ("index.md", "gallery.md", "numbers.md"):
+    for name in ("index.md", "gallery.md", "numbers.md", "api.md"):
         text = (pages / name).read_text()
         (pages / name).write_text(re.sub(r"\{\{(\w+)\}\}", lambda mark: filled[mark[1]], text))
 
