@@ -1,16 +1,14 @@
 """Every command that writes refuses a wrong place in one sentence, before any work, and changes nothing there."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from test_files import everything
 
-from thaw import data
-from thaw.cli import commands
 from thaw.cli.main import main
-from thaw.report import notebooks
-from thaw.store import weights
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,20 +36,12 @@ VERBS = {
     "train --plots": ([*TRAIN, "--run", "run", "--plots", "{out}"], ("",)),
     "cards": (["cards", "--folder", "{out}"], ("",)),
     "report": (["report", "--folder", "{out}"], ("",)),
-    "site": (["site", "--out", "{out}"], ("",)),
 }
 
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A folder with something of every kind; whatever would be work fails the test."""
-
-    def work(*_, **__):
-        pytest.fail("work before the place was checked")
-
-    for module, name in ((commands, "open_named"), (weights, "load_model"), (data, "load")):
-        monkeypatch.setattr(module, name, work)
-    monkeypatch.setattr(notebooks, "as_html", work)
+    """A folder with something of every kind, and nothing that could be worked on: work would tell another reason."""
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "Plots").mkdir()
     (tmp_path / "Plots" / "numbers.json").write_text("{}")
@@ -125,13 +115,10 @@ def test_the_file_that_is_scored_is_not_replaced_by_its_scores(place, capsys):
 
 
 def test_files_of_other_people_are_not_replaced_where_several_are_written(place, capsys):
-    """A page beside a notebook, the pages of a site, the source of a report, a README, what a run holds."""
+    """A page beside a notebook, the source of a report, a README, what a run holds."""
     theirs = {
         "a/it.html": ["notebook", "mine", "--out", "a/it.ipynb"],
         "notebooks/mine.ipynb": ["notebook", "mine", "--out", "notebooks/../notebooks/mine.ipynb"],
-        "b/index.html": ["site", "--out", "b"],
-        "c/weights.html": ["site", "--out", "c"],
-        "d/report.pdf": ["site", "--out", "d"],
         "e/report.tex": ["numbers", "--out", "e/report.tex"],
         "f/README.md": ["cards", "--folder", "f"],
         "g/metrics.jsonl": [*TRAIN, "--run", "g"],
@@ -150,3 +137,12 @@ def test_files_of_other_people_are_not_replaced_where_several_are_written(place,
         error = capsys.readouterr().err
         assert error.count("\n") == 1 and Path(name).name in error, (name, error)
         assert everything(place) == before, name
+
+
+def test_a_refusal_is_an_exit_code_for_a_shell_too(place):
+    """By `python -m thaw` as by the installed command: a workflow must not go on as if all were well."""
+    run = [sys.executable, "-m", "thaw"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    said = subprocess.run([*run, "sample", "--out", "new.x"], env=environment, capture_output=True, text=True)
+    assert said.returncode == 1 and "end it in .png" in said.stderr
+    assert subprocess.run([*run, "--help"], env=environment, capture_output=True).returncode == 0

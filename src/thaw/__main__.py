@@ -1,6 +1,8 @@
 """`python -m thaw VERB ...`"""
 
+import sys
+
 from thaw.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
