@@ -165,4 +165,4 @@ rule site:
     output:
         "contents/site/index.html",
     shell:
-        f"{PYTHON} {shlex.quote(str(Path(workflow.basedir).parent))}/docs/site/build.py"
+        f"{PYTHON} {shlex.quote(str(Path(workflow.basedir).resolve().parent))}/docs/site/build.py"
