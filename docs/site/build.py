@@ -50,6 +50,8 @@ def main() -> None:
     for name in ("notebooks", "Report/report.pdf"):
         if not Path(name).exists():
             sys.exit(f"{Path.cwd()} has no {name}: run `make site` in the folder that you cloned, after `make report`")
+    if SITE.exists() and any(SITE.iterdir()) and not (SITE / "index.html").is_file():
+        sys.exit(f"{SITE} holds something else than a site; move it away, since the pages take its place")
     torch.set_num_threads(1)
     pages, new = WORK / "pages", WORK / "html"
     lay_out(pages)
