@@ -160,6 +160,7 @@ def test_wandb_that_cannot_start_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", "not a key")
     with pytest.raises(ThawError, match=r"wandb cannot start .*WANDB_MODE=offline, or set tracker: none"):
         run(configure(tracker="wandb"), tmp_path / "run")
+    wandb.teardown()  # which else remembers, in this process, that it was online
 
 
 def test_hyperparameters_are_every_setting_as_a_plain_value():
