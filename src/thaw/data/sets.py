@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from thaw.base.errors import ThawError
+from thaw.base.errors import ThawError, pick
 from thaw.base.extras import MissingExtraError, need
 from thaw.base.files import locked
 from thaw.base.pixels import to_pixels
@@ -152,12 +152,10 @@ def load(name: str, split: str = "train", *, download: bool = True, emnist: str 
         MissingExtraError: without torchvision.
         DamagedDataError: naming the file that is cut short, empty or another one.
     """
-    if name not in DATA_SETS:
-        raise ThawError(f"unknown data set {name!r}; choose one of {', '.join(DATA_SETS)}")
+    pick(name, DATA_SETS, "data set")
     if split not in ("train", "test"):
         raise ThawError(f"unknown split {split!r}; choose train or test")
-    if emnist not in EMNIST_SPLITS:
-        raise ThawError(f"unknown EMNIST split {emnist!r}; choose one of {', '.join(EMNIST_SPLITS)}")
+    pick(emnist, EMNIST_SPLITS, "EMNIST split")
     if name == "digits":
         return _digits(split)
     need("data", "torchvision")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from thaw.base.errors import ThawError
+from thaw.base.errors import ThawError, pick
 
 _REGISTRY: dict[str, Callable[..., "Degradation"]] = {}
 
@@ -130,8 +130,7 @@ def build(name: str, shape: tuple[int, int, int], steps: int | None = None, **op
     Raises:
         ThawError: for an unknown name or an option that the degradation does not take.
     """
-    if name not in _REGISTRY:
-        raise ThawError(f"unknown degradation {name!r}; choose one of {', '.join(names())}")
+    pick(name, names(), "degradation")
     factory = _REGISTRY[name]
     takes = [option for option in inspect.signature(factory).parameters if option not in ("shape", "steps")]
     for option in options:

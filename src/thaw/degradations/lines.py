@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from thaw.base.errors import ThawError
+from thaw.base.errors import ThawError, pick
 from thaw.base.seeding import generator
 from thaw.degradations.base import Degradation, register
 from thaw.degradations.operators import on_grid, progress
@@ -17,8 +17,7 @@ def line_order(count: int, order: str, seed: int) -> Tensor:
     """Return the order in which `count` groups of lines are averaged, a permutation (count,)."""
     if order == "random":
         return torch.randperm(count, generator=generator(seed, "line order"))
-    if order not in ORDERS:
-        raise ThawError(f"unknown line order {order!r}; choose one of {', '.join(ORDERS)}")
+    pick(order, ORDERS, "line order")
     distance = (torch.arange(count) - (count - 1) / 2).abs()
     return distance.argsort(stable=True, descending=order == "edges-in")
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from thaw.base.errors import ThawError
+from thaw.base.errors import ThawError, pick
 from thaw.base.seeding import generator
 from thaw.data import ImageSet
 from thaw.likelihood import bits_per_dimension, class_posterior, elbo, log_likelihood
@@ -111,8 +111,7 @@ def classify(
         ThawError: for a model that is not told the class or knows one only, or images it was not trained on.
     """
     route = ("elbo" if model.coder is None else "ode") if route is None else route
-    if route not in ROUTES:
-        raise ThawError(f"unknown route {route!r}; choose one of {', '.join(ROUTES)}")
+    pick(route, ROUTES, "route")
     if not model.conditional:
         raise ThawError(f"{model.config.label} is not told the class, and cannot tell it")
     if model.classes < 2:
