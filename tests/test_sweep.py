@@ -44,7 +44,16 @@ def write(project: Path, **changes: object) -> Path:
 
 def snakemake(project: Path, *options: str, sweep: str = "sweep.yaml") -> str:
     """Run the workflow, by the command of `make sweep`, and return what it said."""
-    planned = ["make", "--dry-run", "sweep", f"SWEEP={sweep}", "CORES=1", "-o", ".venv/.installed-dev"]
+    planned = [
+        "make",
+        "--dry-run",
+        "--no-print-directory",
+        "sweep",
+        f"SWEEP={sweep}",
+        "CORES=1",
+        "-o",
+        ".venv/.installed-dev",
+    ]
     command = subprocess.run(planned, cwd=project, capture_output=True, text=True, check=True).stdout.strip()
     command = ["bash", "-c", shlex.join([*shlex.split(command), *options])]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True)
