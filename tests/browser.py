@@ -15,8 +15,8 @@ from typing import Any
 
 import nbformat
 import pytest
+from cases import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 SHOTS = ROOT / "contents" / "play_browser"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]

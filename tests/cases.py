@@ -1,17 +1,21 @@
-"""The degradations that the laws are checked on, and processes made of them."""
+"""What many tests read: degradations and processes that the laws are checked on, images, folders, failing commands."""
 
 import itertools
+import os
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from thaw import degradations
 from thaw.base.seeding import generator
+from thaw.cli.main import main
 from thaw.data import ImageSet
 from thaw.degradations import Degradation
 from thaw.process import Process
 from thaw.schedules import SCHEDULES, noise_schedule
 
+ROOT = Path(__file__).resolve().parents[1]
 SHAPE = (1, 28, 28)
 SHAPES = [(1, 28, 28), (3, 32, 32), (1, 8, 10)]
 QUANTUM = 2.0**-12
@@ -84,3 +88,34 @@ def few(images: ImageSet, n: int) -> tuple[Tensor, Tensor]:
     """Return n images of a set in [-1, 1], (n, C, H, W), and their labels, (n,)."""
     chosen = images.subset(n, 0)
     return chosen.pixels(), chosen.labels
+
+
+def everything(place):
+    """Return all that lies below a folder, links and contents included."""
+    found = {}
+    for path in place.rglob("*"):
+        kind = os.lstat(path).st_mode
+        found[str(path)] = (
+            kind,
+            os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else "",
+        )
+    return found
+
+
+def fails(capsys, *arguments: str) -> str:
+    """Run a command that must fail, and return its one sentence."""
+    assert main(list(arguments)) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("thaw: ") and error.count("\n") == 1
+    return error
+
+
+# Folders of images by their number of classes: name, images a class (of all where there is none), channels.
+FOLDERS = {0: ("loose", 12, 3), 1: ("single", 11, 1), 2: ("pair", 10, 3), 3: ("three", 10, 1), 47: ("many", 2, 1)}
+
+
+def folder_settings(folders: dict[int, Path], classes: int) -> dict:
+    """Return the settings that read one of the folders."""
+    size = 17 if classes == 2 else 16  # odd sizes too
+    return {"data": "folder", "data_path": str(folders[classes]), "data_size": size,
+            "data_channels": FOLDERS[classes][2]}  # fmt: skip

@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 import numpy as np
 import pytest
 import torch
+from cases import FOLDERS, ROOT
 from PIL import Image
 from torch import nn
 
@@ -39,14 +40,14 @@ def processes():
     """Processes forked off a server that has imported everything: a training starts in no time."""
     context = multiprocessing.get_context("forkserver")
     imported = ["thaw.training.loop", "sklearn.mixture", "sklearn.datasets", "timm.optim"]
-    imported += ["test_survival", "test_parallel"]
+    imported += ["workers"]
     context.set_forkserver_preload(imported)
     return context
 
 
 @pytest.fixture(scope="session")
 def repository() -> Path:
-    return Path(__file__).resolve().parents[1]
+    return ROOT
 
 
 @pytest.fixture(scope="session")
@@ -76,10 +77,6 @@ def judge(digits: data.ImageSet, digits_test: data.ImageSet) -> Judge:
     return make_judge(network, digits.subset(1000, 0), digits_test)
 
 
-# Folders of images by their number of classes: name, images a class (of all where there is none), channels.
-FOLDERS = {0: ("loose", 12, 3), 1: ("single", 11, 1), 2: ("pair", 10, 3), 3: ("three", 10, 1), 47: ("many", 2, 1)}
-
-
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory) -> dict[int, Path]:
     """Folders of no, one, few and many classes, grey and colour, whose test splits are of 1, 1, 2, 3 and 9 images."""
@@ -92,13 +89,6 @@ def folders(tmp_path_factory) -> dict[int, Path]:
             corners = Image.fromarray(draws.integers(0, 256, (2, 2, channels), dtype=np.uint8).squeeze())
             corners.resize((20, 18), Image.Resampling.BILINEAR).save(folder / f"{index:03d}.png")
     return {classes: root / name for classes, (name, *_) in FOLDERS.items()}
-
-
-def folder_settings(folders: dict[int, Path], classes: int) -> dict:
-    """Return the settings that read one of the folders."""
-    size = 17 if classes == 2 else 16  # odd sizes too
-    return {"data": "folder", "data_path": str(folders[classes]), "data_size": size,
-            "data_channels": FOLDERS[classes][2]}  # fmt: skip
 
 
 def randomise(network: nn.Module, scale: float = 0.05) -> nn.Module:

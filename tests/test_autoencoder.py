@@ -1,11 +1,11 @@
 """Autoencoders: sizes, shapes, the loss, and training with everything that training promises."""
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
-from test_training import assert_equal, losses, run, states
+from cases import ROOT
+from runs import assert_equal, losses, run, states
 from torch import nn
 
 from thaw import networks
@@ -18,7 +18,6 @@ from thaw.networks.autoencoder import latent_shape
 from thaw.scoring.reconstruction import reconstruct, score_reconstruction, side_by_side
 from thaw.store.weights import load_model, release_path, save_release
 
-ROOT = Path(__file__).parents[1]
 VAE = {
     "study": "autoencoder", "network": "vae", "data": "digits", "widths": (8, 16), "limit": 64, "batch_size": 32,
     "epochs": 2, "save_every": 1, "sample_every": 1, "evaluate_every": 1, "evaluate_n": 256, "lr": 5e-3,

@@ -17,10 +17,9 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from cases import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-
-ROOT = Path(__file__).parents[1]
 
 
 def requirements(name: str) -> list[Requirement]:

@@ -2,10 +2,10 @@
 
 import importlib.util
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from cases import ROOT
 from torch import nn
 
 from thaw.base.errors import ThawError
@@ -15,8 +15,6 @@ from thaw.networks import NETWORKS
 from thaw.process import PREDICTIONS, Prediction
 from thaw.sampling import SAMPLERS, Sampler
 from thaw.terminal import fit_terminal
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_imports_go_down_only():

@@ -9,12 +9,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from cases import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from thaw.store.weights import release_path
 
-ROOT = Path(__file__).resolve().parents[1]
 WEIGHTS = release_path("row_default_28", folder=ROOT / "pretrained")
 
 

@@ -1,0 +1,185 @@
+"""The verbs on runs and models: init, train only, info, sample, sample-blend, restore, export, in every format."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from cases import ROOT, fails
+from PIL import Image
+
+from thaw.cli.main import main, parser
+from thaw.store.runs import list_checkpoints
+from thaw.store.weights import load_model
+
+TINY = ["data=digits", "widths=[8, 16]", "limit=64", "batch_size=32", "terminal_components=2", "sample_steps=3"]
+
+
+def shell(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def tiny(config: str) -> list[str]:
+    """Return the arguments of a tiny experiment."""
+    return ["--config", str(ROOT / "configs" / config), *(part for pair in TINY for part in ("--set", pair))]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    """A folder with two trained runs below contents/runs/: first hot, then warm rows."""
+    folder = tmp_path_factory.mktemp("work")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert shell("train", *tiny("ddpm/testing.yaml"), "--epochs", 1, "--train-only", "--device", "cpu") == 0
+        assert shell("train", *tiny("custom/row_default_7.yaml"), "--epochs", 1, "--train-only") == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def in_the_folder(runs, monkeypatch):
+    monkeypatch.chdir(runs)
+
+
+@pytest.mark.parametrize("verb", ["init", "train", "info", "sample", "sample-blend", "restore", "export"])
+def test_every_verb_has_help(verb, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([verb, "--help"])
+    assert stop.value.code == 0
+    said = capsys.readouterr().out
+    assert verb in said and "--help" in said
+    if verb in ("sample", "sample-blend", "restore", "export"):
+        assert all(option in said for option in ("-n", "--seed", "--device", "--out"))
+
+
+def test_training_only_writes_checkpoints_and_no_pictures(runs):
+    run = runs / "contents/runs/ddpm_digits_testing_seed0"
+    assert {p.name for p in run.iterdir()} == {
+        "epoch_0000", "epoch_0001", ".latest", ".lock", "metrics.jsonl", "terminal.pt"
+    }  # fmt: skip
+    assert load_model(run).epoch == 1
+
+
+def test_init_makes_a_run_that_train_goes_on_with(tmp_path, capsys):
+    run = tmp_path / "new"
+    assert shell("init", *tiny("ddpm/testing.yaml"), "--epochs", 1, "--run", run) == 0
+    assert [p.name for p in list_checkpoints(run)] == ["epoch_0000"]
+    assert "epoch_0000" in capsys.readouterr().out
+    assert "holds a run already" in fails(capsys, "init", *tiny("ddpm/testing.yaml"), "--run", str(run))
+    assert shell("train", *tiny("ddpm/testing.yaml"), "--epochs", 1, "--run", run, "--train-only") == 0
+    straight = load_model("contents/runs/ddpm_digits_testing_seed0").network.state_dict()
+    assert all(torch.equal(value, straight[key]) for key, value in load_model(run).network.state_dict().items())
+    Path("contents/runs/.latest").unlink()
+    Path("contents/runs/.latest").symlink_to("custom_digits_row_default_7_seed0")
+
+
+def test_without_a_name_the_most_recently_active_run_is_taken(tmp_path, capsys, monkeypatch):
+    assert shell("info") == 0
+    said = capsys.readouterr().out
+    assert "degradation: row" in said and "epoch: 1" in said and "parameters: " in said
+    assert shell("info", "ddpm_digits_testing_seed0", "--epoch", 0) == 0  # a run by its name, at an epoch
+    assert "degradation: scale" in (said := capsys.readouterr().out) and "epoch: 0" in said
+    assert shell("sample", "-n", 2, "--out", tmp_path / "x.npz") == 0
+    named = load_model("contents/runs/custom_digits_row_default_7_seed0")
+    images = np.load(tmp_path / "x.npz")["images"]
+    assert np.array_equal(images, _uint8(named.sample(named.labels(2))))
+    monkeypatch.chdir(tmp_path)
+    assert "no weights mnist default" in fails(capsys, "sample", "--out", "x.png")  # nor is anything shipped here
+    assert "no run in contents/runs yet" in fails(capsys, "export")
+
+
+def _uint8(pixels: torch.Tensor) -> np.ndarray:
+    return ((pixels[:, 0] + 1) * 127.5).round().byte().numpy()
+
+
+def test_the_same_images_in_every_format(tmp_path):
+    for out in ("x.npz", "x.png", "x.gif", "folder"):
+        assert shell("sample", "-n", 3, "--seed", 5, "--out", tmp_path / out) == 0
+    content = np.load(tmp_path / "x.npz")
+    images = content["images"]
+    assert images.shape == (3, 28, 28) and images.dtype == np.uint8 and content["labels"].tolist() == [0, 1, 2]
+    grid = np.array(Image.open(tmp_path / "x.png"))[::3, ::3]
+    for index, path in enumerate(sorted((tmp_path / "folder").iterdir())):
+        assert np.array_equal(np.array(Image.open(path)), images[index])
+        assert np.array_equal(grid[1:29, 1 + 29 * index : 29 + 29 * index], images[index])
+    animation = Image.open(tmp_path / "x.gif")
+    assert animation.n_frames >= 3
+    animation.seek(animation.n_frames - 1)
+    last = np.array(animation.convert("L"))[::3, ::3]
+    assert np.array_equal(last, grid)
+
+
+def test_a_blend_begins_and_ends_with_the_classes_themselves(tmp_path):
+    out = tmp_path / "blend.npz"
+    blend = ["sample-blend", "-n", 2, "--digits", 1, 7, "--columns", 4, "--seed", 3]
+    assert shell(*blend, "--out", out) == 0
+    images = np.load(out)["images"].reshape(2, 4, 28, 28)
+    model = load_model("contents/runs/custom_digits_row_default_7_seed0")
+    for column, digit in ((0, 1), (-1, 7)):
+        alone = _uint8(model.sample(model.labels(2, digit), eta=0.0, sampler="warm", seed=3)).astype(int)
+        assert abs(alone - images[:, column]).max() <= 1
+    for ending in ("png", "gif"):
+        assert shell(*blend, "--out", tmp_path / f"blend.{ending}") == 0
+    assert Image.open(tmp_path / "blend.png").size == (3 * (4 * 29 + 1), 3 * (2 * 29 + 1))
+    assert Image.open(tmp_path / "blend.gif").n_frames == 4
+
+
+@pytest.mark.parametrize("sampler", ["algorithm1", "algorithm2", "direct", "warm"])
+def test_restore_takes_what_degrade_makes(tmp_path, sampler, digits_test):
+    """Clean images degraded by the command, and the same degraded beforehand, are restored alike."""
+    model = load_model("contents/runs/custom_digits_row_default_7_seed0")
+    clean = digits_test.images[:3]
+    (tmp_path / "clean").mkdir()
+    for index, image in enumerate(clean):
+        Image.fromarray(image[0].numpy()).save(tmp_path / "clean" / f"{index}.png")
+    degraded = model.process.degradation(digits_test.pixels(slice(3)), torch.full((3,), 7))
+    np.savez(tmp_path / "degraded.npz", images=_uint8(degraded))
+    settings = ["--sampler", sampler, "--seed", 2]
+    assert shell("restore", tmp_path / "clean", "--degrade", *settings, "--out", tmp_path / "a.npz") == 0
+    assert shell("restore", tmp_path / "degraded.npz", *settings, "--out", tmp_path / "b.npz") == 0
+    a, b = (np.load(tmp_path / f"{name}.npz")["images"].astype(int) for name in "ab")
+    assert a.shape == (3, 28, 28) and abs(a - b).max() <= 12  # the degraded images were rounded to 256 greys
+    assert shell("restore", tmp_path / "clean", "--degrade", *settings, "--out", tmp_path / "a") == 0
+    assert [p.name for p in sorted((tmp_path / "a").iterdir())] == ["00000_0.png", "00001_1.png", "00002_2.png"]
+    assert shell("restore", tmp_path / "clean" / "0.png", "-t", 3, *settings, "--out", tmp_path / "a.png") == 0
+    assert Image.open(tmp_path / "a.png").size == (3 * 30, 3 * (2 * 29 + 1))
+
+
+def test_a_model_on_pixels_classifies(tmp_path, capsys):
+    out = tmp_path / "numbers.json"
+    assert shell("test", "ddpm_digits_testing_seed0", "-n", 3, "--draws", 2, "--out", out) == 0
+    said = capsys.readouterr().out
+    assert "accuracy" in said and "per pixel, given the class (elbo)" in said and out.is_file()
+
+
+def test_export_of_the_latest_run_is_what_sample_takes(tmp_path):
+    assert shell("export", "-n", 0, "--out", tmp_path / "out", "--device", "cpu") == 0
+    released = tmp_path / "out/custom_digits_1_row_default_7.pth"
+    assert released.is_file() and (tmp_path / "out/custom_digits_0_row_default_7.pth").is_file()
+    assert shell("sample", released, "-n", 2, "--out", tmp_path / "x.png") == 0
+
+
+def test_mistakes_are_told_before_anything_is_drawn(tmp_path, capsys):
+    out = ["--out", str(tmp_path / "x.png")]
+    assert "end it in .png, .gif or .npz" in fails(capsys, "sample", "--out", str(tmp_path / "x.jpeg"))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").touch()
+    assert "full exists; name a new folder" in fails(capsys, "sample", "--out", str(tmp_path / "full"))
+    assert "cannot compute on device 'warp9'" in fails(capsys, "sample", "--device", "warp9", *out)
+    assert "cannot compute on device 'meta'" in fails(capsys, "sample", "--device", "meta", *out)
+    assert "digit must be between 0 and 9" in fails(capsys, "sample-blend", "--digits", "1", "12", *out)
+    assert "no file or folder" in fails(capsys, "restore", str(tmp_path / "nothing.png"), *out)
+    assert "-t must be between 1 and T=7" in fails(capsys, "restore", str(tmp_path / "full"), "-t", "8", *out)
+    np.savez(tmp_path / "wrong.npz", images=np.zeros((2, 9, 9)))
+    assert "float64 values; save greys" in fails(capsys, "restore", str(tmp_path / "wrong.npz"), *out)
+    config = ["--config", str(ROOT / "configs/ddpm/testing.yaml")]
+    assert "did you mean batch_size" in fails(capsys, "train", *config, "--set", "batchsize=3")
+    assert "did you mean lr" in fails(capsys, "init", *config, "--set", "lrr=3")
+    assert "written key=value, got 'lr'" in fails(capsys, "train", *config, "--set", "lr")
+    assert "is not valid YAML" in fails(capsys, "train", *config, "--set", "widths=[1")
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_devices_and_seeds_are_options_of_every_drawing_verb():
+    for verb in (["sample"], ["sample-blend"], ["restore", "x.png"]):
+        args = parser().parse_args([*verb, "--device", "cuda:1", "--seed", "7", "-n", "3", "--out", "x.gif"])
+        assert (args.device, args.seed, args.n, args.out) == ("cuda:1", 7, 3, "x.gif")
