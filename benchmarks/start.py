@@ -17,7 +17,7 @@ from thaw.base.arguments import MINUTES, SCORED
 from thaw.base.files import enter_project
 from thaw.base.pixels import to_uint8
 from thaw.experiment.config import Config
-from thaw.play.own import own_config, train_own
+from thaw.play.degrading import own_config, own_trainer, trained_model
 from thaw.report import results
 from thaw.report.provenance import weights_of
 from thaw.scoring.judge import Judge, load_judge
@@ -29,18 +29,15 @@ NAMES = ("row", "pixelate", "eraser")
 
 def measure(config: Config, judge: Judge, n: int) -> dict[str, tuple[Any, str]]:
     """Train, draw n digits, and return distance, accuracy and how many images were seen."""
-    seen = [0]
-
-    def report(share: float, said: str) -> bool:
-        seen[0] += config.batch_size if share else 0
-        return False
-
     with tempfile.TemporaryDirectory() as run:
-        model = train_own(config, run, report)
+        trainer = own_trainer(config, run)
+        for _ in trainer.all_steps():
+            pass
+    model = trained_model(trainer)
     labels = labels_in_shares(judge, n)
     found = evaluate(to_uint8(model.sample(labels, seed=1)), judge, labels, reference="train")
     accuracy = (100 * found["accuracy"].value, ".1f")
-    return {"fid": (found["fid"].value, ".2f"), "accuracy": accuracy, "images": (seen[0], ",d")}
+    return {"fid": (found["fid"].value, ".2f"), "accuracy": accuracy, "images": (trainer.images_seen, ",d")}
 
 
 def main() -> None:

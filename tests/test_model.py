@@ -11,7 +11,7 @@ from thaw.data import load
 from thaw.degradations import Degradation, register
 from thaw.experiment.build import sampled_as
 from thaw.experiment.config import make_config, override
-from thaw.play.restore import restorations
+from thaw.play.restoring import restorations
 from thaw.training.loop import train
 
 

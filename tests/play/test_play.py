@@ -18,17 +18,21 @@ from thaw import play
 from thaw.autoencoder import Coder
 from thaw.base.errors import ThawError
 from thaw.experiment.build import build_model, build_network, build_process
-from thaw.play.canvas import BOX, Canvas, to_picture
-from thaw.play.chooser import Settings, offer, samplers
-from thaw.play.classify import ClassifyPanel, answers
-from thaw.play.compare import ComparePanel
-from thaw.play.own import OwnPanel, own_config, train_own
-from thaw.play.picker import Picker
+from thaw.play.classifying import answers
+from thaw.play.degrading import own_config, own_trainer, trained_model
+from thaw.play.drawing import draw_in_steps
+from thaw.play.panels.canvas import BOX, Canvas, to_picture
+from thaw.play.panels.classify import ClassifyPanel
+from thaw.play.panels.compare import ComparePanel
+from thaw.play.panels.controls import SamplerSettings, suitable_samplers
+from thaw.play.panels.own import OwnPanel
+from thaw.play.panels.panel import RESTART, Panel, Update, sentence
+from thaw.play.panels.picker import Picker
+from thaw.play.panels.restore import RestorePanel
+from thaw.play.panels.sample import SamplePanel
+from thaw.play.panels.watch import WatchPanel
 from thaw.play.pictures import Tile, as_html, as_picture
-from thaw.play.restore import RestorePanel, restorations, ways
-from thaw.play.sample import SamplePanel, drawing
-from thaw.play.watch import WatchPanel
-from thaw.play.widgets import RESTART, Panel, sentence
+from thaw.play.restoring import restorations, ways
 from thaw.sampling import SAMPLERS, check_sampler
 from thaw.store import weights
 from thaw.store.examples import choose_examples, load_examples
@@ -106,7 +110,7 @@ def test_examples_are_two_real_digits_of_every_class(repository, mnist):
 @pytest.mark.parametrize("label", ["default", "row_default_28", "row_default_cold"])
 def test_every_combination_that_is_offered_draws(label, folder):
     model = play.open_model(label, folder=folder)
-    for sampler in samplers(model.process):
+    for sampler in suitable_samplers(model.process):
         for tau in SAMPLERS[sampler].temperatures_within(*model.process.tau):
             check_sampler(model.process, sampler, tau, 1.0)
             images = model.sample(model.labels(1), sampler=sampler, tau=tau, steps=2)
@@ -114,7 +118,7 @@ def test_every_combination_that_is_offered_draws(label, folder):
 
 
 def test_what_does_not_suit_is_disabled_and_the_reason_said(folder, tiny):
-    settings = Settings()
+    settings = SamplerSettings()
     settings.fit(play.open_model("default", folder=folder))
     assert settings.tau.disabled and settings.tau.value == 1 and "always hot" in settings.hint.value
     settings.steps.value = 3
@@ -136,7 +140,7 @@ def test_what_does_not_suit_is_disabled_and_the_reason_said(folder, tiny):
     assert settings.tau.disabled and settings.values()["tau"] == 0
     unconditional = tiny(label_dropout=1.0)
     settings.fit(unconditional)
-    assert settings.digit.disabled and settings.guidance.disabled and not offer(unconditional).digits
+    assert settings.digit.disabled and settings.guidance.disabled and len(settings.digit.options) == 1
 
 
 # Drawing.
@@ -144,7 +148,7 @@ def test_what_does_not_suit_is_disabled_and_the_reason_said(folder, tiny):
 
 def test_drawing_in_steps_draws_what_sample_draws(warm_rows):
     y = warm_rows.labels(270)
-    states = list(drawing(warm_rows, y, seed=3, steps=3, tau=1.0))
+    states = list(draw_in_steps(warm_rows, y, seed=3, steps=3, tau=1.0))
     assert torch.equal(states[-1].images, warm_rows.sample(y, seed=3, steps=3, tau=1.0))
     assert states[-1].done == states[-1].total == len(states)
 
@@ -153,9 +157,9 @@ def test_the_sample_panel_draws_scores_and_saves(folder, tmp_path):
     one = SamplePanel(tmp_path / "out", folder)
     one.settings.steps.value, one.count.value = 2, 10
     assert "not scored" in one.note.value
-    assert "10 digits" in pressed(one.panel)
+    assert "10 digits" in pressed(one)
     assert bytes(one.picture.value[:4]) == b"\x89PNG" and one.picture.layout.display == "block"
-    for button in one.save.values():
+    for button in one.save.buttons.values():
         button.click()
     png, gif, npz = (next((tmp_path / "out").glob(f"*.{kind}")) for kind in ("png", "gif", "npz"))
     assert png.stem == gif.stem == npz.stem == "ddpm_default_warm_epoch30_seed0"
@@ -164,7 +168,7 @@ def test_the_sample_panel_draws_scores_and_saves(folder, tmp_path):
     assert np.array_equal(np.load(npz)["images"], expected[:, 0].numpy())
     assert Image.open(gif).n_frames == 3 and png.stat().st_size > 500
     one.count.value = 256
-    pressed(one.panel)
+    pressed(one)
     assert "Fréchet distance" in one.scores.value and "(real " in one.scores.value and "n = 256" in one.scores.value
 
 
@@ -177,13 +181,13 @@ def test_watching_saves_a_strip_of_states_and_guesses(warm_rows, tmp_path):
 def test_the_watch_panel_scrubs_and_saves(folder, tmp_path):
     one = WatchPanel(tmp_path / "out", folder)
     one.settings.steps.value = 3
-    assert "4 states" in pressed(one.panel)
+    assert "4 states" in pressed(one)
     shown = set()
     for state in range(4):
         one.scrub.value = state
         shown.add(one.now.value)
     assert len(shown) == 4 and "t = 0" in one.now.value
-    one.save.click()
+    one.save.buttons["GIF and PNG"].click()
     assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".gif", ".png"}
 
 
@@ -211,9 +215,9 @@ def test_a_step_that_is_none_is_refused(warm_rows):
 def test_the_restore_panel_takes_a_drawing(folder):
     one = RestorePanel(folder)
     one.picker.kind.value = "draw"
-    assert "canvas is empty" in pressed(one.panel)
+    assert "canvas is empty" in pressed(one)
     one.picker.canvas.strokes = [[[0.5, 0.2], [0.5, 0.8]]]
-    assert "Restored with row_default_28" in pressed(one.panel)
+    assert "Restored with row_default_28" in pressed(one)
     assert one.gallery.value.count("<img") == 8 and "SSIM" in one.gallery.value
 
 
@@ -225,23 +229,19 @@ def test_an_own_degradation_is_shown_trained_and_drawn(curtain, folder, tmp_path
     one = OwnPanel(tmp_path / "out", folder)
     assert one.name.value == curtain and "<img" in one.strip.value and one.again.disabled
     one.minutes.value = 0.1
-    assert "draws as it has learnt" in pressed(one.panel)
+    assert "draws as it has learnt" in pressed(one)
     assert "trained on digits" in one.result.value and not one.again.disabled
     one.tau.value = 0.5
-    assert "40 digits at temperature 0.5" in pressed(one.panel, one.again)
+    assert "40 digits at temperature 0.5" in pressed(one, one.again)
 
 
 def test_stopping_a_training_keeps_what_was_learnt(curtain, tmp_path):
-    told = []
-
-    def report(share: float, said: str) -> bool:
-        told.append(said)
-        return len(told) == 4
-
-    model = train_own(own_config(curtain, data="digits", widths=(8, 16)), tmp_path, report)
-    assert len(told) == 4 and model.sample(model.labels(2), steps=2).shape == (2, 1, 28, 28)
+    trainer = own_trainer(own_config(curtain, data="digits", widths=(8, 16)), tmp_path)
+    for _ in zip(trainer.all_steps(), range(3), strict=False):
+        pass
+    assert trained_model(trainer).sample(torch.arange(2), steps=2).shape == (2, 1, 28, 28)
     with pytest.raises(ThawError, match="stopped before the first step"):
-        train_own(own_config(curtain, data="digits"), tmp_path, lambda share, said: True)
+        trained_model(own_trainer(own_config(curtain, data="digits"), tmp_path))
 
 
 def test_an_own_degradation_begins_with_the_hot_weights_where_they_are_shipped(curtain, folder, tmp_path):
@@ -267,12 +267,12 @@ def test_mistakes_in_an_own_degradation_are_sentences(folder, tmp_path):
             return x0 + x0.no_such_thing
 
     one = OwnPanel(tmp_path, folder)
-    assert "The degradation broken fails (AttributeError" in text(one.panel)
-    assert "change its cell" in pressed(one.panel)
+    assert "The degradation broken fails (AttributeError" in text(one)
+    assert "change its cell" in pressed(one)
     Broken.forward = lambda self, x0, t, z=None: 0 * x0
-    assert "D(x, 0) must be x" in pressed(one.panel)
+    assert "D(x, 0) must be x" in pressed(one)
     Broken.forward = lambda self, x0, t, z=None: x0[:, :, :14]
-    assert "must keep the shape" in pressed(one.panel)
+    assert "must keep the shape" in pressed(one)
 
 
 # Classifying.
@@ -309,7 +309,7 @@ def test_without_a_flow_the_panel_classifies_on_pixels(folder):
     one = ClassifyPanel(folder)
     one.draws.value, one.picker.number.value = 5, 4
     assert "hot model on pixels answers instead" in one.note.value
-    assert re.search(r"Most likely a \d, \d+ %\. It is a 2\.", pressed(one.panel))
+    assert re.search(r"Most likely a \d, \d+ %\. It is a 2\.", pressed(one))
     assert "bound on pixels, 5 draws" in one.answer.value
 
 
@@ -319,7 +319,7 @@ def test_with_a_flow_the_picture_is_encoded_first(flow, folder):
     one.draws.value = 5
     one.picker.kind.value = "draw"
     one.picker.canvas.strokes = [[[0.5, 0.2], [0.5, 0.8]]]
-    assert re.search(r"Most likely a \d, \d+ %\.$", pressed(one.panel))
+    assert re.search(r"Most likely a \d, \d+ %\.$", pressed(one))
     assert "bound on the latent, 5 draws" in one.answer.value
     figure = play.classify(one.picker.canvas.picture(), play.open_model("flow", folder=folder), draws=5)
     assert len(figure.axes) == 2
@@ -333,11 +333,11 @@ def test_models_and_epochs_are_compared(folder):
     assert picture.height > 2 * 56
     one = ComparePanel(folder)
     one.count.value = 10
-    assert "10 digits each" in pressed(one.panel)
+    assert "10 digits each" in pressed(one)
     assert "default, epoch 30" in one.gallery.value and "row_default_28, epoch 25" in one.gallery.value
     one.kind.value = "epochs of one"
-    assert one.second.layout.display == "none" and one.one.epoch.disabled
-    pressed(one.panel)
+    assert one.other.layout.display == "none" and one.one.epoch.disabled
+    pressed(one)
     assert "default, epoch 5" in one.gallery.value and "row" not in one.gallery.value
 
 
@@ -350,13 +350,13 @@ def test_missing_unknown_and_damaged_weights_are_sentences(folder, tmp_path):
     damaged = folder / "ddpm_mnist_5_default.pth"
     damaged.write_bytes(damaged.read_bytes()[:1000])
     one.models.epoch.value = 5
-    assert "truncated or damaged" in text(one.panel)
-    assert "truncated or damaged" in pressed(one.panel)
+    assert "truncated or damaged" in text(one)
+    assert "truncated or damaged" in pressed(one)
     (folder / "ddpm_mnist_30_default.pth").unlink()
     one.models.epoch.value = 30
-    assert "epoch 30 of default was not shipped; choose one of 5" in pressed(one.panel).replace("Epoch", "epoch")
+    assert "epoch 30 of default was not shipped; choose one of 5" in pressed(one).replace("Epoch", "epoch")
     one.models.process.value = "row"
-    assert "10 digits" in pressed(one.panel)  # and the panel goes on working
+    assert "10 digits" in pressed(one)  # and the panel goes on working
 
 
 def test_an_empty_folder_is_a_sentence(tmp_path):
@@ -388,9 +388,7 @@ def test_errors_are_one_sentence_of_html(error, said):
 
 
 def test_every_panel_says_what_to_do_after_a_restart(folder):
-    assert RESTART in str(
-        [child.value for child in RestorePanel(folder).panel.controls.children if hasattr(child, "value")]
-    )
+    assert RESTART in str([child.value for child in RestorePanel(folder).controls.children if hasattr(child, "value")])
 
 
 # Runs in the background.
@@ -401,19 +399,14 @@ def blocked():
     go, seen = threading.Event(), []
     number = widgets.IntSlider(1, 0, 9)
 
-    def start():
-        value = number.value
+    def steps(value):
+        while not go.is_set():
+            go.wait(0.01)
+            yield Update(0.5)
+        yield Update(1.0, draw=lambda: seen.append(value), always=True)
+        return f"done {value}"
 
-        def work(job):
-            while not go.is_set():
-                job.check()
-                go.wait(0.01)
-            job.show(seen.append, value)
-            return f"done {value}"
-
-        return work
-
-    return Panel([number], [], start), number, go, seen
+    return Panel([number], [], lambda: steps(number.value)), number, go, seen
 
 
 def test_a_run_is_stopped_between_two_steps():
@@ -451,26 +444,24 @@ def test_a_run_that_is_superseded_shows_nothing_any_more():
 def test_a_model_chosen_during_a_run_breaks_nothing(folder, tmp_path):
     one = SamplePanel(tmp_path, folder)
     one.count.value = 60
-    one.panel.button.click()
+    one.button.click()
     one.models.process.value = "row"
     one.models.process.value = "hot"
     one.settings.steps.value = 3
-    one.panel.wait()
-    assert "60 digits" in text(one.panel) and "steps 10" in one.caption.value
-    one.panel.button.click()
-    one.panel.stop_button.click()
-    one.panel.wait()
-    assert text(one.panel) == "Stopped."
+    one.wait()
+    assert "60 digits" in text(one) and "steps 10" in one.caption.value
+    one.button.click()
+    one.stop_button.click()
+    one.wait()
+    assert text(one) == "Stopped."
 
 
 def test_an_error_in_the_thread_leaves_nothing_stuck():
-    def start():
-        def work(job):
-            raise RuntimeError("boom")
+    def steps():
+        yield Update(0.5)
+        raise RuntimeError("boom")
 
-        return work
-
-    assert "boom" in pressed(Panel([], [], start))
+    assert "boom" in pressed(Panel([], [], steps))
 
 
 # Pictures.

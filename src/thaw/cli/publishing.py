@@ -8,7 +8,7 @@ from thaw.base.files import needed
 
 def banner(args: argparse.Namespace) -> None:
     """Draw the README's picture from the shipped weights."""
-    from thaw.play import banner as draw_banner
+    from thaw.report.banner import banner as draw_banner
 
     needed("Plots", "name another place for the picture")
     print(draw_banner(args.out))

@@ -9,5 +9,6 @@ from thaw.data.sets import available as available
 from thaw.data.sets import data_root as data_root
 from thaw.data.sets import folder_name as folder_name
 from thaw.data.sets import load as load
+from thaw.data.sets import on_disk as on_disk
 from thaw.data.sets import resolve as resolve
 from thaw.data.sets import what_changed as what_changed

@@ -13,26 +13,34 @@ from thaw.base.files import replacing
 from thaw.base.pixels import to_uint8
 
 
-def grid(images: Tensor, columns: int, gap: int = 1, scale: int = 3, background: int = 255) -> Image.Image:
-    """Lay images out row by row, each pixel `scale` screen pixels wide (never interpolated).
+def montage(images: Tensor, columns: int, gap: int = 1, background: int = 255) -> Tensor:
+    """Lay images out row by row, as one image with gaps between and around them.
 
     Args:
-        images: (N, C, H, W) uint8, C 1 or 3.
+        images: (N, C, H, W) uint8.
         columns: images a row.
         gap: pixels between images.
-        scale: integer magnification.
         background: grey of the gaps.
+
+    Returns:
+        (C, H', W') uint8.
     """
     if images.dtype != torch.uint8 or images.ndim != 4:
         raise ThawError(f"a grid takes uint8 images (N, C, H, W), got {images.dtype} {tuple(images.shape)}")
     N, C, H, W = images.shape
     rows = -(-N // columns)
-    canvas = torch.full((C, rows * (H + gap) + gap, columns * (W + gap) + gap), background, dtype=torch.uint8)
+    page = torch.full((C, rows * (H + gap) + gap, columns * (W + gap) + gap), background, dtype=torch.uint8)
     for index, image in enumerate(images):
         top, left = gap + index // columns * (H + gap), gap + index % columns * (W + gap)
-        canvas[:, top : top + H, left : left + W] = image
-    array = canvas.repeat_interleave(scale, 1).repeat_interleave(scale, 2).permute(1, 2, 0).numpy()
-    return Image.fromarray(array[:, :, 0] if C == 1 else array)
+        page[:, top : top + H, left : left + W] = image
+    return page
+
+
+def grid(images: Tensor, columns: int, gap: int = 1, scale: int = 3, background: int = 255) -> Image.Image:
+    """Return a `montage` of grey or coloured images, each pixel `scale` screen pixels wide (never interpolated)."""
+    page = montage(images, columns, gap, background).permute(1, 2, 0).numpy()
+    picture = Image.fromarray(page[:, :, 0] if page.shape[2] == 1 else page)
+    return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
 
 
 def save_grid(path: str | Path, images: Tensor, columns: int, **style: Any) -> Path:

@@ -127,6 +127,11 @@ def folder_name(path: str | Path) -> str:
     return f"folder{name}" if name in {"", *taken} else name
 
 
+def on_disk(name: str) -> bool:
+    """Tell, without loading it, whether the files of a data set are in `data_root()`."""
+    return any((data_root() / FOLDERS.get(name, name) / "raw").glob("*images-idx3-ubyte*"))
+
+
 def available(name: str) -> bool:
     """Tell whether a data set can be loaded from `data_root()` without a download."""
     try:

@@ -6,15 +6,13 @@ import io
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from thaw.base.pixels import to_uint8
-from thaw.report import figures
+from thaw.data.grids import grid, montage
 
 GREY = 170  # gaps of a grid: seen on a light and on a dark page
-CRISP = "image-rendering:pixelated;display:block"
 
 
 class Tile(NamedTuple):
@@ -30,22 +28,23 @@ def shown(pixels: Tensor) -> Tensor:
     return to_uint8(pixels.detach().cpu().clamp(-1, 1))
 
 
-def png(image: Image.Image) -> bytes:
-    """Return a picture as the bytes of a PNG."""
+def mosaic(images: Tensor, columns: int) -> Tensor:
+    """Return a grid of uint8 images (N, C, H, W) without a border as one image (C, H', W'), to be a tile."""
+    return montage(images, columns, background=GREY)[:, 1:-1, 1:-1]
+
+
+def grid_png(images: Tensor, columns: int, scale: int = 2, gap: int = 1) -> bytes:
+    """Return a grid of uint8 images as the bytes of a PNG, with gaps that suit any theme."""
     buffer = io.BytesIO()
-    image.save(buffer, "png")
+    grid(images, columns, gap, scale, GREY).save(buffer, "png")
     return buffer.getvalue()
 
 
-def grid_png(images: Tensor, columns: int, scale: int = 2) -> bytes:
-    """Return a grid of uint8 images as the bytes of a PNG, with gaps that suit any theme."""
-    return png(figures.grid(images, columns, scale=scale, background=GREY))
-
-
-def source(image: Tensor, scale: int = 4) -> str:
-    """Return a picture (C, H, W) uint8 as an address for an HTML page."""
-    code = base64.b64encode(png(figures.grid(image[None], 1, gap=0, scale=scale))).decode()
-    return f"data:image/png;base64,{code}"
+def img(image: Tensor, scale: int = 4, alt: str = "") -> str:
+    """Return a picture (C, H, W) uint8 as a tag of HTML, `scale` screen pixels a pixel where there is room."""
+    code = base64.b64encode(grid_png(image[None], 1, scale, gap=0)).decode()
+    style = f"width:{image.shape[-1] * scale}px;max-width:100%;image-rendering:pixelated;display:block"
+    return f'<img src="data:image/png;base64,{code}" alt="{html.escape(alt)}" style="{style}">'
 
 
 def as_html(tiles: Sequence[Tile], scale: int = 4, together: bool = False) -> str:
@@ -54,15 +53,13 @@ def as_html(tiles: Sequence[Tile], scale: int = 4, together: bool = False) -> st
     Those that find no room go below, unless they are to stay `together`, and shrink.
     """
     parts, lines = [], max(tile.title.count("\n") + 1 for tile in tiles)
+    room = f"calc({100 / len(tiles):.2f}% - 7px)" if together else "100%"
     for tile in tiles:
-        width = tile.image.shape[-1] * scale
-        room = f"calc({100 / len(tiles):.2f}% - 7px)" if together else "100%"
         title, text = (html.escape(part).replace("\n", "<br>") for part in (tile.title, tile.text))
         parts.append(
-            f'<figure style="margin:0 7px 12px 0;width:{width}px;max-width:{room}">'
+            f'<figure style="margin:0 7px 12px 0;width:{tile.image.shape[-1] * scale}px;max-width:{room}">'
             f'<figcaption style="font-weight:600;line-height:1.25;min-height:{1.3 * lines}em">{title}</figcaption>'
-            f'<img src="{source(tile.image, scale)}" alt="{html.escape(tile.title)}" style="width:100%;{CRISP}">'
-            f'<figcaption style="line-height:1.3">{text}</figcaption></figure>'
+            f'{img(tile.image, scale, tile.title)}<figcaption style="line-height:1.3">{text}</figcaption></figure>'
         )
     return f'<div style="display:flex;flex-wrap:wrap;align-items:flex-start">{"".join(parts)}</div>'
 
@@ -72,31 +69,18 @@ def as_picture(rows: Sequence[Sequence[Tile]], scale: int = 4, gap: int = 12) ->
     font, bold = ImageFont.load_default(13), ImageFont.load_default(14)
     above = max((tile.title.count("\n") + 1 if tile.title else 0) for row in rows for tile in row) * 17
     below = max((tile.text.count("\n") + 1 if tile.text else 0) for row in rows for tile in row) * 16
-    pictures = [[figures.grid(tile.image[None], 1, gap=0, scale=scale) for tile in row] for row in rows]
+    pictures = [[grid(tile.image[None], 1, gap=0, scale=scale) for tile in row] for row in rows]
     heights = [max(picture.height for picture in row) for row in pictures]
     width = max(sum(picture.width + gap for picture in row) + gap for row in pictures)
     page = Image.new("RGB", (width, sum(heights) + len(rows) * (above + below + gap) + gap), "white")
-    pen = ImageDraw.Draw(page)
-    top = gap
+    pen, top = ImageDraw.Draw(page), gap
     for row, drawn, height in zip(rows, pictures, heights, strict=True):
-        left = gap
+        left, under = gap, top + above
         for tile, picture in zip(row, drawn, strict=True):
             pen.multiline_text((left, top), tile.title, fill="black", font=bold, spacing=3)
-            page.paste(picture, (left, top + above))
-            pen.multiline_text(
-                (left, top + above + picture.height + 2), tile.text, fill="#333333", font=font, spacing=3
-            )
+            page.paste(picture, (left, under))
+            place = (left, under + picture.height + 2)
+            pen.multiline_text(place, tile.text, fill="#333333", font=font, spacing=3)
             left += picture.width + gap
         top += height + above + below + gap
     return page
-
-
-def mosaic(images: Tensor, columns: int, gap: int = 1) -> Tensor:
-    """Return a grid of uint8 images (N, C, H, W) as one image (C, H', W'), to be a tile."""
-    N, C, H, W = images.shape
-    rows = -(-N // columns)
-    canvas = torch.full((C, rows * (H + gap) - gap, columns * (W + gap) - gap), GREY, dtype=torch.uint8)
-    for index, image in enumerate(images):
-        top, left = index // columns * (H + gap), index % columns * (W + gap)
-        canvas[:, top : top + H, left : left + W] = image
-    return canvas

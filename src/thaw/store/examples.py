@@ -4,11 +4,12 @@ import argparse
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from thaw.base.errors import ThawError
-from thaw.base.files import by_git, check_target, sha256
+from thaw.base.files import by_git, check_target
 from thaw.data import DATA_SETS, ImageSet, load
-from thaw.store.weights import PRETRAINED, add_to_manifest, load_released, pretrained, save_tensors
+from thaw.store.released import PRETRAINED, load_released, pretrained, save_released
 
 FORMAT = "thaw-examples/1"
 EACH = 2  # images of a class
@@ -21,18 +22,15 @@ def examples_path(data: str, folder: str | Path | None = None) -> Path:
 
 def choose_examples(images: ImageSet, each: int = EACH) -> ImageSet:
     """Return the first `each` images of every class, in order of the classes: chosen by nobody's taste."""
-    index = torch.cat([(images.labels == label).nonzero()[:each, 0] for label in range(images.classes)])
-    return ImageSet(images.name, images.split, images.images[index], images.labels[index], images.classes)
+    return images.take(torch.cat([(images.labels == label).nonzero()[:each, 0] for label in range(images.classes)]))
 
 
 def save_examples(images: ImageSet, folder: str | Path = PRETRAINED) -> Path:
     """Write example images and list the file in MANIFEST.json."""
     path = check_target(examples_path(images.name, folder), ".pth")
-    plain = {"format": FORMAT, "data": images.name, "split": images.split, "classes": images.classes}
-    save_tensors(path, plain | {"images": images.images, "labels": images.labels})
-    entry = {"sha256": sha256(path), "bytes": path.stat().st_size, "images": len(images), "split": images.split}
-    add_to_manifest(folder, path.name, entry)
-    return path
+    content = {"data": images.name, "split": images.split, "classes": images.classes}
+    content |= {"images": images.images, "labels": images.labels}
+    return save_released(path, FORMAT, content, {"images": len(images), "split": images.split})
 
 
 def load_examples(data: str = "mnist", folder: str | Path | None = None) -> ImageSet:
@@ -48,6 +46,18 @@ def load_examples(data: str = "mnist", folder: str | Path | None = None) -> Imag
     if not whole or images.ndim != 4 or labels.shape != images.shape[:1] or not {"split", "classes"} <= content.keys():
         raise ThawError(f"{path} lacks a part of an examples file; restore it with {by_git(path)}")
     return ImageSet(data, str(content["split"]), images, labels, int(content["classes"]))
+
+
+def example(number: int = 0, data: str = "mnist", folder: str | Path | None = None) -> tuple[Tensor, int]:
+    """Return one of the embedded real images, (1, C, H, W) in [-1, 1], and its class; two of each class, in turn.
+
+    Raises:
+        ThawError: for a number that none has.
+    """
+    images = load_examples(data, folder)
+    if not 0 <= number < len(images):
+        raise ThawError(f"there are {len(images)} examples, numbered from 0; got {number}")
+    return images.pixels(slice(number, number + 1)), int(images.labels[number])
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -4,9 +4,7 @@ Nothing is ever unpickled: every file is read with `torch.load(..., weights_only
 only then used. Every file and folder is written under a temporary name and renamed when complete.
 """
 
-import contextlib
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -15,11 +13,12 @@ from torch import Tensor
 
 from thaw.autoencoder import Coder
 from thaw.base.errors import ThawError
-from thaw.base.files import advice, by_git, check_target, locked, project_root, sha256, user_path, write_json
+from thaw.base.files import advice, check_target, user_path
 from thaw.experiment.build import build_model, build_network, build_process
 from thaw.experiment.config import Config, differences
 from thaw.model import Model
 from thaw.networks import count_parameters
+from thaw.store.released import PRETRAINED, add_to_manifest, load_released, pretrained, read_manifest, save_released
 from thaw.store.runs import RUNS, epoch_of, list_checkpoints, load_checkpoint, load_newest, read_yaml, stored_config
 from thaw.store.tensors import load_tensors, save_tensors
 from thaw.terminal import Terminal
@@ -28,32 +27,9 @@ __all__ = ["FORMAT", "PRETRAINED", "RUNS", "add_to_manifest", "assemble", "epoch
 __all__ += ["load_checkpoint", "load_model", "load_released", "load_tensors", "pretrained", "read_manifest"]
 __all__ += ["release_path", "save_release", "save_tensors"]
 
-PRETRAINED = Path("pretrained")
 ENDING = ".pth"
 FORMAT = "thaw-weights/1"
 STUDIES = "(ddpm|custom|latent|autoencoder)"  # what the names of released weights begin with
-
-
-def pretrained(folder: str | Path | None = None) -> Path:
-    """Return the folder that released files are read from.
-
-    Args:
-        folder: the one that is named; without one that of the environment variable `THAW_PRETRAINED`, or else
-            `pretrained/` here or in the project around the working directory.
-
-    Raises:
-        ThawError: if `THAW_PRETRAINED` names no folder.
-    """
-    if folder is not None:
-        return Path(folder)
-    if named := os.environ.get("THAW_PRETRAINED"):
-        if not user_path(named).is_dir():
-            raise ThawError(f"THAW_PRETRAINED is {named!r}, which is no folder; set it to a folder of released weights")
-        return user_path(named)
-    with contextlib.suppress(ThawError):  # outside of it: whoever reads tells that nothing is there
-        if not PRETRAINED.is_dir() and (project_root() / PRETRAINED).is_dir():
-            return project_root() / PRETRAINED
-    return PRETRAINED
 
 
 def save_release(
@@ -83,9 +59,9 @@ def save_release(
     """
     path = check_release(Path(folder) / model.config.release_name(model.epoch), model.config, data, replace)
     half = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+    config = model.config.model_dump(mode="json")
     content = {
-        "format": FORMAT,
-        "config": json.dumps(model.config.model_dump(mode="json")),
+        "config": json.dumps(config),
         "shape": list(model.process.shape),
         "classes": model.classes,
         "epoch": model.epoch,
@@ -93,24 +69,14 @@ def save_release(
         "terminal": model.terminal.state(),
         "degradation": model.process.degradation.state(),
     }
+    entry = {"parameters": sum(p.numel() for p in model.network.parameters()), "epoch": model.epoch}
+    entry |= {"terminal_rank": model.terminal.rank, "config": config}
     if data:
-        content["data"] = data
-    if model.coder is not None:
-        content["coder"] = coder_state(model.coder, half=True)
-    save_tensors(path, content)
-    entry = {
-        "sha256": sha256(path),
-        "bytes": path.stat().st_size,
-        "parameters": sum(p.numel() for p in model.network.parameters()),
-        "epoch": model.epoch,
-        "terminal_rank": model.terminal.rank,
-        "config": model.config.model_dump(mode="json"),
-    } | ({"data": data} if data else {})
-    if model.coder is not None:
-        entry |= {"autoencoder_parameters": count_parameters(model.coder.network)}
-        entry |= {"autoencoder_sha256": model.coder.digest}
-    add_to_manifest(folder, path.name, entry | (manifest or {}))
-    return path
+        content["data"] = entry["data"] = data
+    if (coder := model.coder) is not None:
+        content["coder"] = coder_state(coder, half=True)
+        entry |= {"autoencoder_parameters": count_parameters(coder.network), "autoencoder_sha256": coder.digest}
+    return save_released(path, FORMAT, content, entry | (manifest or {}))
 
 
 def check_release(path: Path, config: Config, data: dict[str, Any] | None = None, replace: bool = False) -> Path:
@@ -145,51 +111,6 @@ def check_release(path: Path, config: Config, data: dict[str, Any] | None = None
     if reason:
         raise ThawError(f"{path} is of {reason}; choose another folder by --out, or replace it by --replace")
     return path
-
-
-def read_manifest(folder: str | Path | None = None) -> dict[str, dict[str, Any]]:
-    """Return MANIFEST.json of a folder of released weights (see `pretrained`): file name -> entry; empty if none."""
-    path = pretrained(folder) / "MANIFEST.json"
-    if not path.is_file():
-        return {}
-    try:
-        manifest = json.loads(path.read_text())
-    except ValueError as error:  # its words tell the line and the column
-        raise ThawError(f"{path} is not valid JSON ({error}); restore it with {by_git(path)}") from None
-    if not isinstance(manifest, dict) or not all(isinstance(entry, dict) for entry in manifest.values()):
-        raise ThawError(f"{path} does not list released weights; move it, or name another folder")
-    return manifest
-
-
-def add_to_manifest(folder: str | Path, name: str, entry: dict[str, Any]) -> None:
-    """Add or replace one entry of MANIFEST.json; entries are kept in order of their names."""
-    path = Path(folder) / "MANIFEST.json"
-    with locked(path):
-        write_json(path, dict(sorted((read_manifest(folder) | {name: entry}).items())))
-
-
-def load_released(path: str | Path, form: str, what: str) -> tuple[dict[str, Any], str, dict[str, Any]]:
-    """Read a file of tensors and plain values that may stand in a MANIFEST.json: how every released file is read.
-
-    Args:
-        path: the file.
-        form: the `format` that it must name.
-        what: it must hold, for the message.
-
-    Returns:
-        What it holds, its SHA-256, and its entry in the MANIFEST.json beside it, empty if it is not listed.
-
-    Raises:
-        ThawError: for a missing, damaged or foreign file, or one whose checksum is not the listed one.
-    """
-    path = Path(path)
-    content, digest = load_tensors(path), sha256(path)
-    listed = read_manifest(path.parent).get(path.name, {})
-    if listed.get("sha256", digest) != digest:
-        raise ThawError(f"{path} does not match its checksum in MANIFEST.json; restore it with {by_git(path)}")
-    if content.get("format") != form:
-        raise ThawError(f"{path} is not a Thaw {what} file (format {content.get('format')!r}, expected {form!r})")
-    return content, digest, listed
 
 
 def release_path(label: str, epoch: int | None = None, data: str = "mnist", folder: str | Path | None = None) -> Path:

@@ -110,7 +110,7 @@ def train(
         progress = "THAW_HEADLESS" not in os.environ if progress is None else progress
         shown, interrupts = trainer.batches * config.batch_size, Interrupts()
         with tqdm(
-            total=config.epochs * shown, initial=trainer.seen + trainer.index * config.batch_size,
+            total=config.epochs * shown, initial=trainer.images_seen,
             disable=not progress or not main, unit="img", unit_scale=True, mininterval=2,
             desc=f"training {config.label}", position=position,
         ) as bar:  # fmt: skip

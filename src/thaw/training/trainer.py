@@ -171,6 +171,17 @@ class Trainer:
         running, self.stopped = signals.finish(time.perf_counter() - started, self.stopping)
         self.running = before + running
 
+    def all_steps(self) -> Iterator[Step]:
+        """Train epoch after epoch until the run is `done`, with no report and no checkpoint between; see `steps`."""
+        while not self.done:
+            yield from self.steps()
+            self.end_epoch()
+
+    @property
+    def images_seen(self) -> int:
+        """Images that were trained on so far, those of this epoch included."""
+        return self.seen + self.index * self.config.batch_size
+
     def stop(self) -> None:
         """Let `steps` end after this step; where several processes train, after the same one in all of them."""
         self.stopping = True

@@ -1,4 +1,4 @@
-"""What can be loaded and played with: the released weights, as the manifest names them."""
+"""What is shipped: the released weights that can be sampled from, as the manifest names them."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 from thaw.base.errors import ThawError
 from thaw.base.files import by_git
+from thaw.experiment.config import Config
 from thaw.model import Model
-from thaw.store.weights import load_model, pretrained, read_manifest, release_path
+from thaw.store.released import pretrained, read_manifest
+from thaw.store.weights import load_model, release_path
 
-NAMES = {
+TITLES = {  # of the processes, in the order in which they are listed; others follow
     "hot": "noise (hot)",
     "latent": "noise in a latent",
     "row": "rows averaged",
@@ -51,13 +53,14 @@ def catalogue(folder: str | Path | None = None) -> list[Weights]:
     """
     found: dict[tuple[str, str, str, str], list[int]] = {}
     for name, entry in read_manifest(folder).items():
-        config = entry.get("config") or {}
-        if config.get("study") not in ("ddpm", "custom", "latent") or not (pretrained(folder) / name).is_file():
+        config = Config.model_construct(
+            **(entry.get("config") or {"study": None})
+        )  # it was checked when it was written
+        if config.study not in ("ddpm", "custom", "latent") or not (pretrained(folder) / name).is_file():
             continue
-        study, data, epoch, label = name.removesuffix(".pth").split("_", 3)
-        process = {"ddpm": "hot", "latent": "latent"}.get(study, config["degradation"])
-        found.setdefault((process, data, config["set"], label), []).append(int(epoch))
-    order = {process: index for index, process in enumerate(NAMES)}
+        process = {"ddpm": "hot", "latent": "latent"}.get(config.study, config.degradation)
+        found.setdefault((process, config.data_name, config.set, config.label), []).append(entry["epoch"])
+    order = {process: index for index, process in enumerate(TITLES)}
     keys = sorted(found, key=lambda key: (order.get(key[0], len(order)), key[0], key[1] != "mnist", *key[1:]))
     return [Weights(*key, tuple(sorted(found[key]))) for key in keys]
 
@@ -67,19 +70,17 @@ def shipped(folder: str | Path | None = None) -> dict[tuple[str, str], list[int]
     return dict(sorted(((one.data, one.label), list(one.epochs)) for one in catalogue(folder)))
 
 
-def open_model(
-    label: str, epoch: int | None = None, data: str = "mnist", folder: str | Path | None = None
-) -> Model:  # fmt: skip
+def open_model(label: str, epoch: int | None = None, data: str = "mnist", folder: str | Path | None = None) -> Model:
     """Load released weights by name, e.g. `open_model("row_default_28")`; the newest epoch by default."""
     return load_model(release_path(label, epoch, data, folder))
 
 
 @lru_cache(maxsize=16)
-def _opened(path: Path, _: float) -> Model:
+def _cached(path: Path, _: float) -> Model:
     return load_model(path)
 
 
-def open_again(label: str, epoch: int | None = None, data: str = "mnist", folder: str | Path | None = None) -> Model:
+def cached_model(label: str, epoch: int | None = None, data: str = "mnist", folder: str | Path | None = None) -> Model:
     """Return the model of `open_model`, kept in memory while its file does not change: what the panels use.
 
     Raises:
@@ -87,11 +88,6 @@ def open_again(label: str, epoch: int | None = None, data: str = "mnist", folder
     """
     path = release_path(label, epoch, data, folder)
     try:
-        return _opened(path, path.stat().st_mtime)
+        return _cached(path, path.stat().st_mtime)
     except OSError:
         raise ThawError(f"no file {path} any more; restore it with {by_git(path)}") from None
-
-
-def flow_of(data: str = "mnist", folder: str | Path | None = None) -> Weights | None:
-    """Return the shipped flow in a latent for a data set, or None."""
-    return next((one for one in catalogue(folder) if (one.process, one.data) == ("latent", data)), None)

@@ -6,14 +6,13 @@ import torch
 
 from thaw.base.files import check_target
 from thaw.base.pixels import to_uint8
-from thaw.play.shipped import open_model
 from thaw.report import figures
+from thaw.report.provenance import weights_of
+from thaw.store.catalogue import open_model
 
 
 def banner(path: str | Path = "Plots/readme.png", hot: str = "default", cold: str = "row_default_28") -> Path:
     """Draw the README's picture: hot, cold and warm side by side, five of each class, seed 0."""
-    from thaw.report.provenance import weights_of  # needs torchmetrics, which playing does not
-
     path = check_target(path, ".png")
     check_target(path, ".png", also=[path.with_name(f"{path.name}.json")])
     hot_model, cold_model = open_model(hot), open_model(cold)

@@ -1,0 +1,15 @@
+from .classifying import classify as classify
+from .degrading import destroying as destroying
+from .degrading import own as own
+from .drawing import compare as compare
+from .drawing import draw as draw
+from .drawing import epochs_of as epochs_of
+from .drawing import score as score
+from .drawing import watch as watch
+from .panels.classify import classify_panel as classify_panel
+from .panels.compare import compare_panel as compare_panel
+from .panels.own import own_panel as own_panel
+from .panels.restore import restore_panel as restore_panel
+from .panels.sample import sample_panel as sample_panel
+from .panels.watch import watch_panel as watch_panel
+from .restoring import restore as restore

@@ -1,0 +1,1 @@
+"""The panels of load_and_play, one file each: `sample`, `watch`, `restore`, `own`, `classify`, `compare`."""

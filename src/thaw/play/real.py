@@ -1,0 +1,44 @@
+"""Real pictures to begin with: embedded ones, or a data set's."""
+
+from functools import lru_cache
+from pathlib import Path
+
+from torch import Tensor
+
+from thaw.base.errors import ThawError
+from thaw.data import ImageSet, data_root, load
+from thaw.model import Model
+from thaw.store.examples import example, examples_path
+from thaw.store.inputs import load_data
+
+Picture = tuple[Tensor, int | None]  # pixels (1, C, H, W) in [-1, 1], and the class where it is known
+
+
+@lru_cache(maxsize=2)
+def _test_split(data: str, root: Path) -> ImageSet:
+    return load(data, "test", download=False)
+
+
+def from_test_split(index: int, data: str) -> Picture:
+    """Return an image of a test split that is on the disk; the split is kept in memory.
+
+    Raises:
+        ThawError: where the data set is not, or for an index beyond its end.
+    """
+    images = _test_split(data, data_root())
+    if index >= len(images):
+        raise ThawError(f"{data} has {len(images)} test images; choose one below {len(images)}")
+    return images.pixels(slice(index, index + 1)), int(images.labels[index])
+
+
+def example_for(model: Model, folder: str | Path | None = None) -> Tensor:
+    """Return a real picture of a model's data set: an embedded one, or else its first test image.  (1, C, H, W)
+
+    Raises:
+        ThawError: where neither is there.
+    """
+    data = model.config.data_name
+    if examples_path(data, folder).is_file():
+        return example(14, data, folder)[0]
+    images = model.config.model_copy(update={"autoencoder": None})
+    return load_data(images, "test", download=False).pixels(slice(0, 1))

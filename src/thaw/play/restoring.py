@@ -1,0 +1,96 @@
+"""Destroying and restoring: one picture, damaged to a step t, and what each sampler makes of it."""
+
+from collections.abc import Iterator
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from thaw.base.errors import ThawError
+from thaw.base.pixels import to_uint8
+from thaw.base.seeding import generator
+from thaw.model import Model
+from thaw.play.pictures import Tile, as_picture, shown
+from thaw.play.real import example_for
+from thaw.process import Process
+from thaw.sampling import check_sampler
+
+WARM = 3  # restorations with a seed of their own
+
+
+def ways(process: Process) -> dict[str, dict[str, object]]:
+    """Return the restorations that suit a process: title -> settings of `Model.restore`."""
+    low, high = process.tau
+    found = {"direct": {"sampler": "direct", "tau": low}}
+    found |= {f"Algorithm {n}": {"sampler": f"algorithm{n}", "tau": 0.0} for n in (1, 2)}
+    if high > 0:  # without noise it is Algorithm 2 once more
+        found |= {f"warm, seed {seed}": {"sampler": "warm", "tau": high, "seed": seed} for seed in range(WARM)}
+    return {title: settings for title, settings in found.items() if _suits(process, settings)}
+
+
+def _suits(process: Process, settings: dict[str, object]) -> bool:
+    try:
+        check_sampler(process, str(settings["sampler"]), float(settings["tau"]), 1.0)
+    except ThawError:
+        return False
+    return True
+
+
+def restorations(
+    model: Model, picture: Tensor, t: int, label: int | None = None, seed: int = 0
+) -> Iterator[tuple[list[Tile], int]]:
+    """Destroy a picture and restore it every way that suits the model.
+
+    Args:
+        model: of pixels; see `ways`.
+        picture: (1, C, H, W) in [-1, 1].
+        t: how far, 1..T.
+        label: the class, if the network is to be told.
+        seed: of the damage; restorations have their own.
+
+    Yields:
+        The tiles so far (original, damaged, one a way; last of all with SSIM and PSNR), and how many ways there are.
+
+    Raises:
+        ThawError: for a t that is none.
+    """
+    degradation = model.process.degradation
+    if not 1 <= t <= degradation.steps:
+        raise ThawError(f"t must be between 1 and T={degradation.steps}, got {t}")
+    z = degradation.draw_z(1, generator(seed, "destroy"))
+    x_t = degradation(picture, torch.tensor([t]), z)
+    y = None if label is None else model.labels(1, label)
+    original, found = to_uint8(picture), ways(model.process)
+    tiles = [Tile(original[0], "original"), Tile(shown(x_t)[0], f"destroyed,\nt = {t} of {degradation.steps}")]
+    yield list(tiles), len(found)
+    steps = model.config.sample_steps if model.process.steps > 100 else None
+    for title, settings in found.items():
+        restored = to_uint8(model.restore(x_t, t, y=y, z=z, eta=model.config.eta, steps=steps, **settings))
+        tiles.append(Tile(restored[0], title))
+        yield list(tiles), len(found)
+    from thaw.scoring.metrics import restoration  # torchmetrics takes seconds to import: the pictures come first
+
+    for index, tile in enumerate(tiles[1:], start=1):
+        scores = restoration(tile.image[None], original)
+        similar = f"SSIM {scores['ssim'].value:.2f}\n" if "ssim" in scores else ""  # images smaller than its window
+        tiles[index] = tile._replace(text=f"{similar}PSNR {scores['psnr'].value:.1f} dB")
+    yield tiles, len(found)
+
+
+def restore(
+    model: Model, picture: Tensor | None = None, t: int | None = None, label: int | None = None, seed: int = 0
+) -> Image.Image:
+    """Destroy a picture and return one figure of every restoration, with SSIM and PSNR.
+
+    Args:
+        model: of pixels; see `open_model`.
+        picture: (1, C, H, W) in [-1, 1]; a real one of the model's data set by default.
+        t: how far, 1..T; two thirds of the way by default.
+        label: the class, if the network is to be told.
+        seed: of the damage.
+    """
+    model._check_pixels()
+    picture = example_for(model) if picture is None else picture
+    t = max(1, round(2 * model.process.steps / 3)) if t is None else t
+    *_, (tiles, _) = restorations(model, picture, t, label, seed)
+    return as_picture([tiles[:4], tiles[4:]] if len(tiles) > 5 else [tiles])
