@@ -15,7 +15,7 @@ from thaw.base.pixels import to_uint8
 from thaw.base.seeding import generator
 from thaw.data import ImageSet
 from thaw.data.folder import load_folder
-from thaw.data.images import read_image
+from thaw.data.images import open_set, read_items
 from thaw.experiment.config import load_config, make_config
 from thaw.networks import count_parameters
 from thaw.store.inputs import load_data
@@ -24,6 +24,10 @@ from thaw.training.parallel import build_accelerator
 from thaw.training.trainer import Trainer
 
 FOLDER = {"data": "folder", "data_path": "flowers", "epochs": 1, "limit": 48, "batch_size": 24, "sample_steps": 2}
+
+
+def read_image(path: Path, height: int, width: int, channels: int) -> torch.Tensor:
+    return read_items(open_set(path), str(path), shape=(channels, height, width), say=lambda _: None)[0]
 
 
 def paint(path: Path, seed: int, width: int = 40, height: int = 36, mode: str = "RGB") -> Path:

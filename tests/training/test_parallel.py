@@ -15,7 +15,7 @@ from runs import TINY, VARIANTS, assert_equal, configure, losses, run, states
 from workers import start_two, train_two
 
 from thaw.base.errors import ThawError
-from thaw.data import available
+from thaw.data import on_disk
 from thaw.store.runs import list_checkpoints, load_newest
 from thaw.store.weights import load_model
 from thaw.training.parallel import build_accelerator
@@ -124,7 +124,7 @@ def test_a_launcher_that_starts_one_process_of_several_is_told(monkeypatch, caps
 
 def test_accelerate_launches_the_command_line(tmp_path):
     """`accelerate launch ... -m thaw train`, two gloo processes: the curve of one process."""
-    values = TINY | {"data": "mnist" if available("mnist") else "digits", "study": "ddpm", "set": "tiny"}
+    values = TINY | {"data": "mnist" if on_disk("mnist") else "digits", "study": "ddpm", "set": "tiny"}
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(values))
     options = "--multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no"
     command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", *options.split()]

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import os
 import re
-import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,8 +21,8 @@ from thaw.base.files import locked
 from thaw.base.pixels import to_pixels
 from thaw.base.seeding import generator
 
-DATA_SETS = ("mnist", "fashion", "emnist", "digits")
-FOLDERS = {"mnist": "MNIST", "fashion": "FashionMNIST", "emnist": "EMNIST"}  # torchvision's names
+# name -> torchvision's, of its class and of the folder under `data_root()`; scikit-learn's digits need no files
+DATA_SETS = {"mnist": "MNIST", "fashion": "FashionMNIST", "emnist": "EMNIST", "digits": ""}
 EMNIST_TRAIN = 100_000  # images of the bymerge test file used for training; the rest is our test split
 EMNIST_SPLITS = {"balanced": 47, "byclass": 62, "bymerge": 47, "letters": 26}  # name -> classes
 
@@ -129,16 +128,7 @@ def folder_name(path: str | Path) -> str:
 
 def on_disk(name: str) -> bool:
     """Tell, without loading it, whether the files of a data set are in `data_root()`."""
-    return any((data_root() / FOLDERS.get(name, name) / "raw").glob("*images-idx3-ubyte*"))
-
-
-def available(name: str) -> bool:
-    """Tell whether a data set can be loaded from `data_root()` without a download."""
-    try:
-        load(name, "test", download=False)
-    except ThawError:
-        return False
-    return True
+    return any((data_root() / (DATA_SETS.get(name) or name) / "raw").glob("*images-idx3-ubyte*"))
 
 
 def load(name: str, split: str = "train", *, download: bool = True, emnist: str = "balanced") -> ImageSet:
@@ -178,7 +168,7 @@ def load(name: str, split: str = "train", *, download: bool = True, emnist: str 
             raise
         except (RuntimeError, OSError, ValueError, ThawError) as error:
             problem = error
-    raw = data_root() / FOLDERS[name] / "raw"
+    raw = data_root() / DATA_SETS[name] / "raw"
     with contextlib.suppress(OSError):  # what a failed download leaves behind, as far as it is empty
         for folder in (raw, raw.parent, *(() if own else (data_root(),))):
             folder.rmdir()
@@ -220,7 +210,7 @@ def resolve(name: str, say: Callable[[str], None] = print) -> str:
 
 def _files(name: str, split: str, emnist: str) -> list[Path]:
     """Return where torchvision reads a split from: the files of images and of labels."""
-    raw, kinds = data_root() / FOLDERS[name] / "raw", ("images-idx3", "labels-idx1")
+    raw, kinds = data_root() / DATA_SETS[name] / "raw", ("images-idx3", "labels-idx1")
     if name != "emnist":
         return [raw / f"{'train' if split == 'train' else 't10k'}-{kind}-ubyte" for kind in kinds]
     if _only_bymerge(raw, emnist):
@@ -233,25 +223,24 @@ def _check_idx(path: Path) -> None:
 
     torchvision compares neither: it ends in an error that names no file, or takes what is there.
     """
-    dimensions, reason = int(path.name.removesuffix("-ubyte")[-1]), ""
+    dimensions = int(path.name.removesuffix("-ubyte")[-1])
     try:
-        with open(path, "rb") as file:
-            head, length = file.read(4 * (1 + dimensions)), os.fstat(file.fileno()).st_size
+        head, length = np.fromfile(path, ">i4", 1 + dimensions), path.stat().st_size
     except OSError as error:
         raise DamagedDataError(f"cannot read {path} ({error.strerror}); repair or remove it") from None
-    if len(head) < 4 * (1 + dimensions):
+    begin, magic, whole = head[:1].tobytes(), 0x0800 + dimensions, head.nbytes + int(head[1:].prod(dtype=np.int64))
+    if len(head) <= dimensions:
         reason = f"it ends after {length} bytes"
+    elif head[0] != magic:
+        packed = ": still packed by gzip" if begin[:2] == b"\x1f\x8b" else ""
+        reason = f"it begins with {begin.hex()}, not with {magic:08x}{packed}"
+    elif min(head[1:]) < 1:
+        reason = "it holds nothing"
+    elif length != whole:
+        reason = f"it is {length:,} bytes long, and its header says {whole:,}"
     else:
-        magic, *sizes = struct.unpack(f">{1 + dimensions}i", head)
-        whole = len(head) + int(np.prod(sizes, dtype=np.int64))
-        if magic != 0x0800 + dimensions or min(sizes) < 1:
-            reason = f"it begins with {head[:4].hex()}, not with {0x0800 + dimensions:08x}"
-            reason += ": still packed by gzip" if head[:2] == b"\x1f\x8b" else ""
-            reason = reason if magic != 0x0800 + dimensions else "it holds nothing"
-        elif length != whole:
-            reason = f"it is {length:,} bytes long, and its header says {whole:,}"
-    if reason:
-        raise DamagedDataError(f"{path} is damaged ({reason}); remove it, and it is downloaded again, or copy it anew")
+        return
+    raise DamagedDataError(f"{path} is damaged ({reason}); remove it, and it is downloaded again, or copy it anew")
 
 
 def _check_labels(images: Tensor, labels: Tensor, classes: int, files: list[Path]) -> None:
@@ -275,23 +264,19 @@ def _only_bymerge(raw: Path, emnist: str) -> bool:
 def _torchvision(name: str, split: str, download: bool, emnist: str) -> ImageSet:
     from torchvision import datasets  # takes a second to import: only where it is used
 
-    root, train = str(data_root()), split == "train"
-    if name == "mnist":
-        files = datasets.MNIST(root, train=train, download=download)
-    elif name == "fashion":
-        files = datasets.FashionMNIST(root, train=train, download=download)
-    else:
-        return _emnist(root, split, download, emnist)
+    if name == "emnist":
+        return _emnist(split, download, emnist)
+    files = getattr(datasets, DATA_SETS[name])(str(data_root()), train=split == "train", download=download)
     _check_labels(files.data, files.targets, 10, _files(name, split, emnist))
     return ImageSet(name, split, files.data[:, None], files.targets.long(), 10)
 
 
-def _emnist(root: str, split: str, download: bool, which: str) -> ImageSet:
-    from torchvision import datasets
+def _emnist(split: str, download: bool, which: str) -> ImageSet:
+    from torchvision.datasets import EMNIST
 
-    source = ""
-    if _only_bymerge(Path(root) / "EMNIST" / "raw", which):
-        files = datasets.EMNIST(root, split="bymerge", train=False)
+    index, source, root = slice(None), "", str(data_root())
+    if _only_bymerge(data_root() / DATA_SETS["emnist"] / "raw", which):
+        files = EMNIST(root, split="bymerge", train=False)
         order = torch.randperm(len(files.data), generator=generator(0, "emnist split"))
         index = order[:EMNIST_TRAIN] if split == "train" else order[EMNIST_TRAIN:]
         source = (
@@ -299,13 +284,12 @@ def _emnist(root: str, split: str, download: bool, which: str) -> ImageSet:
             f"{len(order) - EMNIST_TRAIN:,} test images"
         )
     else:
-        files = datasets.EMNIST(root, split=which, train=split == "train", download=download)
-        index = slice(None)
+        files = EMNIST(root, split=which, train=split == "train", download=download)
     targets = files.targets.long() - int(which == "letters")  # whose labels begin at 1
     _check_labels(files.data, targets, EMNIST_SPLITS[which], _files("emnist", split, which))
-    images, labels = files.data.transpose(1, 2)[index], targets[index]  # EMNIST stores its images transposed
+    images = files.data.transpose(1, 2)[index]  # EMNIST stores its images transposed
     name = "emnist" if which == "balanced" else f"emnist{which}"
-    return ImageSet(name, split, images[:, None].contiguous(), labels, EMNIST_SPLITS[which], source)
+    return ImageSet(name, split, images[:, None].contiguous(), targets[index], EMNIST_SPLITS[which], source)
 
 
 def _digits(split: str) -> ImageSet:
