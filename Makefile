@@ -6,6 +6,11 @@ CONFIG ?= configs/ddpm/default.yaml
 EPOCHS ?=
 RUN ?=
 MINUTES ?=
+SEED ?=
+N ?=
+OUT ?=
+SET ?=
+SMOKE ?=
 DATA ?= mnist
 SWEEP ?= workflow/sweeps/default.yaml
 CORES ?= 2
@@ -17,12 +22,14 @@ KERNELS := --KernelManager.transport_encryption=auto  # or each kernel greets wi
 quoted = '$(subst ','\'',$(1))'
 typed = $(call quoted,$(value $(1)))
 yaml = $(call quoted, '$(subst ','',$(value $(1)))' )
+# An option of a command, where the variable behind it is set.
+option = $(if $(value $(1)),--$(2)=$(call typed,$(1)))
 ifneq ($(words $(VENV)),1)
 $(error VENV is "$(VENV)", and make can name no file with a space)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help play lab app train speedrun sweep reproduce smoke site recipe speed test lint hooks lock report showcase features clean
+.PHONY: help play lab app train speedrun sweep reproduce smoke site recipe speed test lint hooks lock report numbers cards banner showcase features clean
 export OMP_NUM_THREADS ?= 1
 
 help: ## list the targets
@@ -62,7 +69,7 @@ train: $(VENV)/.installed ## retrain, e.g. make train CONFIG=configs/ddpm/defaul
 	@$(BIN)/python -m thaw train --config=$(call typed,CONFIG) $(if $(EPOCHS),--epochs=$(call typed,EPOCHS)) $(if $(value RUN),--run=$(call typed,RUN))
 
 speedrun: $(VENV)/.installed ## ten minutes of training from nothing: a hot and a warm model, their digits and scores
-	@$(BIN)/python -m thaw speedrun $(if $(MINUTES),--minutes=$(call typed,MINUTES))
+	@$(BIN)/python benchmarks/speedrun.py $(call option,MINUTES,minutes) $(call option,SEED,seed) $(call option,DATA,data) $(call option,N,n) $(call option,OUT,out) $(call option,SET,set) $(if $(value SMOKE),--smoke)
 
 sweep: $(VENV)/.installed-dev ## many trainings as one workflow, to a report; e.g. make sweep SWEEP=workflow/sweeps/smoke.yaml
 	@$(BIN)/python -m snakemake --cores $(call typed,CORES) --config sweep=$(call yaml,SWEEP)
@@ -105,14 +112,23 @@ speed: $(VENV)/.installed-dev ## measure forward passes, sampling and training, 
 showcase: $(VENV)/.installed ## after new weights: execute load_and_play in place, draw the README's picture
 	@$(BIN)/python -m thaw notebook load_and_play --out notebooks/load_and_play.ipynb
 	@rm notebooks/load_and_play.html
-	@$(BIN)/python -m thaw banner
+	@$(BIN)/python workflow/banner.py
 
 features: $(VENV)/.installed ## train the feature network that scores a data set; e.g. make features DATA=fashion REPLACE=1
 	@$(BIN)/python -m thaw features $(if $(REPLACE),--replace) --data=$(call typed,DATA)
 	@$(BIN)/python -m thaw features $(if $(REPLACE),--replace) --data=$(call typed,DATA) --real
 
 report: $(VENV)/.installed ## build Report/report.pdf from Plots/ (needs LaTeX)
-	@$(BIN)/python -m thaw report
+	@$(BIN)/python workflow/paper.py
+
+numbers: $(VENV)/.installed ## write Report/numbers.tex, the numbers of Plots/ for LaTeX, as make report does
+	@$(BIN)/python workflow/numbers_tex.py
+
+cards: $(VENV)/.installed ## after an export: write pretrained/README.md, what each file is
+	@$(BIN)/python workflow/cards.py
+
+banner: $(VENV)/.installed ## draw Plots/readme.png, the README's picture, from the shipped weights
+	@$(BIN)/python workflow/banner.py
 
 clean: ## remove what training and playing left behind (not .venv)
 	rm -rf contents/.site contents/runs contents/load_and_play contents/smoke contents/sweeps contents/latents contents/paths contents/play_browser .snakemake

@@ -6,25 +6,25 @@ The default network on one batch of 64, one thread, CPU seconds, all in turn; sp
 What it takes to get there (CPU seconds, the compiler's included) is told beside it.
 """
 
-import argparse
 import os
 import statistics
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 import torch._inductor.config
+from timing import interleaved, median_ratio
 from torch import Tensor, nn
 
-from thaw.base.arguments import COUNT
 from thaw.base.machine import machine, timed
+from thaw.cli import options as o
 from thaw.experiment.build import build_model, build_network, build_process
 from thaw.experiment.config import load_config
 from thaw.report import results
 from thaw.store.onnx import INPUTS, Restorer, export_onnx
 from thaw.terminal import Terminal
-from thaw.training.timing import interleaved, median_ratio
 
 CONFIG, SHAPE, CLASSES, BATCH = "configs/ddpm/default.yaml", (1, 28, 28), 10, 64
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -65,12 +65,8 @@ def cpu_seconds() -> float:
     return spent.user + spent.system + spent.children_user + spent.children_system
 
 
-def main() -> None:
+def main(*, repeats: o.Repeats = 40, record: o.Record = False) -> None:
     """Print the table."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--repeats", type=COUNT, default=40)
-    options.add_argument("--record", action="store_true", help="write the numbers to Plots/numbers.json")
-    arguments = options.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     config = load_config(CONFIG)
@@ -89,9 +85,9 @@ def main() -> None:
             calls[name] = way(restorer, batch, Path(folder))
             errors[name] = float((calls[name]() - calls["eager"]()).abs().max())
             prepared[name] = cpu_seconds() - before
-        times = interleaved(calls, arguments.repeats)
+        times = interleaved(calls, repeats)
     eager = statistics.median(times["eager"])
-    print(f"torch {torch.__version__}, one thread, batch {BATCH}, CPU seconds, medians of {arguments.repeats} rounds")
+    print(f"torch {torch.__version__}, one thread, batch {BATCH}, CPU seconds, medians of {repeats} rounds")
     print(f"{machine()}\n")
     print(f"eager    {1e3 * eager:6.1f} ms")
     values: dict[str, tuple[float, str]] = {"batch": (BATCH, "d"), "eager.ms": (1e3 * eager, ".0f")}
@@ -103,10 +99,10 @@ def main() -> None:
         print(f"(saved after {needed:,.0f} evaluations of an image), largest difference {errors[name]:.0e}")
         values |= {f"{name}.ms": (1e3 * seconds, ".0f"), f"{name}.gain": (gain, ".2f")}
         values |= {f"{name}.prepare_seconds": (prepared[name], ".0f")}
-    if arguments.record:
+    if record:
         origin = {"benchmark": "benchmarks/export.py", "config": CONFIG, "torch": torch.__version__} | timed()
         results.record({f"speed.export.{key}": value for key, value in values.items()}, origin)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(o.run(main))

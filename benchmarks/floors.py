@@ -9,13 +9,14 @@ notebook 04, and those of benchmarks/quality.py, whose classes are in the shares
 that know no classes are drawn from again, because what the judge sees in their images is not recorded.
 """
 
-import argparse
+import sys
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from thaw.base.files import enter_project
+from thaw.cli import options as o
 from thaw.data import DATA_SETS, load
 from thaw.report import results
 from thaw.report.provenance import weights_of
@@ -65,11 +66,8 @@ def beside(judge: Judge, labels: Tensor) -> dict[str, float]:
     return {name: score.floor for name, score in scores.items() if score.floor is not None and name in ROWS}
 
 
-def main() -> None:
+def main(*, record: o.Record = False) -> None:
     """Print what changes."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--record", action="store_true", help="write them to numbers.json and MANIFEST.json")
-    record = options.parse_args().record
     enter_project()
     torch.set_num_threads(1)
     numbers, manifest = results.read_numbers(), read_manifest()
@@ -127,4 +125,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(o.run(main))

@@ -9,9 +9,9 @@ sums alone, which grows over the steps as a change of seed would. The question i
 seeds do. Each training is kept in contents/paths/, and not done again.
 """
 
-import argparse
 import json
 import statistics
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,9 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from thaw.base.arguments import COUNT, SCORED
 from thaw.base.files import enter_project, write_json
 from thaw.base.pixels import to_pixels
+from thaw.cli import options as o
 from thaw.data import ImageSet
 from thaw.experiment.config import Config, load_config
 from thaw.report import results
@@ -96,22 +96,16 @@ def train(config: Config, path: str, n: int) -> dict[str, Any]:
     return found
 
 
-def main() -> None:
+def main(*, epochs: o.Passes = 1, seeds: o.Count = 3, n: o.Scored = 2_000, record: o.Record = False) -> None:
     """Train what was not trained yet, and print the table."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--epochs", type=COUNT, default=1)
-    options.add_argument("--seeds", type=COUNT, default=3)
-    options.add_argument("--n", type=SCORED, default=2_000, help="samples a score")
-    options.add_argument("--record", action="store_true", help="write the numbers to Plots/numbers.json")
-    arguments = options.parse_args()
     enter_project()
-    values: dict[str, tuple[float, str]] = {"n": (arguments.n, ",d"), "seeds": (arguments.seeds, "d")}
-    values["epochs"] = (arguments.epochs, "d")
+    values: dict[str, tuple[float, str]] = {"n": (n, ",d"), "seeds": (seeds, "d")}
+    values["epochs"] = (epochs, "d")
     fids: dict[str, list[float]] = {path: [] for path in PATHS}
     print("path   seed   loss of the last epoch   distance (test)   accuracy")
-    for seed in range(arguments.seeds):
+    for seed in range(seeds):
         for path in PATHS:
-            found = train(load_config(CONFIG, epochs=arguments.epochs, seed=seed), path, arguments.n)
+            found = train(load_config(CONFIG, epochs=epochs, seed=seed), path, n)
             fids[path].append(found["fid"])
             row = f"{path:6s} {seed:4d} {found['losses'][-1]:24.6f} {found['fid']:17.3f} {found['accuracy']:10.3f}"
             print(row, flush=True)
@@ -123,10 +117,10 @@ def main() -> None:
     apart = max(abs(a - b) for a, b in zip(fids["fast"], fids["plain"], strict=True))
     values["apart"] = (apart, ".2f")
     print(f"at the same seed the two are at most {apart:.3f} apart")
-    if arguments.record:
+    if record:
         origin = {"benchmark": "benchmarks/paths.py", "config": CONFIG, "torch": torch.__version__}
         results.record({f"paths.{key}": value for key, value in values.items()}, origin)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(o.run(main))

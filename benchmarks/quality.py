@@ -8,17 +8,17 @@ against the test set by the full protocol. Real training images, as many, stand 
 measured is kept in contents/evaluation/.
 """
 
-import argparse
 import statistics
+import sys
 from collections.abc import Iterable
 from typing import Any
 
 import torch
 
 from thaw import play
-from thaw.base.arguments import SCORED
 from thaw.base.files import enter_project, remember
 from thaw.base.seeding import generator
+from thaw.cli import options as o
 from thaw.model import Model
 from thaw.report import results
 from thaw.report.provenance import weights_of
@@ -115,33 +115,27 @@ def summary(scored: dict[str, dict[str, Score]], best: dict[str, str]) -> dict[s
     return found | {"bar": (bar, ".3f")} | {f"best.{of}": (scores["fid"].value, ".3f") for of, scores in warm.items()}
 
 
-def main() -> None:
+def main(*, n: o.Scored = 10_000, tune_n: o.Scored = 1000, labels: o.Names = None, record: o.Record = False) -> None:
     """Print the table."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--n", type=SCORED, default=10_000)
-    options.add_argument("--tune-n", type=SCORED, default=1000)
-    options.add_argument("--labels", nargs="+", help="shipped sets; the hot ones and all degradations by default")
-    options.add_argument("--record", action="store_true", help="write the numbers to Plots/numbers.json")
-    arguments = options.parse_args()
     enter_project()
     torch.set_num_threads(1)
     judge = load_judge("mnist")
-    shares = labels_in_shares(judge, arguments.n)
-    origin = {"benchmark": "benchmarks/quality.py", "seed": 0, "n": arguments.n}
+    shares = labels_in_shares(judge, n)
+    origin = {"benchmark": "benchmarks/quality.py", "seed": 0, "n": n}
 
-    def record(what: str, values: dict[str, tuple[Any, str]], *used: Any) -> None:
-        if arguments.record:
+    def keep(what: str, values: dict[str, tuple[Any, str]], *used: Any) -> None:
+        if record:
             made = origin | {"weights": weights_of(judge, *used)}
             results.record({f"quality.{what}{key}": value for key, value in values.items()}, made)
 
-    record("", {"n": (arguments.n, ",d"), "tune_n": (arguments.tune_n, ",d")})
+    keep("", {"n": (n, ",d"), "tune_n": (tune_n, ",d")})
     shipped = [label for of, label in play.shipped() if of == "mnist"]
     every = [label for label in shipped if label in HOT or label.endswith(WARM)]
-    models = {label: play.open_model(label) for label in arguments.labels or every}
+    models = {label: play.open_model(label) for label in labels or every}
     tuned, scored = {}, {}
     for label, model in models.items():
-        tuned[label], settings = choose(model, judge, arguments.tune_n)
-        scores = scored[label] = evaluate_model(model, arguments.n, labels=shares, judge=judge, **settings).scores
+        tuned[label], settings = choose(model, judge, tune_n)
+        scores = scored[label] = evaluate_model(model, n, labels=shares, judge=judge, **settings).scores
         print(f"{label:24s}", "  ".join(f"{what} {scores[what].value:.3f}" for what in MEASURES), flush=True)
         low, high = settings["guidance_interval"]
         used = {"tau": settings["tau"], "guidance": settings["guidance"], "low": low, "high": high}
@@ -150,12 +144,12 @@ def main() -> None:
         values = texts({what: scores[what].value for what in MEASURES}) | {k: (v, "g") for k, v in used.items()}
         if scores["fid"].floor:
             values["times_floor"] = (scores["fid"].value / scores["fid"].floor, ".1f")
-        record(f"{label}.", values, model)
-    record("real.", texts({what: scores[what].floor for what in MEASURES}))  # alike for all
-    if arguments.record and not arguments.labels:
-        record("", shares_matter(judge))
-        record("", summary(scored, best_of_each(models, tuned)), *models.values())
+        keep(f"{label}.", values, model)
+    keep("real.", texts({what: scores[what].floor for what in MEASURES}))  # alike for all
+    if record and not labels:
+        keep("", shares_matter(judge))
+        keep("", summary(scored, best_of_each(models, tuned)), *models.values())
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(o.run(main))

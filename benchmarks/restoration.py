@@ -8,15 +8,15 @@ Each is compared with its own digit (squared error as PSNR, structural similarit
 sees) and all together with the test set (Frechet distance). What was measured is kept in contents/evaluation/.
 """
 
-import argparse
+import sys
 from typing import Any
 
 import torch
 
-from thaw.base.arguments import COUNT
 from thaw.base.files import enter_project, remember
 from thaw.base.pixels import to_uint8
 from thaw.base.seeding import generator
+from thaw.cli import options as o
 from thaw.data import load
 from thaw.model import Model
 from thaw.play import open_model
@@ -53,32 +53,27 @@ def measure(model: Model, judge: Judge, n: int, settings: dict[str, Any]) -> dic
     return found | {"accuracy": 100 * found["accuracy"], "floor": scores["fid"].floor}
 
 
-def main() -> None:
+def main(*, n: o.Count = 512, names: o.Names = NAMES, record: o.Record = False) -> None:
     """Print the table."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--n", type=COUNT, default=512)
-    options.add_argument("--names", nargs="+", default=NAMES)
-    options.add_argument("--record", action="store_true", help="write the numbers to Plots/numbers.json")
-    arguments = options.parse_args()
     enter_project()
     torch.set_num_threads(1)
     judge = load_judge("mnist")
-    for name in arguments.names:
+    for name in names:
         model = open_model(f"{name}_default")
         origin = {"benchmark": "benchmarks/restoration.py", "seed": 0, "weights": weights_of(judge, model)}
         values: dict[str, tuple[Any, str]] = {}
         for how, settings in METHODS.items():
             steps = {} if how == "direct" else {"steps": model.config.sample_steps}
-            key = {"restoration": 2, "n": arguments.n, **origin["weights"], **settings, **steps}
-            found = remember(CACHE, key, lambda m=model, s=settings | steps: measure(m, judge, arguments.n, s))
+            key = {"restoration": 2, "n": n, **origin["weights"], **settings, **steps}
+            found = remember(CACHE, key, lambda m=model, s=settings | steps: measure(m, judge, n, s))
             print(
                 f"{name:14s} {how:10s}", "  ".join(f"{what} {value:.3f}" for what, value in found.items()), flush=True
             )
             values |= {f"{name}.{how}.{what}": (found[what], form) for what, form in FORMS.items()}
-            values |= {"n": (arguments.n, ",d"), "floor": (found["floor"], ".2f")}
-        if arguments.record:
+            values |= {"n": (n, ",d"), "floor": (found["floor"], ".2f")}
+        if record:
             results.record({f"restoration.{key}": value for key, value in values.items()}, origin)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(o.run(main))

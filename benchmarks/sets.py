@@ -5,8 +5,8 @@
 Sizes come from building the networks, settings from the files in configs/, times from pretrained/MANIFEST.json.
 """
 
-import argparse
 import platform
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 
 from thaw.base.files import enter_project
 from thaw.base.machine import processor
+from thaw.cli import options as o
 from thaw.experiment.build import build_network, build_process
 from thaw.experiment.config import Config, load_config
 from thaw.networks import count_multiply_adds, count_parameters
@@ -73,11 +74,8 @@ def versions() -> dict[str, tuple[str, str]]:
     }
 
 
-def main() -> None:
+def main(*, record: o.Record = False) -> None:
     """Print the table."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--record", action="store_true", help="write the numbers to Plots/numbers.json")
-    record = options.parse_args().record
     enter_project()
     origin, manifest = {"benchmark": "benchmarks/sets.py"}, read_manifest()
     for path in SETS:
@@ -99,4 +97,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(o.run(main))

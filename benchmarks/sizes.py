@@ -7,16 +7,16 @@ epochs below, in contents/runs; it goes on where it was stopped. Writes measured
 end Plots/latent_sizes.pdf, latent_sizes_accuracy.pdf and latent_sizes_samples.png, and the numbers `latent.sizes.*`.
 """
 
-import argparse
 import json
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
-from thaw.base.arguments import COUNT, SCORED
 from thaw.base.files import enter_project, write_json
 from thaw.base.pixels import to_uint8
+from thaw.cli import options as o
 from thaw.experiment.config import Config, load_config
 from thaw.likelihood import class_shares
 from thaw.model import Model
@@ -115,23 +115,21 @@ def total_of(logs: dict[str, dict[str, Any]]) -> Any:
     return lambda name: logs[name]["autoencoder_parameters"] + logs[name]["flow_parameters"]
 
 
-def main() -> None:
+Sizes = o.word("only these", kind=list[Literal[tuple(SIZES)]], consume_multiple=True)
+
+
+def main(*, n: o.Scored = 2000, images: o.Count = 1000, only: Sizes = tuple(SIZES)) -> None:
     """Measure every size that has no log of this `n` yet, and draw them all."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--n", type=SCORED, default=2000, help="samples a score")
-    options.add_argument("--images", type=COUNT, default=1000, help="test images that are classified, by the bound")
-    options.add_argument("--only", nargs="*", choices=tuple(SIZES), default=list(SIZES))
-    arguments = options.parse_args()
     torch.set_num_threads(1)
     enter_project()
     logs = json.loads(OUT.read_text()) if OUT.is_file() else {}
-    for name in arguments.only:
-        if logs.get(name, {}).get("n") != arguments.n:
-            logs[name] = measure(name, arguments.n, arguments.images)
+    for name in only:
+        if logs.get(name, {}).get("n") != n:
+            logs[name] = measure(name, n, images)
             write_json(OUT, logs)
             print(name, json.dumps(logs[name]), flush=True)
     draw(logs)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(o.run(main))

@@ -5,15 +5,16 @@
 Prints medians of CPU seconds; asserts nothing. One torch thread, because two are slower on small shared machines.
 """
 
-import argparse
+import sys
 
 import torch
+from timing import median_seconds, training_step
 
 from thaw import degradations
-from thaw.base.arguments import COUNT
 from thaw.base.errors import ThawError
 from thaw.base.machine import machine, timed
 from thaw.base.seeding import generator
+from thaw.cli import options as o
 from thaw.experiment.build import build_model, build_network, build_process
 from thaw.experiment.config import load_config
 from thaw.model import Model
@@ -22,7 +23,6 @@ from thaw.report import results
 from thaw.report.provenance import weights_of
 from thaw.store import weights
 from thaw.terminal import Terminal
-from thaw.training.timing import median_seconds, training_step
 
 SHAPE, CLASSES, BATCH = (1, 28, 28), 10, 128
 
@@ -37,13 +37,8 @@ def shipped_or_random(label: str, path: str) -> Model:
         return build_model(config, build_process(config, SHAPE), network, Terminal.point(torch.zeros(0)), CLASSES)
 
 
-def main() -> None:
+def main(*, repeats: o.Repeats = 5, record: o.Record = False) -> None:
     """Print the table."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--repeats", type=COUNT, default=5)
-    options.add_argument("--record", action="store_true", help="write the comparison's numbers to Plots/numbers.json")
-    arguments = options.parse_args()
-    repeats = arguments.repeats
     torch.set_num_threads(1)
 
     print(f"torch {torch.__version__}, one thread, medians of {repeats}, CPU seconds; {machine()}\n")
@@ -78,11 +73,11 @@ def main() -> None:
             fid = one.info["fid"]
             real = results.number(fid["floor"])
             print(f"  {one.info['file']}: FID {fid['value']:.2f} (real images {real}, n = {fid['n']})")
-    if arguments.record:
-        record(model, baseline, {"default": ours, "cnn": theirs}, few)
+    if record:
+        keep(model, baseline, {"default": ours, "cnn": theirs}, few)
 
 
-def record(model: Model, baseline: Model, seconds: dict[str, float], few: int) -> None:
+def keep(model: Model, baseline: Model, seconds: dict[str, float], few: int) -> None:
     """Record what the comparison of the shipped U-Net with the shipped plain CNN found."""
     if not ("fid" in model.info and "fid" in baseline.info):
         raise ThawError("pretrained/ lacks the scored weights of default or cnn; nothing was recorded")
@@ -105,4 +100,4 @@ def record(model: Model, baseline: Model, seconds: dict[str, float], few: int) -
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(o.run(main))

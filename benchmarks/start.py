@@ -6,16 +6,16 @@ As the panel "Your own degradation" trains: by the clock, at all temperatures. F
 learns, which sees more images a minute. Scored against the training images, at tau = 1.
 """
 
-import argparse
+import sys
 import tempfile
 from typing import Any
 
 import torch
 
 from thaw import play
-from thaw.base.arguments import MINUTES, SCORED
 from thaw.base.files import enter_project
 from thaw.base.pixels import to_uint8
+from thaw.cli import options as o
 from thaw.experiment.config import Config
 from thaw.play.degrading import own_config, own_trainer, trained_model
 from thaw.report import results
@@ -40,30 +40,25 @@ def measure(config: Config, judge: Judge, n: int) -> dict[str, tuple[Any, str]]:
     return {"fid": (found["fid"].value, ".2f"), "accuracy": accuracy, "images": (trainer.images_seen, ",d")}
 
 
-def main() -> None:
+def main(*, n: o.Scored = 1000, minutes: o.Minutes = 1.0, record: o.Record = False) -> None:
     """Print the table."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--n", type=SCORED, default=1000)
-    options.add_argument("--minutes", type=MINUTES, default=1.0)
-    options.add_argument("--record", action="store_true", help="write the numbers to Plots/numbers.json")
-    arguments = options.parse_args()
     enter_project()
     torch.set_num_threads(1)
     judge = load_judge("mnist")
-    origin = {"benchmark": "benchmarks/start.py", "seed": 0, "n": arguments.n}
+    origin = {"benchmark": "benchmarks/start.py", "seed": 0, "n": n}
     made = origin | {"weights": weights_of(judge, play.open_model("default"))}
-    values = {"start.n": (arguments.n, ",d"), "start.minutes": (arguments.minutes, "g")}
+    values = {"start.n": (n, ",d"), "start.minutes": (minutes, "g")}
     for name in NAMES:
         for start, config in (
-            ("random", own_config(name, arguments.minutes, "mnist", widths=(16, 32))),
-            ("hot", own_config(name, arguments.minutes, "mnist")),
+            ("random", own_config(name, minutes, "mnist", widths=(16, 32))),
+            ("hot", own_config(name, minutes, "mnist")),
         ):
-            found = measure(config, judge, arguments.n)
+            found = measure(config, judge, n)
             print(f"{name:10s} {start:8s}", "  ".join(f"{what} {format(*value)}" for what, value in found.items()))
             values |= {f"start.{name}.{start}_{what}": value for what, value in found.items()}
-    if arguments.record:
+    if record:
         results.record(values, made)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(o.run(main))

@@ -9,14 +9,14 @@ each number uniformly between its least and greatest value there (the row study)
 do, from real training images of the class. Everything else is the same, cold (Algorithm 1) and at temperature 1.
 """
 
-import argparse
+import sys
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from thaw.base.arguments import SCORED
 from thaw.base.files import enter_project
+from thaw.cli import options as o
 from thaw.data import load
 from thaw.play import open_model
 from thaw.report import results
@@ -25,6 +25,7 @@ from thaw.scoring.judge import load_judge
 from thaw.scoring.metrics import score_model
 from thaw.terminal import fit_terminal, terminal_coordinates
 
+MODELS = ("row_default", "zoom_nearest_default")
 SAMPLERS = {"cold": {"sampler": "algorithm1"}, "warm": {"sampler": "warm", "tau": 1.0}}
 
 
@@ -52,18 +53,13 @@ class Given:
         return low + (high - low) * torch.rand(B, D, generator=generator)
 
 
-def main() -> None:
+def main(*, n: o.Scored = 1_000, models: o.Names = MODELS, record: o.Record = False) -> None:
     """Print the table."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--n", type=SCORED, default=1_000)
-    options.add_argument("--models", nargs="+", default=["row_default", "zoom_nearest_default"])
-    options.add_argument("--record", action="store_true", help="write the numbers to Plots/numbers.json")
-    arguments = options.parse_args()
     enter_project()
     torch.set_num_threads(1)
     train, judge = load("mnist"), load_judge("mnist")
-    values: dict[str, tuple[float, str]] = {"n": (arguments.n, ",d")}
-    for name in arguments.models:
+    values: dict[str, tuple[float, str]] = {"n": (n, ",d")}
+    for name in models:
         model = open_model(name)
         degradation = model.process.degradation
         known = terminal_coordinates(degradation, train.batches())
@@ -72,16 +68,16 @@ def main() -> None:
         starts |= {rule: Given(known, train.labels, rule) for rule in ("histogram", "uniform", "real")}
         for start, terminal in starts.items():
             for how, settings in SAMPLERS.items():
-                found = score_model(replace(model, terminal=terminal), judge, arguments.n, **settings)
+                found = score_model(replace(model, terminal=terminal), judge, n, **settings)
                 fid, accuracy = found["fid"], found["accuracy"]
                 print(f"{name:22s} {start:10s} {how}: {fid}, accuracy {accuracy.value:.1%}", flush=True)
                 values[f"{name}.{start}.{how}"] = (fid.value, ".2f")
                 values["floor"] = (fid.floor, ".2f")
-    if arguments.record:
+    if record:
         origin = {"benchmark": "benchmarks/terminals.py", "torch": torch.__version__, "features": judge.digest}
-        origin["weights"] = weights_of(judge, *map(open_model, arguments.models))
+        origin["weights"] = weights_of(judge, *map(open_model, models))
         results.record({f"terminals.{key}": value for key, value in values.items()}, origin)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(o.run(main))

@@ -8,22 +8,22 @@ earlier study takes its plain network, and degrades image by image and row by ro
 128 in memory (no data loader for anybody), CPU seconds, all calls in turn; ratios are medians over the rounds.
 """
 
-import argparse
 import statistics
+import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from timing import interleaved, matrix_product, median_ratio, training_step
 from torch import Tensor, nn
 
-from thaw.base.arguments import COUNT
 from thaw.base.machine import machine, timed
+from thaw.cli import options as o
 from thaw.degradations.lines import line_order
 from thaw.experiment.config import load_config
 from thaw.networks import build, count_multiply_adds, count_parameters, multiply_adds
 from thaw.report import results
-from thaw.training.timing import interleaved, matrix_product, median_ratio, training_step
 
 CONFIG = "configs/ddpm/default.yaml"
 
@@ -112,12 +112,8 @@ def earlier_way(draw: Callable[[], Tensor]) -> Contender:
     return Contender("earlier", network, count_multiply_adds(network, (1, 28, 28)), step)
 
 
-def main() -> None:
+def main(*, repeats: o.Repeats = 9, record: o.Record = False) -> None:
     """Print the table."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--repeats", type=COUNT, default=9)
-    options.add_argument("--record", action="store_true", help="write the numbers to Plots/numbers.json")
-    arguments = options.parse_args()
     config = load_config(CONFIG)
     step, trainer = training_step(config)
     images, shape, batch = trainer.images, trainer.images.shape, config.batch_size
@@ -132,13 +128,13 @@ def main() -> None:
     x0, t, order = draw(), torch.randint(1, 29, (batch,)), line_order(28, "random", 0)
     calls = {one.name: one.step for one in contenders}
     calls |= {"product": product, "loop": lambda: average_one_by_one(x0, t, order)}
-    times = interleaved(calls, arguments.repeats)
+    times = interleaved(calls, repeats)
 
     peak = work / statistics.median(times["product"])
     print(f"torch {torch.__version__}, {torch.get_num_threads()} thread, batch {batch}, CPU seconds, ", end="")
-    print(f"medians of {arguments.repeats} rounds; peak {peak / 1e9:.0f} G multiply-adds/s; {machine()}\n")
+    print(f"medians of {repeats} rounds; peak {peak / 1e9:.0f} G multiply-adds/s; {machine()}\n")
     print("                parameters  multiply-adds  ms a step  images/s  of peak  step / ours")
-    values: dict[str, tuple[float, str]] = {"peak_gmacs": (peak / 1e9, ".0f"), "repeats": (arguments.repeats, "d")}
+    values: dict[str, tuple[float, str]] = {"peak_gmacs": (peak / 1e9, ".0f"), "repeats": (repeats, "d")}
     values |= {"batch": (batch, "d")}
     for one in contenders:
         seconds = statistics.median(times[one.name])
@@ -154,10 +150,10 @@ def main() -> None:
     share = median_ratio(times, "loop", "earlier")
     values["earlier.loop_share"] = (100 * share, ".0f")
     print(f"\nearlier: its Python loop over images and rows is {share:.0%} of the step")
-    if arguments.record:
+    if record:
         origin = {"benchmark": "benchmarks/training.py", "config": CONFIG, "torch": torch.__version__} | timed()
         results.record({f"speed.training.{key}": value for key, value in values.items()}, origin)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(o.run(main))

@@ -21,7 +21,7 @@ DEFINITION = config.get("study", "workflow/studies/full.yaml")
 STUDY = read_study(DEFINITION)
 OUT, THAW = STUDY.out, shlex.join([sys.executable, "-m", "thaw"])
 BENCHMARKS = {path.rpartition("/")[2].removesuffix(".py"): path for path in STUDY.benchmarks}
-PYTHON = shlex.quote(sys.executable)
+PYTHON, HERE = shlex.quote(sys.executable), shlex.quote(workflow.basedir)
 # `python` is this one
 IN_PATH = f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH" PYTHONUNBUFFERED=1'
 RUN = "({IN_PATH}; {params.command}) > {output:q}.txt 2>&1 && mv -- {output:q}.txt {output:q}"
@@ -90,7 +90,7 @@ rule cards:
     output:
         f"{OUT}/done/cards",
     shell:
-        "{THAW} cards && cp pretrained/README.md {output:q}"
+        "{PYTHON} {HERE}/cards.py && cp pretrained/README.md {output:q}"
 
 
 rule before:
@@ -153,7 +153,7 @@ rule report:
     output:
         f"{OUT}/done/report",
     params:
-        command=f"{THAW} report" if PAPER else "true",  # --config report=no, where there is no LaTeX
+        command=f"{PYTHON} {HERE}/paper.py" if PAPER else "true",  # --config report=no, where there is no LaTeX
     shell:
         "{params.command} && touch -- {output:q}"
 

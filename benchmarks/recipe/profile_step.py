@@ -6,8 +6,9 @@ Writes measured/profile.json for the page. Times are CPU seconds of one thread, 
 1024 x 1024 float32 matrix product, measured in the same process. Run it on a machine that does nothing else.
 """
 
-import argparse
+import sys
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,9 +17,12 @@ from torch.profiler import ProfilerActivity, profile
 from trial import MEASURED
 
 from thaw.base.files import write_json
+from thaw.cli import options as o
 from thaw.experiment.config import load_config
 from thaw.networks import count_multiply_adds
-from thaw.training.timing import matrix_peak, median_seconds, training_step
+
+sys.path.append(str(Path(__file__).parents[1]))
+from timing import matrix_peak, median_seconds, training_step  # noqa: E402
 
 KINDS = {
     "convolutions": ("convolution",),
@@ -57,11 +61,9 @@ def time_convolution(
     return seconds, 3.0 * batch * layer.weight.numel() * gradient.shape[2] * gradient.shape[3]
 
 
-def main() -> None:
+def main(*, config: o.Config = "configs/ddpm/default.yaml") -> None:
     """Profile, print and write the log."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--config", default="configs/ddpm/default.yaml")
-    config = load_config(options.parse_args().config)
+    config = load_config(config)
     step, trainer = training_step(config)
     network, shape, batch = trainer.bare, trainer.images.shape, config.batch_size
     best, seconds = matrix_peak(), median_seconds(step)
@@ -96,4 +98,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(o.run(main))

@@ -6,16 +6,16 @@ MODEL is the name of shipped weights, a file or a run directory. Scored against 
 the default settings are chosen here; the chosen ones are then scored against the test split elsewhere.
 """
 
-import argparse
 import json
+import sys
 import time
 from pathlib import Path
 
 import torch
 from trial import MEASURED
 
-from thaw.base.arguments import COUNT, SCORED
 from thaw.base.files import write_json
+from thaw.cli import options as o
 from thaw.report.provenance import weights_of
 from thaw.scoring.judge import load_judge
 from thaw.scoring.metrics import score_model
@@ -38,19 +38,13 @@ def steps_for(evaluations: int, guidance: float, order: int) -> int | None:
     return count if count >= 1 else None
 
 
-def main() -> None:
+def main(model: o.ModelName, /, *, n: o.Scored = 1000, split: o.OneOf = "train", at: o.Count = 30) -> None:
     """Score every combination that has no entry yet, and write the log after each."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("model")
-    options.add_argument("--n", type=SCORED, default=1000)
-    options.add_argument("--split", default="train")
-    options.add_argument("--at", type=COUNT, default=30, help="evaluations of the guidance sweep")
-    arguments = options.parse_args()
     torch.set_num_threads(1)
-    path = Path(arguments.model)
-    model = load_model(path if path.exists() else release_path(arguments.model))
+    path = Path(model)
+    model = load_model(path if path.exists() else release_path(model))
     judge, out = load_judge(model.config.data), MEASURED / f"sampling_{model.config.label}.json"
-    about = {"model": model.config.label, "epoch": model.epoch, "n": arguments.n, "split": arguments.split}
+    about = {"model": model.config.label, "epoch": model.epoch, "n": n, "split": split}
     about["weights"] = weights_of(model, judge)
     before = json.loads(out.read_text()) if out.is_file() else {}
     entries = before["entries"] if all(before.get(key) == value for key, value in about.items()) else []
@@ -64,7 +58,7 @@ def main() -> None:
         if known:
             return known[0]["fid"]
         began = time.perf_counter()
-        found = score_model(model, judge, arguments.n, reference=arguments.split, seed=1, **settings)
+        found = score_model(model, judge, n, reference=split, seed=1, **settings)
         values = {k: v.value for k, v in found.items()}
         entries.append({**settings, **values, "sampler": name, "evaluations": evaluations,
                         "seconds": time.perf_counter() - began})  # fmt: skip
@@ -74,12 +68,12 @@ def main() -> None:
 
     best = {}
     for name in SAMPLERS:
-        best[name] = min(GUIDANCE, key=lambda weight, name=name: score(name, arguments.at, weight))
+        best[name] = min(GUIDANCE, key=lambda weight, name=name: score(name, at, weight))
     for name in SAMPLERS:
         for evaluations in EVALUATIONS:
-            if evaluations != arguments.at:
+            if evaluations != at:
                 score(name, evaluations, best[name])
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(o.run(main))

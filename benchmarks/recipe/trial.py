@@ -7,9 +7,9 @@ The budget is counted in CPU seconds of the training thread, so that a busy mach
 verdict; loading, scoring and the first look at the data are outside it, compilation is inside.
 """
 
-import argparse
 import copy
 import math
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,11 @@ from parts import Denoiser, make_network, make_optimiser
 from torch import Tensor, nn
 
 from thaw import data
-from thaw.base.arguments import SEED
 from thaw.base.files import write_json
 from thaw.base.machine import machine
 from thaw.base.pixels import to_uint8
 from thaw.base.seeding import derive, generator
+from thaw.cli import options as o
 from thaw.experiment.build import build_model, build_process
 from thaw.experiment.config import make_config
 from thaw.networks import count_multiply_adds, count_parameters
@@ -174,16 +174,12 @@ def trial_process(settings: dict[str, Any], shape: tuple[int, int, int]) -> Proc
     return process
 
 
-def main() -> None:
+def main(name: str, seed: o.Seed, /) -> None:
     """Run one trial and write its log."""
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("name")
-    arguments.add_argument("seed", type=SEED)
-    chosen = arguments.parse_args()
-    settings = load_trials()[chosen.name]
+    settings = load_trials()[name]
     torch.set_num_threads(settings["threads"])
     images, judge = data.load("mnist", "train"), load_judge("mnist")
-    networks, facts = train(settings, chosen.seed, images)
+    networks, facts = train(settings, seed, images)
     config = process_config(settings)
     process = trial_process(settings, images.shape)
     terminal = fit_terminal(process.degradation, images.batches(), images.labels, config.terminal_components)
@@ -201,7 +197,7 @@ def main() -> None:
         found = score_model(model, judge, settings["also_n"], reference=settings["reference"], seed=1, **sampling)
         facts["also"] = {"ema": kind, **sampling, **{k: v.value for k, v in found.items()}}
     WEIGHTS.mkdir(parents=True, exist_ok=True)
-    stem = f"{chosen.name}_{chosen.seed}"
+    stem = f"{name}_{seed}"
     state = {k: v.half() for k, v in networks[best["ema"]].network.state_dict().items()}
     weights.save_tensors(WEIGHTS / f"{stem}.pt", state)
     y = model.labels(80)
@@ -213,7 +209,7 @@ def main() -> None:
     facts |= {"score_seconds": time.perf_counter() - began, "scores": scores, "best": best}
     facts |= {"torch": torch.__version__, "machine": machine()}
     LOGS.mkdir(exist_ok=True)
-    write_json(LOGS / f"{stem}.json", {"name": chosen.name, "seed": chosen.seed, "settings": settings, **facts})
+    write_json(LOGS / f"{stem}.json", {"name": name, "seed": seed, "settings": settings, **facts})
     print(
         f"{stem:36s} {facts['images_per_second']:5.0f} img/s {facts['images']:7d} images  loss {facts['loss']:.4f}  "
         + "  ".join(f"{e['fid']:.2f}/{100 * e.get('accuracy', 0):.0f}%" for e in scores)
@@ -221,4 +217,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(o.run(main))

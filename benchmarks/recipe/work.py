@@ -3,7 +3,6 @@
 python benchmarks/recipe/work.py [--until 'HH:MM']
 """
 
-import argparse
 import fcntl
 import os
 import subprocess
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import IO
 
 import yaml
+
+from thaw.cli import options as o
 
 HERE = Path(__file__).parent
 CLAIMS = Path("contents/recipe/claims")
@@ -41,21 +42,21 @@ def claim(failed: set[str]) -> tuple[str, int, bool, IO[str]] | None:
     return None
 
 
-def main() -> None:
+Until = o.word("start none after this time of day, HH:MM")
+Wait = o.flag("for trials to be added")
+
+
+def main(*, until: Until = None, wait: Wait = False) -> None:
     """Run trials, each in a process of its own, until none is left."""
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--until", help="start none after this time of day, HH:MM")
-    arguments.add_argument("--wait", action="store_true", help="wait for trials to be added")
-    chosen = arguments.parse_args()
     failed: set[str] = set()
-    while not (chosen.until and time.strftime("%H:%M") >= chosen.until):
+    while not (until and time.strftime("%H:%M") >= until):
         try:
             found = claim(failed)
         except yaml.YAMLError as error:  # being edited
             print(error)
             found = None
         if found is None:
-            if not chosen.wait:
+            if not wait:
                 break
             time.sleep(5)
             continue
@@ -71,4 +72,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(o.run(main))

@@ -1,6 +1,5 @@
 """What users give by command line or to notebooks: numbers in their range, parameters of the type of their default."""
 
-import argparse
 import ast
 import difflib
 import json
@@ -17,7 +16,7 @@ MOST_THREADS = 1024  # far more than help; torch breaks down on absurd numbers
 
 @dataclass(frozen=True)
 class Range:
-    """The finite numbers from `low` to `high`; called with a text, as an argument parser's type, it returns the number.
+    """The finite numbers from `low` to `high`; called with a text it returns the number.
 
     Attributes:
         low, high: the ends, included.
@@ -46,7 +45,7 @@ class Range:
         return int(value) if self.whole else value
 
     def __call__(self, text: str) -> int | float:
-        """Return the number that a text is; argparse's own error if it is none, or out of the range."""
+        """Return the number that a text is; a `ThawError` if it is none, or out of the range."""
         try:
             try:
                 value: int | float = int(text)
@@ -54,7 +53,7 @@ class Range:
                 value = float(text)
             return self.check(value)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"must be {self}, got {text!r}") from None
+            raise ThawError(f"must be {self}, got {text!r}") from None
 
 
 COUNT = Range(1, 10_000_000)  # of images, steps, draws, repetitions

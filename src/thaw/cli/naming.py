@@ -1,21 +1,148 @@
-"""Models named as the earlier latent study names them: by data set, kind and version."""
+"""Which model a verb means: by name, file or run, or as the earlier latent study names it: data set, kind, version."""
 
-import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import torch
+from cyclopts import Parameter, Token
 
 from thaw.base.errors import ThawError
+from thaw.cli import options as o
+from thaw.data import EMNIST_SPLITS
+from thaw.experiment.config import load_config
+from thaw.model import Model
+from thaw.store.runs import RUNS, checkpoint_name, list_checkpoints
+from thaw.store.weights import load_model, release_path
 
-KINDS = ("autoencoder", "vae", "flow")
-VERSIONS = ("dev", "main")
 DATA = {"mnist": "mnist", "emnist": "emnist", "fashionmnist": "fashion", "fashion": "fashion"}  # lower case -> ours
 
 
-def data_set(name: str) -> str:
-    """Return our name of a data set, for an argument parser: FashionMNIST is `fashion`."""
+def data_set(kind: Any, tokens: Sequence[Token]) -> str:
+    """Return our name of a data set, for the command line: FashionMNIST is `fashion`."""
+    name = tokens[0].value
     if name.lower() not in DATA:
-        raise argparse.ArgumentTypeError(f"{name!r} is none of MNIST, EMNIST, FashionMNIST")
+        raise ThawError(f"{name!r} is none of MNIST, EMNIST, FashionMNIST")
     return DATA[name.lower()]
+
+
+DataSet = o.word("MNIST, EMNIST or FashionMNIST, instead of a name or file", converter=data_set)
+Kind = o.word("which model of the data set", kind=Literal["autoencoder", "vae", "flow"])
+Split = o.word("of EMNIST", kind=Literal[tuple(EMNIST_SPLITS)])
+Version = o.word(
+    "main: what was exported (default); dev: the run in contents/runs, overwritten each epoch",
+    kind=Literal["dev", "main"],
+)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Named:
+    """A model by data set, kind and version."""
+
+    dataset: DataSet = None
+    kind: Annotated[Kind, Parameter(name="--model")] = None
+    split: Split = None
+    version: Annotated[Version, Parameter(name="--model-version")] = None
+
+
+BY_NAME = Named()
+
+
+def device_of(name: str) -> torch.device:
+    """Return a device that works here; a `ThawError` names one that does not."""
+    try:
+        there = torch.zeros(1, device=name)
+        there.cpu()  # what is on the `meta` device is nowhere
+        return there.device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ThawError(
+            f"cannot compute on device {name!r} ({reason}); choose cpu, or cuda where there is one"
+        ) from None
+
+
+def find_run(name: str | None) -> Path:
+    """Return the path of a run that is given by path or name; without one that of the most recently active run.
+
+    Raises:
+        ThawError: without a name, where there is no run.
+    """
+    if name is not None:
+        return Path(name) if Path(name).exists() or not (RUNS / name / ".latest").exists() else RUNS / name
+    if not (RUNS / ".latest").exists():
+        raise ThawError(f"no run in {RUNS} yet; train one, or name shipped weights (`thaw info` lists them)")
+    return (RUNS / ".latest").resolve()
+
+
+def model_inputs(name: str | None) -> list[Path]:
+    """Return the paths that `open_named` may read for a name that is no shipped one: no output lies in them."""
+    return [RUNS / ".latest"] if name is None else [Path(name), RUNS / name]
+
+
+def open_named(name: str | None, epoch: int | None = None, default: str | None = "default") -> Model:
+    """Load shipped weights by name, a file, a run or a checkpoint; without a name the most recently active run.
+
+    Args:
+        name: which.
+        epoch: of the weights; the newest where None.
+        default: the shipped weights that are taken where nothing is named and nothing was trained yet, if any.
+
+    Raises:
+        ThawError: if there is no such thing.
+    """
+    if name is None and default and not (RUNS / ".latest").exists():
+        model = load_model(release_path(default, epoch))
+        print(f"no run in {RUNS} yet: these are the shipped weights `{default}`", file=sys.stderr)
+        return model
+    path = find_run(name)
+    if not path.exists() and not path.suffix:
+        return load_model(release_path(str(name), epoch))
+    if path.is_dir() and epoch is not None:
+        path = path / checkpoint_name(epoch)
+    return load_model(path)
+
+
+def open_chosen(name: str | None, epoch: int | None, named: Named = BY_NAME, study: str = "latent") -> Model:
+    """Load a model by name, or by data set, kind and version.
+
+    Args:
+        name, epoch: see `open_named`.
+        named: the other way to name it.
+        study: "latent" for a verb that takes a flow, "autoencoder" for one that takes an autoencoder.
+    """
+    if named.dataset is None:
+        if named != BY_NAME:
+            raise ThawError("--model, --model-version and --split say which model of a --dataset; name that too")
+        return open_named(name, epoch, "default" if study == "latent" else None)
+    if name is not None:
+        raise ThawError(f"name the model by {name!r} or by --dataset {named.dataset}, not by both")
+    kind = "flow" if study == "latent" else named.kind
+    model = load_model(find(named.dataset, kind, named.version or "main", named.split, epoch))
+    if model.coder is not None and named.kind not in (None, "flow", model.coder.config.network):
+        lives = f"the flow for {named.dataset} lives in the latent of its {model.coder.config.network}"
+        raise ThawError(f"{lives}, not {named.kind}")
+    return model
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Computing:
+    """How a verb computes."""
+
+    seed: o.Seed = 0
+    threads: o.Threads = 1
+    device: o.Device = "cpu"
+
+    def open(self, name: str | None, epoch: int | None, named: Named = BY_NAME, study: str = "latent") -> Model:
+        """Return a model, see `open_chosen`, on the device; from now on torch computes on so many threads."""
+        torch.set_num_threads(self.threads)
+        return open_chosen(name, epoch, named, study).to(device_of(self.device))
+
+
+HERE = Computing()
 
 
 def configuration(data: str, kind: str | None = None) -> tuple[Path, dict[str, Any]]:
@@ -34,10 +161,6 @@ def find(data: str, kind: str | None, version: str, split: str | None = None, ep
     Raises:
         ThawError: if it was not trained, or not exported.
     """
-    from thaw.experiment.config import load_config
-    from thaw.store.runs import RUNS, checkpoint_name, list_checkpoints
-    from thaw.store.weights import release_path
-
     path, settings = configuration(data, kind)
     config = load_config(path, **settings, **({} if split is None else {"emnist_split": split}))
     if version == "main":
@@ -48,8 +171,8 @@ def find(data: str, kind: str | None, version: str, split: str | None = None, ep
     return run if epoch is None else run / checkpoint_name(epoch)
 
 
-def as_settings(arguments: list[str]) -> list[str]:
-    """Return options `--key value ...` that a parser does not know as `key=value` settings.
+def as_settings(arguments: Sequence[str]) -> list[str]:
+    """Return options `--key value ...` that no verb has as `key=value` settings.
 
     Several values make a list; none means true.
 

@@ -1,20 +1,16 @@
-"""Numbers of the report: each with its origin, read by LaTeX through a generated file."""
+"""Numbers of the report: each with its origin, in Plots/numbers.json."""
 
 import json
 import re
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from thaw.base.errors import ThawError
-from thaw.base.files import by_git, check_target, locked, write_json, write_text
+from thaw.base.files import by_git, check_target, locked, write_json
 from thaw.base.text import number
 
 PLOTS = Path("Plots")
-GENERATED = "% Generated from Plots/numbers.json"
-LATEX = {character: f"\\{character}" for character in "_%&#${}"}
-LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$"}
 
 
 def commit() -> str:
@@ -68,46 +64,3 @@ def record(values: dict[str, tuple[Any, str]], origin: dict[str, Any], folder: s
         for key, (value, spec) in values.items():
             numbers[key] = {"value": value, "text": number(value, spec), "origin": origin}
         write_json(path, dict(sorted(numbers.items())))
-
-
-def write_tex(
-    path: str | Path,
-    folder: str | Path = PLOTS,
-    stale: Callable[[dict], str | None] | None = None,
-    marks: tuple[dict[str, str], str] = ({}, ""),
-) -> int:
-    r"""Write the LaTeX file that defines `\val{key}` for every number; an unknown key is a LaTeX error.
-
-    Args:
-        path: the file.
-        folder: of numbers.json.
-        stale: tells of an origin why its numbers must not be printed (see `thaw.report.provenance.why_stale`), None if
-            they may; a number that is used all the same is a LaTeX error too.
-        marks: key -> letter to stand behind the number, and what the letters mean, for the macro `\machines`: see
-            `thaw.report.provenance.mark_times`.
-
-    Returns:
-        How many numbers were written.
-    """
-    check_target(path, ".tex", mark=GENERATED)
-    numbers = read_numbers(folder)
-    lines = [
-        f"{GENERATED} by `python -m thaw numbers`. Do not edit.",
-        r"\newcommand{\val}[1]{\ifcsname thaw@#1\endcsname\csname thaw@#1\endcsname\else",
-        r"  \PackageError{thaw}{unknown number '#1'}{Run the notebook that records it.}\fi}",
-    ]
-    letters, told = marks
-    lines.append(rf"\newcommand{{\machines}}{{{escape(told)}}}")
-    for key, entry in numbers.items():
-        text, reason = escape(entry["text"]), stale(entry["origin"]) if stale else None
-        text += rf"\textsuperscript{{{letters[key]}}}" if letters.get(key) else ""
-        if reason:
-            text = rf"\PackageError{{thaw}}{{the number '{key}' {reason}}}{{}}"  # printed, not typeset
-        lines.append(rf"\expandafter\def\csname thaw@{key}\endcsname{{{text}}}")
-    write_text(path, "\n".join(lines) + "\n")
-    return len(numbers)
-
-
-def escape(text: str) -> str:
-    """Return a text as LaTeX prints it."""
-    return "".join(LATEX.get(character, character) for character in text)

@@ -1,11 +1,16 @@
-"""The README's picture."""
+"""The README's picture: hot, cold and warm digits of the shipped weights side by side.
 
+python workflow/banner.py [--out Plots/readme.png]      (or: make banner)
+"""
+
+import sys
 from pathlib import Path
 
 import torch
 
-from thaw.base.files import check_target
+from thaw.base.files import check_target, needed
 from thaw.base.pixels import to_uint8
+from thaw.cli import options as o
 from thaw.report import figures
 from thaw.report.provenance import weights_of
 from thaw.store.catalogue import open_model
@@ -24,3 +29,13 @@ def banner(path: str | Path = "Plots/readme.png", hot: str = "default", cold: st
     rows = [part for block in blocks for part in (block.reshape(5, 10, C, H, W), blank)][:-1]
     origin = {"notebook": "load_and_play", "seed": 0, "weights": weights_of(hot_model, cold_model)}
     return figures.save_grid(path, torch.cat(rows, dim=1).flatten(0, 1), columns=32, origin=origin, scale=2)
+
+
+def main(*, out: o.Out = "Plots/readme.png") -> None:
+    """Draw the picture."""
+    needed("Plots", "name another place for the picture")
+    print(banner(out))
+
+
+if __name__ == "__main__":
+    sys.exit(o.run(main))

@@ -1,17 +1,24 @@
-"""Building the report: from numbers.json and Plots/ to a PDF, or one sentence that says what is wrong."""
+"""The report: from Plots/ and the numbers in it to a PDF, or one sentence that says what is wrong.
+
+python workflow/paper.py [--folder Report]      (or: make report)
+"""
 
 import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
+from numbers_tex import write_tex
+from stale import Manifest, mark_times, why_stale
+
 from thaw.base.errors import ThawError
-from thaw.base.files import check_target
-from thaw.report.provenance import Manifest, mark_times, why_stale
-from thaw.report.results import PLOTS, read_numbers, write_tex
+from thaw.base.files import check_target, needed
+from thaw.cli import options as o
+from thaw.report.results import PLOTS, read_numbers
 from thaw.store.weights import PRETRAINED, read_manifest
 
 REPORT = Path("Report")
@@ -90,3 +97,13 @@ def check_figures(source: Path, plots: Path, manifest: Manifest) -> None:
         told = json.loads(origin.read_text())
         if reason := why_stale(told, manifest):
             raise ThawError(f"{source}: the figure {name} {reason}")
+
+
+def main(*, folder: o.Out = "Report") -> None:
+    """Build the report of a folder."""
+    needed(Path(folder) / "report.tex", "name its folder with --folder")
+    print(build_report(folder))
+
+
+if __name__ == "__main__":
+    sys.exit(o.run(main))

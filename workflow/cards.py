@@ -1,16 +1,21 @@
-"""Model cards: what each released file is, from the manifest alone, as pretrained/README.md."""
+"""Model cards: what each released file is, from the manifest alone, as pretrained/README.md.
 
+python workflow/cards.py [--folder pretrained]      (or: make cards)
+"""
+
+import sys
 from pathlib import Path
 from typing import Any
 
-from thaw.base.files import check_target, write_text
+from thaw.base.files import check_target, needed, write_text
 from thaw.base.machine import tell_apart
 from thaw.base.text import number
+from thaw.cli import options as o
 from thaw.store.weights import PRETRAINED, read_manifest
 
 Entry = dict[str, Any]
 
-GENERATED = "Generated from `MANIFEST.json` by `python -m thaw cards`"
+GENERATED = "Generated from `MANIFEST.json` by `make cards`"
 HEAD = f"""# The weights
 
 {GENERATED}; do not edit.
@@ -107,3 +112,13 @@ def write_cards(folder: str | Path = PRETRAINED) -> Path:
     path = check_target(folder / "README.md", ".md", mark=GENERATED)
     write_text(path, cards(read_manifest(folder)))
     return path
+
+
+def main(*, folder: o.Out = "pretrained") -> None:
+    """Write the cards of the weights in a folder."""
+    needed(Path(folder) / "MANIFEST.json", "export some weights first")
+    print(write_cards(folder))
+
+
+if __name__ == "__main__":
+    sys.exit(o.run(main))

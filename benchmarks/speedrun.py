@@ -1,19 +1,29 @@
-"""Ten minutes on two CPU cores: a hot and a warm model from nothing, side by side, then their digits and scores."""
+"""Ten minutes on two CPU cores: a hot and a warm model from nothing, side by side, then their digits and scores.
+
+    python benchmarks/speedrun.py [--minutes 10] [--seed 0] [--data mnist] [-n 2000] [--out contents/speedrun] [--smoke]
+                                  [--set KEY=VALUE ...]      (or: make speedrun)
+
+A run that was interrupted goes on.
+"""
 
 import json
 import multiprocessing
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from timing import matrix_peak
 
 from thaw.base.errors import ThawError
 from thaw.base.files import check_target, make_folder, write_json
 from thaw.base.machine import machine, tell_apart
 from thaw.base.pixels import to_uint8
+from thaw.base.settings import settings_of
 from thaw.base.text import number
+from thaw.cli import options as o
 from thaw.data import resolve
 from thaw.data.grids import save_grid
 from thaw.experiment.build import sampled_as
@@ -24,7 +34,6 @@ from thaw.scoring.metrics import score_model
 from thaw.store.runs import check_run
 from thaw.store.weights import load_model
 from thaw.training.loop import train
-from thaw.training.timing import matrix_peak
 
 CONFIGS = ("configs/ddpm/speedrun.yaml", "configs/custom/row_speedrun.yaml")
 
@@ -137,3 +146,22 @@ def table(records: list[dict[str, Any]]) -> str:
             line += f" {r['entropy']['value']:8.3f}"
         lines.append(line + f" {r['sampling_seconds']:14.1f} {marks[index]}".rstrip())
     return "\n".join([*lines, *([told] if told else [])])
+
+
+def main(
+    *, minutes: o.Minutes = None, seed: o.Seed = None, data: o.Data = None, set: o.Settings = (), n: o.Samples = 2000,
+    out: o.Out = "contents/speedrun", smoke: o.Smoke = False,
+) -> None:  # fmt: skip
+    """Train, draw and score both, and print the table."""
+    folder = check_target(out, folder="filled")
+    settings = {
+        key: value for key, value in (("minutes", minutes), ("seed", seed), ("data", data)) if value is not None
+    }
+    records = speedrun(folder, n=n, smoke=smoke, **settings | settings_of(set))
+    print(f"\n{table(records)}\n")
+    for path in sorted(folder.glob("*.png")):
+        print(path)
+
+
+if __name__ == "__main__":
+    sys.exit(o.run(main))

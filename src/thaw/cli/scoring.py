@@ -1,0 +1,84 @@
+"""The verbs that score: evaluate, features."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import torch
+
+from thaw.base.errors import ThawError
+from thaw.base.files import check_target, write_json
+from thaw.cli import options as o
+from thaw.cli.naming import model_inputs, open_named
+from thaw.data import what_changed
+from thaw.experiment.config import load_config, make_config
+from thaw.store.inputs import load_data
+
+
+def evaluate(
+    *models: str, images: o.Sets = None, n: o.FromEach = None, data: o.LooksLike = None, features: o.Extractor = "own",
+    weights: o.Inception = None, seed: o.Seed = 0, threads: o.Threads = 1, out: o.Numbers = None,
+) -> None:  # fmt: skip
+    """Score models, or anybody's images, by the full protocol, beside what real images get."""
+    from thaw.scoring.evaluation import evaluate_images, evaluate_model, read_judged, table
+    from thaw.scoring.judge import load_judge
+
+    target = None
+    if out is not None:
+        inputs = [path for name in models for path in model_inputs(name)]
+        target = check_target(out, ".json", inputs=[*inputs, *(images or []), weights])
+    if bool(models) == bool(images):
+        raise ThawError("thaw evaluate takes either models or --images PATH ...")
+    if images and n is not None:
+        raise ThawError(f"all images in {', '.join(images)} are scored; leave --n {n} out")
+    if models and data is not None:
+        raise ThawError(f"models are scored on the data set they draw; leave --data {data} out")
+    torch.set_num_threads(threads)
+    common = {"seed": seed, "progress": sys.stderr.isatty(), "features": features, "weights": weights}
+    opened = {name: open_named(name) for name in models}  # a wrong name is told before the first is scored
+    if images:
+        judge = load_judge(data or "mnist")
+        names = [Path(path).resolve().name for path in images]
+        names = names if len(set(names)) == len(names) else images
+        sets = [read_judged(path, judge) for path in images]  # all, before the first is scored
+        found = [evaluate_images(*one, name=name, judge=judge, **common) for name, one in zip(names, sets, strict=True)]
+    else:
+        found = [evaluate_model(model, 2000 if n is None else n, name=name, **common) for name, model in opened.items()]
+    print(table(found))
+    if target is not None:
+        write_json(target, [evaluation.record() for evaluation in found])
+        print(target)
+
+
+def features(
+    *, data: o.Data = "mnist", config: o.Reading = None, epochs: o.Passes = 8, seed: o.Judge = 0,
+    replace: o.Replace = False, real: o.Real = False,
+) -> None:  # fmt: skip
+    """Train the feature network that scores a data set, or store the features of real images beside it."""
+    from thaw.scoring.judge import check_judge, judge_folder, load_judge, save_judge, train_features
+    from thaw.scoring.real import check_real, collect_real, keep_real, save_real
+
+    torch.set_num_threads(1)
+    folder = check_target(judge_folder(seed), folder="filled")
+    settings = load_config(config) if config else make_config({"data": data})
+    settings = make_config(settings.reading)  # the images, also where a flow is trained on their latents
+    train, test = load_data(settings), load_data(settings, "test")
+    if train.source:
+        print(f"{settings.data}: {train.source}")
+    if real:
+        judge = load_judge(train.name, folder)
+        if changed := what_changed(judge.fingerprints.get("train", {}), train):
+            raise ThawError(f"the {train.name} judge was trained on other images: {changed}; train one on these first")
+        check_real(train.name, judge.digest, folder, replace)
+        print(save_real(collect_real(judge, train, test, progress=True), folder, replace))
+        return
+    told = {}
+    if settings.data == "folder":  # which neither a download nor a name brings back
+        told = {"reading": settings.reading, "fingerprints": {s.split: s.fingerprint for s in (train, test)}}
+    training = {"epochs": epochs, "seed": seed}
+    check_judge(train.name, training, told.get("fingerprints", {}), folder, replace)
+    judge = dataclasses.replace(train_features(train, test, **training), **told)
+    path = save_judge(judge, folder, replace)
+    print(f"accuracy {judge.accuracy:.4f} on {len(test):,} test images: {path}")
+    if seed or settings.data == "folder":  # is not shipped: what its scores need beside it is kept with the scores
+        print(keep_real(collect_real(load_judge(train.name, folder), train, test, progress=True)))
