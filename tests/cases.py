@@ -1,5 +1,6 @@
 """What many tests read: degradations and processes that the laws are checked on, images, folders, failing commands."""
 
+import importlib
 import itertools
 import os
 from pathlib import Path
@@ -10,6 +11,7 @@ from torch import Tensor
 from thaw import degradations
 from thaw.base.seeding import generator
 from thaw.cli.main import main
+from thaw.cli.options import run
 from thaw.data import ImageSet
 from thaw.degradations import Degradation
 from thaw.process import Process
@@ -100,6 +102,16 @@ def everything(place):
             os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else "",
         )
     return found
+
+
+SCRIPTS = {"report": "paper", "numbers": "numbers_tex", "cards": "cards", "banner": "banner", "speedrun": "speedrun"}
+
+
+def command(arguments: list[str]) -> int:
+    """Run a verb, or the script behind a make target of the same name, and return its exit code."""
+    if arguments[0] in SCRIPTS:
+        return run(importlib.import_module(SCRIPTS[arguments[0]]).main, arguments[1:])
+    return main(arguments)
 
 
 def fails(capsys, *arguments: str) -> str:

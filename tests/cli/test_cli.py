@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cases import ROOT, fails
+from cases import ROOT, command, fails
 from PIL import Image
 
 from thaw.cli.main import main
@@ -96,7 +96,7 @@ def test_without_a_run_the_shipped_default_is_taken_and_said_so(tmp_path, monkey
 )  # fmt: skip
 def test_outside_the_clone_that_is_what_is_told(arguments, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(arguments) == 1
+    assert command(arguments) == 1
     *_, error = capsys.readouterr().err.splitlines()
     assert f"{tmp_path} is not inside the Thaw project: run this in the folder that you cloned" in error
     assert not list(tmp_path.iterdir())
@@ -105,8 +105,8 @@ def test_outside_the_clone_that_is_what_is_told(arguments, tmp_path, monkeypatch
         ["sample"],
         ["evaluate", "default"],
     ):  # found by name in all of it
-        monkeypatch.chdir(ROOT / "tests")
-        assert main(arguments) == 1
+        monkeypatch.chdir(ROOT / "src")
+        assert command(arguments) == 1
         assert f"run this in the project's folder, {ROOT}" in capsys.readouterr().err
 
 

@@ -6,9 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cases import ROOT, everything
-
-from thaw.cli.main import main
+from cases import ROOT, command, everything
 
 # Arguments, with {out} for the place, and the endings that it may have; "" is a folder that files are added to, "new"
 # one that is filled.
@@ -81,7 +79,7 @@ def test_a_wrong_place_is_refused_before_any_work_and_nothing_is_changed(place, 
     arguments, endings = VERBS[verb]
     before = everything(place)
     for out in places(endings):
-        assert main([part.replace("{out}", out) for part in arguments]) == 1, out
+        assert command([part.replace("{out}", out) for part in arguments]) == 1, out
         error = capsys.readouterr().err
         assert error.startswith("thaw: ") and error.count("\n") == 1 and "Errno" not in error, (out, error)
         told = ["cannot write", "name another", "name a new folder", "a path is empty", f"no {out}"]
@@ -99,7 +97,7 @@ def test_an_output_is_no_input_by_whatever_name(place, verb, capsys):
     if "" not in endings:
         outs = [f"{one}{endings[0]}" for one in outs] + [f"in/inner{endings[0]}"]
     for out in outs:
-        assert main([part.replace("{out}", out) for part in arguments]) == 1, out
+        assert command([part.replace("{out}", out) for part in arguments]) == 1, out
         assert "the input in" in capsys.readouterr().err, out
         assert everything(place) == before, out
 
@@ -108,7 +106,7 @@ def test_the_file_that_is_scored_is_not_replaced_by_its_scores(place, capsys):
     for name in ("in.json", "hard link.json"):
         os.link("in/a.npz", name)
         before = everything(place)
-        assert main(["evaluate", "--images", "in.json", "--out", name]) == 1
+        assert command(["evaluate", "--images", "in.json", "--out", name]) == 1
         assert "is the input" in capsys.readouterr().err and everything(place) == before
 
 
@@ -131,7 +129,7 @@ def test_files_of_other_people_are_not_replaced_where_several_are_written(place,
     (place / "f" / "MANIFEST.json").write_text("{}")
     before = everything(place)
     for name, arguments in theirs.items():
-        assert main(arguments) == 1, name
+        assert command(arguments) == 1, name
         error = capsys.readouterr().err
         assert error.count("\n") == 1 and Path(name).name in error, (name, error)
         assert everything(place) == before, name

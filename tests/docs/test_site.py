@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
+import cards
 import nbformat
 import pytest
 from cases import ROOT
@@ -16,7 +17,6 @@ from PIL import Image
 
 import thaw
 from thaw import degradations, play
-from thaw.report import cards
 from thaw.store.weights import read_manifest
 
 SITE = ROOT / "docs/site"
@@ -162,9 +162,9 @@ def test_every_page_is_dark_where_the_reader_s_system_is_and_fits_a_phone(built,
 
 
 def test_the_cards_describe_every_shipped_file():
-    """Written from the manifest: `python -m thaw cards` after an export."""
+    """Written from the manifest: `make cards` after an export."""
     text = (ROOT / "pretrained/README.md").read_text()
-    assert text == cards.cards(read_manifest(ROOT / "pretrained")), "run `python -m thaw cards`"
+    assert text == cards.cards(read_manifest(ROOT / "pretrained")), "run `make cards`"
 
 
 def test_a_card_tells_size_training_and_score():

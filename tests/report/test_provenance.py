@@ -5,7 +5,9 @@ import re
 
 import floors  # noqa: E402
 import pytest
+import stale
 from cases import ROOT
+from numbers_tex import write_tex
 
 from thaw.base.errors import ThawError
 from thaw.report import provenance, results
@@ -25,7 +27,7 @@ def test_a_shipped_model_s_fingerprint_is_its_entry_in_the_manifest(monkeypatch)
     manifest = read_manifest()
     used = provenance.weights_of(weights.load_model("pretrained/ddpm_mnist_5_speedrun.pth"), load_judge("mnist"))
     assert used == {name: manifest[name]["sha256"] for name in ("ddpm_mnist_5_speedrun.pth", "features_mnist.pth")}
-    assert provenance.why_stale({"weights": used}, manifest) is None
+    assert stale.why_stale({"weights": used}, manifest) is None
 
 
 def test_a_run_s_fingerprint_changes_with_its_weights_and_is_what_export_lists(tiny, tmp_path):
@@ -43,7 +45,7 @@ def test_a_run_s_fingerprint_changes_with_its_weights_and_is_what_export_lists(t
     export_run(run, tmp_path / "pretrained", n=0)
     manifest = read_manifest(tmp_path / "pretrained")
     assert manifest[model.config.release_name(4)]["machine"] == "A, cores 2, threads 1"
-    assert provenance.why_stale({"weights": used}, manifest) is None
+    assert stale.why_stale({"weights": used}, manifest) is None
     save_tensors(path / "ema.pt", part)
     assert provenance.weights_of(model_at(path)) != used
 
@@ -84,8 +86,8 @@ def test_no_shipped_number_or_figure_is_older_than_its_weights():
     manifest = read_manifest(ROOT / "pretrained")
     fresh = {name: origin for name, origin in origins().items() if isinstance(origin.get("weights"), dict)}
     assert len(fresh) > 700
-    stale = {name: reason for name, origin in fresh.items() if (reason := provenance.why_stale(origin, manifest))}
-    assert not stale
+    old = {name: reason for name, origin in fresh.items() if (reason := stale.why_stale(origin, manifest))}
+    assert not old
 
 
 # What the text of the report may say in digits.
@@ -153,7 +155,7 @@ def test_times_of_other_machines_or_runs_are_marked_where_they_stand_in_one_tabl
     manifest = {"a.pth": {"train_seconds": 1, "machine": "A"}, "b.pth": {"train_seconds": 1}, "features.pth": {}}
 
     def marked():
-        return provenance.mark_times({key: {"origin": origin} for key, origin in numbers.items()}, manifest)
+        return stale.mark_times({key: {"origin": origin} for key, origin in numbers.items()}, manifest)
 
     assert marked() == ({}, "")
     numbers["evaluation.two.seconds_64"] = by | {"measured": "2026-01-02 10:00:00"}  # another run
@@ -165,7 +167,7 @@ def test_times_of_other_machines_or_runs_are_marked_where_they_stand_in_one_tabl
     letters, told = marked()
     assert letters == {"sets.a.minutes": "b", "sets.b.minutes": "a"} and "a: a machine that was not recorded" in told
     results.record(dict.fromkeys(letters, (1.0, ".1f")), {"benchmark": "b"}, tmp_path)
-    results.write_tex(tmp_path / "numbers.tex", tmp_path, marks=marked())
+    write_tex(tmp_path / "numbers.tex", tmp_path, marks=marked())
     tex = (tmp_path / "numbers.tex").read_text()
     assert r"{1.0\textsuperscript{b}}" in tex and r"\newcommand{\machines}{Times compare" in tex
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 import pytest
+from numbers_tex import write_tex
 
 from thaw.base.errors import ThawError
 from thaw.report import results
@@ -49,7 +50,7 @@ def test_a_key_that_latex_could_not_read_is_refused_and_nothing_is_written(key, 
 
 def test_no_numbers_yet_is_an_empty_file(tmp_path):
     assert results.read_numbers(tmp_path) == {}
-    assert results.write_tex(tmp_path / "numbers.tex", tmp_path) == 0
+    assert write_tex(tmp_path / "numbers.tex", tmp_path) == 0
 
 
 def test_the_file_is_readable_json(tmp_path):
@@ -70,7 +71,7 @@ def test_outside_a_git_checkout_the_commit_is_unknown():
 
 def test_every_number_gets_one_definition(tmp_path):
     results.record({"ddpm.fid": (3.14159, ".2f"), "share": (0.25, ".0%")}, ORIGIN, tmp_path)
-    assert results.write_tex(tmp_path / "Report" / "numbers.tex", tmp_path) == 2
+    assert write_tex(tmp_path / "Report" / "numbers.tex", tmp_path) == 2
     tex = (tmp_path / "Report" / "numbers.tex").read_text()
     assert tex.count(r"\expandafter\def") == 2
     assert r"thaw@ddpm.fid\endcsname{3.14}" in tex and r"thaw@share\endcsname{25\%}" in tex
@@ -80,7 +81,7 @@ def test_every_number_gets_one_definition(tmp_path):
 def test_latex_reads_the_numbers_as_they_were_written(tmp_path):
     values = {"a.b_c.1": (3.14159, ".2f"), "share": (0.25, ".0%"), "name": ("row_default & #1 $x$", "")}
     results.record(values, ORIGIN, tmp_path)
-    results.write_tex(tmp_path / "numbers.tex", tmp_path)
+    write_tex(tmp_path / "numbers.tex", tmp_path)
     done = typeset(tmp_path, r"\val{a.b_c.1} \val{share} \val{name}")
     assert done.returncode == 0, done.stdout[-2000:]
     assert r"<3.14 25\% row\_default \& \#1 \$x\$>" in done.stdout.replace("\n", "")
@@ -90,14 +91,14 @@ def test_latex_reads_the_numbers_as_they_were_written(tmp_path):
 @pytest.mark.parametrize("text", ["a~b", "x^2", "{", r"C:\data", "50 < 60"])
 def test_latex_survives_any_text(text, tmp_path):
     results.record({"text": (text, "")}, ORIGIN, tmp_path)
-    results.write_tex(tmp_path / "numbers.tex", tmp_path)
+    write_tex(tmp_path / "numbers.tex", tmp_path)
     assert typeset(tmp_path, r"\val{text}").returncode == 0
 
 
 @needs_latex
 def test_an_unknown_key_stops_latex(tmp_path):
     results.record({"known": (1, "d")}, ORIGIN, tmp_path)
-    results.write_tex(tmp_path / "numbers.tex", tmp_path)
+    write_tex(tmp_path / "numbers.tex", tmp_path)
     assert typeset(tmp_path, r"\val{known}").returncode == 0
     done = typeset(tmp_path, r"\val{unknown.key}")
     assert done.returncode != 0 and "unknown number 'unknown.key'" in done.stdout

@@ -84,9 +84,9 @@ Step = number(a.COUNT, "the step the images stand at, 1 to T (default)", "-t")
 
 # Scoring.
 Count = number(a.COUNT, "how many")
-Samples = number(a.SCORED_OR_NONE, "samples behind a score; 0 for none", "--n", "-n")
+Samples = number(a.SCORED_OR_NONE, "samples behind a score; 0 for none", "-n", "--n")
 Scored = number(a.SCORED, "samples behind a score")
-FromEach = number(a.COUNT, "images drawn from each model; 2000 by default", "--n", "-n")
+FromEach = number(a.COUNT, "images drawn from each model; 2000 by default", "-n", "--n")
 Classified = number(a.COUNT, "how many images; all of the split by default", "-n")
 Numbers = word("a .json file for the numbers with their origin")
 OneOf = word("which images", kind=Literal["train", "test"])
@@ -119,7 +119,11 @@ Out = word("where to write")
 
 NO_BOX = DefaultFormatter(panel_spec=PanelSpec(box=Box("    \n" * 8), padding=(0, 0)))
 STYLE: dict[str, Any] = {"help_format": "plaintext", "help_formatter": NO_BOX, "version_flags": ()}
-STYLE |= {"default_parameter": Parameter(negative=(), show_default=lambda value: str(value) if value else None)}
+STYLE |= {
+    "default_parameter": Parameter(
+        negative=(), allow_repeating=True, show_default=lambda value: str(value) if value else None
+    )
+}
 
 
 def at_home(word: str) -> str:

@@ -1,6 +1,7 @@
 """Every figure: crisp pixels for images, one matplotlib style for curves, the origin beside each file."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,17 @@ def save_figure(figure: Any, path: str | Path, origin: dict[str, Any] | None = N
     return path
 
 
+@contextlib.contextmanager
+def _drawing(*inches: float) -> Iterator[tuple[Any, Any]]:
+    """Yield a figure in the style of the study, of the style's size unless told, and its axes."""
+    from matplotlib import pyplot as plt
+
+    with plt.style.context(STYLE):
+        figure, axes = plt.subplots(figsize=inches or None)
+        yield figure, axes
+        plt.close(figure)
+
+
 def curves(series: dict[str, tuple[Sequence[float], Sequence[float]]], x_label: str, y_label: str, **options: Any):
     """Draw labelled curves on one pair of axes.
 
@@ -60,8 +72,7 @@ def curves(series: dict[str, tuple[Sequence[float], Sequence[float]]], x_label: 
     """
     from matplotlib import pyplot as plt
 
-    with plt.style.context(STYLE):
-        figure, axes = plt.subplots()
+    with _drawing() as (figure, axes):
         colours = plt.rcParams["axes.prop_cycle"].by_key()["color"]
         for index, (label, (x, y)) in enumerate(series.items()):
             turn, dashes = index, index  # colour, marker and dashes differ, so that no two curves are alike in grey
@@ -80,7 +91,6 @@ def curves(series: dict[str, tuple[Sequence[float], Sequence[float]]], x_label: 
             axes.set_xscale("log")
         axes.set(xlabel=x_label, ylabel=y_label)
         axes.legend(**({"loc": "center left", "bbox_to_anchor": (1.02, 0.5)} if options.get("beside") else {}))
-        plt.close(figure)
     return figure
 
 
@@ -104,11 +114,8 @@ def dots(values: dict[str, float], x_label: str, floor: tuple[float, str] | None
     Returns:
         The matplotlib figure.
     """
-    from matplotlib import pyplot as plt
-
-    names = sorted(values, key=lambda name: values[name])
-    with plt.style.context(STYLE):
-        figure, axes = plt.subplots()
+    names = sorted(values, key=values.__getitem__)
+    with _drawing() as (figure, axes):
         figure.set_figheight(0.6 + 0.135 * len(names))
         axes.plot([values[name] for name in names], range(len(names)), "o", markersize=3.5)
         axes.set_yticks(range(len(names)), names, fontsize=7.5)
@@ -117,7 +124,6 @@ def dots(values: dict[str, float], x_label: str, floor: tuple[float, str] | None
             axes.legend(loc="lower right")
         axes.set(xscale="log", xlabel=x_label, ylim=(-0.7, len(names) - 0.3))
         _plain_ticks(axes.xaxis)
-        plt.close(figure)
     return figure
 
 
@@ -130,10 +136,7 @@ def points(places: dict[str, tuple[float, float]], x_label: str, y_label: str) -
     Returns:
         The matplotlib figure.
     """
-    from matplotlib import pyplot as plt
-
-    with plt.style.context(STYLE):
-        figure, axes = plt.subplots()
+    with _drawing() as (figure, axes):
         for name, (x, y) in places.items():
             axes.plot(x, y, "o", color="#0072B2", markersize=4)
             axes.annotate(name, (x, y), xytext=(0, 4), textcoords="offset points", fontsize=7.5, ha="center")
@@ -141,7 +144,6 @@ def points(places: dict[str, tuple[float, float]], x_label: str, y_label: str) -
         axes.set(xlabel=x_label, ylabel=y_label)
         axes.set_yscale("log")
         _plain_ticks(axes.yaxis)
-        plt.close(figure)
     return figure
 
 
@@ -156,18 +158,13 @@ def scatter(positions: Tensor, labels: Tensor, classes: int) -> Any:
     Returns:
         The matplotlib figure.
     """
-    from matplotlib import pyplot as plt
-
-    with plt.style.context(STYLE):
-        figure, axes = plt.subplots()
-        figure.set_size_inches(3.4, 3.2)
+    with _drawing(3.4, 3.2) as (figure, axes):
         colours = "tab10" if classes <= 10 else "nipy_spectral"
         axes.scatter(*positions.T, c=labels, cmap=colours, vmin=0, vmax=max(1, classes - 1), s=2, linewidths=0)
         for label in labels.unique().tolist():
             middle = positions[labels == label].median(dim=0).values
             axes.text(*middle.tolist(), str(label), ha="center", va="center", weight="bold")
         axes.set(xticks=[], yticks=[])
-        plt.close(figure)
     return figure
 
 
@@ -177,11 +174,7 @@ def matrix(values: Tensor, x_label: str, y_label: str) -> Any:
     Returns:
         The matplotlib figure.
     """
-    from matplotlib import pyplot as plt
-
-    with plt.style.context(STYLE):
-        figure, axes = plt.subplots()
-        figure.set_size_inches(3.4, 3.2)
+    with _drawing(3.4, 3.2) as (figure, axes):
         axes.grid(False)
         axes.imshow(values, cmap="Greys", vmin=0, vmax=1, interpolation="nearest")
         K = len(values)
@@ -191,5 +184,4 @@ def matrix(values: Tensor, x_label: str, y_label: str) -> Any:
             axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=7)
         ticks = range(0, K, 1 if K <= 10 else 5)
         axes.set(xlabel=x_label, ylabel=y_label, xticks=ticks, yticks=ticks)
-        plt.close(figure)
     return figure

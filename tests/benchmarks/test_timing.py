@@ -1,6 +1,5 @@
 """Times: what the clock counts, the order of the calls, and the whole training step that is timed."""
 
-import sys
 import time
 
 import pytest
@@ -8,6 +7,7 @@ import speed  # noqa: E402
 import torch
 import training  # noqa: E402
 from cases import ROOT
+from timing import interleaved, matrix_peak, median_ratio, median_seconds, training_step
 
 from thaw import degradations
 from thaw.base.machine import machine, machines_of, tell_apart, timed
@@ -15,7 +15,6 @@ from thaw.degradations.lines import line_order
 from thaw.experiment.build import build_network
 from thaw.experiment.config import load_config, make_config
 from thaw.networks import count_multiply_adds
-from thaw.training.timing import interleaved, matrix_peak, median_ratio, median_seconds, training_step
 
 
 def test_calls_are_timed_in_turn_and_the_first_round_does_not_count():
@@ -59,16 +58,15 @@ def test_the_libraries_networks_have_our_multiply_adds(way):
 def test_the_benchmarks_print_their_tables(monkeypatch, capsys, tiny):
     """`make speed`, once, on batches of four and tiny models; its third part, compilers, takes minutes."""
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(sys, "argv", ["speed.py", "--repeats", "1"])
     small = {"batch_size": 4, "data": "digits"}
     for benchmark in (speed, training):
         monkeypatch.setattr(benchmark, "load_config", lambda path: load_config(path, **small))
     monkeypatch.setattr(speed, "BATCH", 4)
     monkeypatch.setattr(speed, "shipped_or_random", lambda *_: tiny(steps=20))
-    speed.main()
+    speed.main(repeats=1)
     said = capsys.readouterr().out
     assert all(f"forward {name} " in said for name in degradations.names()) and "times faster" in said
-    training.main()
+    training.main(repeats=1)
     said = capsys.readouterr().out
     assert all(f"\n{name} " in said for name in ("thaw", "diffusers", "lucidrains", "earlier"))
 

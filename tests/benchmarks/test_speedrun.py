@@ -6,19 +6,19 @@ import pytest
 import torch
 from cases import ROOT
 from PIL import Image
+from speedrun import CONFIGS, main, speedrun
 
 from thaw.base.errors import ThawError
-from thaw.cli.main import main
+from thaw.cli.options import run
 from thaw.experiment.config import load_config
 from thaw.networks import build
 from thaw.training.optimisers import build_optimiser
-from thaw.training.speedrun import CONFIGS, speedrun
 
 
 def test_both_models_are_trained_drawn_and_scored_once(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
-    arguments = ["speedrun", "--data", "digits", "--smoke", "--out", str(tmp_path)]
-    assert main(arguments) == 0
+    arguments = ["--data", "digits", "--smoke", "--out", str(tmp_path)]
+    assert run(main, arguments) == 0
     printed = capsys.readouterr().out
     first = {path.name: json.loads(path.read_text()) for path in tmp_path.glob("*.json")}
     assert [record["model"] for record in first.values()] == [
@@ -29,7 +29,7 @@ def test_both_models_are_trained_drawn_and_scored_once(tmp_path, monkeypatch, ca
         assert record["images"] == 2 * 256 and record["minutes"] > 0 and record["fid"]["n"] == 256
         assert record["fid"]["reference"] == "test" and 0 < record["share_of_peak"] < 2
         assert Image.open(tmp_path / name.replace(".json", ".png")).size == (3 * (8 * 29 + 1), 3 * (8 * 29 + 1))
-    assert main(arguments) == 0
+    assert run(main, arguments) == 0
     again = {path.name: json.loads(path.read_text()) for path in tmp_path.glob("*.json")}
     assert all(again[name]["fid"] == record["fid"] for name, record in first.items())
 

@@ -3,11 +3,12 @@
 import json
 import shutil
 
+import paper
 import pytest
 
 from thaw.base.errors import ThawError
 from thaw.base.files import write_json
-from thaw.report import paper, results
+from thaw.report import results
 
 needs_latex = pytest.mark.skipif(shutil.which("latexmk") is None, reason="needs latexmk")
 OLD, NEW = "a" * 64, "b" * 64

@@ -5,24 +5,25 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import paper
 import pytest
 from cases import ROOT
 
-from thaw.cli.main import main
-from thaw.report import figures, paper
+from thaw.cli.options import run
+from thaw.report import figures
 
 needs_latex = pytest.mark.skipif(shutil.which("latexmk") is None, reason="needs latexmk")
 needs_poppler = pytest.mark.skipif(shutil.which("pdftotext") is None, reason="needs poppler-utils")
 
 
 def build(folder: Path) -> Path:
-    """Build the report by `thaw report` in a copy of what it is made from."""
+    """Build the report by `make report` in a copy of what it is made from."""
     for name in ("Plots", "Report", "pretrained"):
         ignored = shutil.ignore_patterns("*.pth", "*.aux", "*.bbl", "*.fdb_latexmk", "*.fls", "*.log", "*.out", "*.pdf")
         shutil.copytree(ROOT / name, folder / name, ignore=ignored if name != "Plots" else None)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert main(["report"]) == 0
+        assert run(paper.main, []) == 0
     return folder / "Report/report.pdf"
 
 
