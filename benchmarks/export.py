@@ -22,7 +22,7 @@ from thaw.base.machine import machine, timed
 from thaw.cli import options as o
 from thaw.experiment.build import build_model, build_network, build_process
 from thaw.experiment.config import load_config
-from thaw.report import results
+from thaw.report.recorder import Recorder
 from thaw.store.onnx import INPUTS, Restorer, export_onnx
 from thaw.terminal import Terminal
 
@@ -100,8 +100,8 @@ def main(*, repeats: o.Repeats = 40, record: o.Record = False) -> None:
         values |= {f"{name}.ms": (1e3 * seconds, ".0f"), f"{name}.gain": (gain, ".2f")}
         values |= {f"{name}.prepare_seconds": (prepared[name], ".0f")}
     if record:
-        origin = {"benchmark": "benchmarks/export.py", "config": CONFIG, "torch": torch.__version__} | timed()
-        results.record({f"speed.export.{key}": value for key, value in values.items()}, origin)
+        made_by = {"benchmark": "benchmarks/export.py", "config": CONFIG, "torch": torch.__version__}
+        Recorder("speed.export", made_by).record(values, **timed())
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from thaw.base.pixels import to_pixels
 from thaw.cli import options as o
 from thaw.data import ImageSet
 from thaw.experiment.config import Config, load_config
-from thaw.report import results
+from thaw.report.recorder import Recorder
 from thaw.scoring.judge import load_judge
 from thaw.scoring.metrics import score_model
 from thaw.store.inputs import load_data
@@ -118,8 +118,8 @@ def main(*, epochs: o.Passes = 1, seeds: o.Count = 3, n: o.Scored = 2_000, recor
     values["apart"] = (apart, ".2f")
     print(f"at the same seed the two are at most {apart:.3f} apart")
     if record:
-        origin = {"benchmark": "benchmarks/paths.py", "config": CONFIG, "torch": torch.__version__}
-        results.record({f"paths.{key}": value for key, value in values.items()}, origin)
+        made_by = {"benchmark": "benchmarks/paths.py", "config": CONFIG, "torch": torch.__version__}
+        Recorder("paths", made_by).record(values)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from thaw.base.files import enter_project, remember
 from thaw.base.seeding import generator
 from thaw.cli import options as o
 from thaw.model import Model
-from thaw.report import results
 from thaw.report.provenance import weights_of
+from thaw.report.recorder import Recorder
 from thaw.scoring.evaluation import evaluate_model
 from thaw.scoring.judge import Judge, load_judge
 from thaw.scoring.metrics import Score, evaluate
@@ -121,12 +121,11 @@ def main(*, n: o.Scored = 10_000, tune_n: o.Scored = 1000, labels: o.Names = Non
     torch.set_num_threads(1)
     judge = load_judge("mnist")
     shares = labels_in_shares(judge, n)
-    origin = {"benchmark": "benchmarks/quality.py", "seed": 0, "n": n}
+    recorder = Recorder("quality", {"benchmark": "benchmarks/quality.py", "seed": 0, "n": n}, judge=judge)
 
     def keep(what: str, values: dict[str, tuple[Any, str]], *used: Any) -> None:
         if record:
-            made = origin | {"weights": weights_of(judge, *used)}
-            results.record({f"quality.{what}{key}": value for key, value in values.items()}, made)
+            recorder.record({f"{what}{key}": value for key, value in values.items()}, *used)
 
     keep("", {"n": (n, ",d"), "tune_n": (tune_n, ",d")})
     shipped = [label for of, label in play.shipped() if of == "mnist"]

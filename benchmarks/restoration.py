@@ -20,8 +20,8 @@ from thaw.cli import options as o
 from thaw.data import load
 from thaw.model import Model
 from thaw.play import open_model
-from thaw.report import results
 from thaw.report.provenance import weights_of
+from thaw.report.recorder import Recorder
 from thaw.scoring.judge import Judge, load_judge
 from thaw.scoring.metrics import evaluate, restoration
 from thaw.scoring.real import CACHE
@@ -58,13 +58,13 @@ def main(*, n: o.Count = 512, names: o.Names = NAMES, record: o.Record = False) 
     enter_project()
     torch.set_num_threads(1)
     judge = load_judge("mnist")
+    recorder = Recorder("restoration", {"benchmark": "benchmarks/restoration.py", "seed": 0}, judge=judge)
     for name in names:
         model = open_model(f"{name}_default")
-        origin = {"benchmark": "benchmarks/restoration.py", "seed": 0, "weights": weights_of(judge, model)}
         values: dict[str, tuple[Any, str]] = {}
         for how, settings in METHODS.items():
             steps = {} if how == "direct" else {"steps": model.config.sample_steps}
-            key = {"restoration": 2, "n": n, **origin["weights"], **settings, **steps}
+            key = {"restoration": 2, "n": n, **weights_of(judge, model), **settings, **steps}
             found = remember(CACHE, key, lambda m=model, s=settings | steps: measure(m, judge, n, s))
             print(
                 f"{name:14s} {how:10s}", "  ".join(f"{what} {value:.3f}" for what, value in found.items()), flush=True
@@ -72,7 +72,7 @@ def main(*, n: o.Count = 512, names: o.Names = NAMES, record: o.Record = False) 
             values |= {f"{name}.{how}.{what}": (found[what], form) for what, form in FORMS.items()}
             values |= {"n": (n, ",d"), "floor": (found["floor"], ".2f")}
         if record:
-            results.record({f"restoration.{key}": value for key, value in values.items()}, origin)
+            recorder.record(values, model)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,7 @@ from thaw.base.files import enter_project
 from thaw.cli import options as o
 from thaw.data import load
 from thaw.play import open_model
-from thaw.report import results
-from thaw.report.provenance import weights_of
+from thaw.report.recorder import Recorder
 from thaw.scoring.judge import load_judge
 from thaw.scoring.metrics import score_model
 from thaw.terminal import fit_terminal, terminal_coordinates
@@ -74,9 +73,8 @@ def main(*, n: o.Scored = 1_000, models: o.Names = MODELS, record: o.Record = Fa
                 values[f"{name}.{start}.{how}"] = (fid.value, ".2f")
                 values["floor"] = (fid.floor, ".2f")
     if record:
-        origin = {"benchmark": "benchmarks/terminals.py", "torch": torch.__version__, "features": judge.digest}
-        origin["weights"] = weights_of(judge, *map(open_model, models))
-        results.record({f"terminals.{key}": value for key, value in values.items()}, origin)
+        made_by = {"benchmark": "benchmarks/terminals.py", "torch": torch.__version__, "features": judge.digest}
+        Recorder("terminals", made_by, judge=judge).record(values, *map(open_model, models))
 
 
 if __name__ == "__main__":

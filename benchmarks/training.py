@@ -23,7 +23,7 @@ from thaw.cli import options as o
 from thaw.degradations.lines import line_order
 from thaw.experiment.config import load_config
 from thaw.networks import build, count_multiply_adds, count_parameters, multiply_adds
-from thaw.report import results
+from thaw.report.recorder import Recorder
 
 CONFIG = "configs/ddpm/default.yaml"
 
@@ -151,8 +151,8 @@ def main(*, repeats: o.Repeats = 9, record: o.Record = False) -> None:
     values["earlier.loop_share"] = (100 * share, ".0f")
     print(f"\nearlier: its Python loop over images and rows is {share:.0%} of the step")
     if record:
-        origin = {"benchmark": "benchmarks/training.py", "config": CONFIG, "torch": torch.__version__} | timed()
-        results.record({f"speed.training.{key}": value for key, value in values.items()}, origin)
+        made_by = {"benchmark": "benchmarks/training.py", "config": CONFIG, "torch": torch.__version__}
+        Recorder("speed.training", made_by).record(values, **timed())
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from nbformat.v4 import new_markdown_cell, new_output
 PLOTS = Path("Plots")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 LIVE = "<p><em>Here the notebook shows a live panel: open it with <code>make lab</code>.</em></p>"
+SHOWN = {"show_figure": ".pdf", "show_grid": ".png", "show_walk": ".png"}  # methods of thaw.report.recorder
 EXECUTED = """:::{note}
 Executed; its figures, numbers and lines are those of that run.
 :::"""
@@ -84,21 +85,28 @@ def kind(origin: dict[str, Any], name: str, plots: Path) -> int:
 
 
 def strings(code: str) -> Iterator[str]:
-    """Yield the strings of a cell, with `*` for what is filled in."""
+    """Yield the strings of a cell, with `*` for what is filled in, and the files that a recorder's figures go to."""
     tree = ast.parse(code)
     inside = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     for node in ast.walk(tree):
-        if isinstance(node, ast.JoinedStr):
-            yield "".join(part.value if isinstance(part, ast.Constant) else "*" for part in node.values)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inside:
-            yield node.value
+        if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and id(node) not in inside):
+            yield pattern(node)
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") in SHOWN and node.args:
+            yield f"*_{pattern(node.args[0])}{SHOWN[node.func.attr]}"
+
+
+def pattern(node: ast.expr) -> str:
+    """Return a string of code, with `*` for what is filled in or for what is no string."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(part.value if isinstance(part, ast.Constant) else "*" for part in node.values)
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else "*"
 
 
 def fit(text: str, figure: Path) -> int:
     """Return how well a string names a figure, by its letters: whole as a path, or as the end of the name; 0: not."""
     name = text.rpartition("/")[2]
     if name.endswith((".png", ".pdf")):
-        return fnmatchcase(figure.name, name) * len(name.replace("*", ""))
+        return fnmatchcase(figure.name, name) * (100 + len(name.replace("*", "")))  # before any other string
     return bool(re.fullmatch(r"\w+", name) and figure.stem.endswith(f"_{name}")) * len(name)
 
 

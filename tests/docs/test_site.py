@@ -128,7 +128,12 @@ def test_a_figure_stands_below_the_cell_that_names_it(site_modules, tmp_path):
         config = {"a": {"config": "configs/a/x.yaml"}, "b": {"config": "configs/b/x.yaml"}}.get(name[0], {})
         origin = config | {"notebook": "n", "commit": "c0ffee"}
         (tmp_path / f"{name}.json").write_text(json.dumps(origin))
-    code = ['one.show("loss")', 'two.show("loss")', 'f"{plots}/sweep_{name}.png"', 'f"{plots}/sweep_why.png"']
+    code = [
+        'one.show_grid("loss", x, 3)',
+        'two.show_grid("loss", x, 3)',
+        'f"{plots}/sweep_{name}.png"',
+        'f"{plots}/sweep_why.png"',
+    ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(one) for one in code])
     notebook_pages.add_figures(notebook, "n", tmp_path)
     told = [str(cell.get("outputs", "")) for cell in notebook.cells]

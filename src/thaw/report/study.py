@@ -2,80 +2,47 @@
 
 import json
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from torch import Tensor
 
 from thaw import data
 from thaw.base.errors import ThawError
-from thaw.base.files import enter_project, sha256, write_json
+from thaw.base.files import enter_project, remember, sha256
 from thaw.base.machine import timed
 from thaw.experiment.build import sampled_as
 from thaw.experiment.config import Config, load_config, override, sampled_with
 from thaw.model import Model
 from thaw.networks import count_multiply_adds, count_parameters
-from thaw.report import figures, results
+from thaw.report import results
 from thaw.report.provenance import weights_of
+from thaw.report.recorder import Recorder
 from thaw.scoring.judge import Judge, load_judge
 from thaw.scoring.metrics import Score, score_model
 from thaw.store import runs, weights
 
 
-@dataclass(frozen=True)
-class Study:
-    """One experiment in a notebook; its figures are `<study>_<label>_<what>`, its numbers `<study>.<label>.<what>`.
+@dataclass(frozen=True, kw_only=True)
+class Study(Recorder):
+    """One experiment in a notebook; its name is `<study>_<label>`, with the data set between unless that is MNIST.
 
     Attributes:
         config: the validated settings.
         run: the run directory.
-        plots: `Plots/`, or a folder in the run directory for a smoke run, whose numbers mean nothing.
         judge: the feature network of the data set, None where none is shipped.
-        notebook, settings: names of the notebook and of the configuration's file, for the origin of what it writes.
     """
 
     config: Config
     run: Path
-    plots: Path
-    judge: Judge | None
-    notebook: str
-    settings: str
 
-    @property
-    def name(self) -> str:
-        """The name that all figures begin with; it tells the data set unless that is MNIST."""
-        of = "" if self.config.data == "mnist" else f"_{self.config.data_name}"
-        return f"{self.config.study}{of}_{self.config.label}"
-
-    def origin(self, **more: Any) -> dict[str, Any]:
-        """Return where a result of this study comes from; once it is trained, with the digest of its weights."""
-        found = {"notebook": self.notebook, "config": self.settings, "run": self.run.name, "seed": self.config.seed}
-        kept = weights.list_checkpoints(self.run)
+    def origin(self, *used: Model | Judge, **more: Any) -> dict[str, Any]:
+        """Return where a result comes from; of what rests on no others, the digest of the weights once trained."""
+        found, kept = dict(self.made_by), weights.list_checkpoints(self.run)
         if kept and (epoch := runs.epoch_of(kept[-1])) >= self.config.epochs:  # it may have been trained longer before
             found["weights"] = {self.config.release_name(epoch): runs.checkpoint_digest(kept[-1])}
-        return found | more
-
-    def show_grid(self, what: str, images: Tensor, columns: int, **style: Any) -> Image.Image:
-        """Save uint8 images (N, C, H, W) as a grid in `Plots/`, and return it for display."""
-        path = self.plots / f"{self.name}_{what}.png"
-        return Image.open(figures.save_grid(path, images, columns, self.origin(), **style))
-
-    def show_walk(self, what: str, states: Sequence[Tensor], count: int = 10) -> Image.Image:
-        """Save at most `count` states (B, C, H, W) of trajectories as a grid, one a row, and return it for display."""
-        return self.show_grid(what, figures.strip(states, count), columns=min(count, len(states)))
-
-    def show_figure(self, what: str, figure: Any) -> Any:
-        """Save a matplotlib figure as PDF in `Plots/`, and return it for display."""
-        figures.save_figure(figure, self.plots / f"{self.name}_{what}.pdf", self.origin())
-        return figure
-
-    def record(self, values: dict[str, tuple[Any, str]], **origin: Any) -> None:
-        """Record numbers, what -> (value, format), under this study's name."""
-        prefix = f"{self.name.replace('_', '.', 1)}"
-        results.record({f"{prefix}.{k}": v for k, v in values.items()}, self.origin(**origin), self.plots)
+        return found | ({"weights": weights_of(*used)} if used else {}) | more
 
     def record_scores(self, what: str, scores: dict[str, Score]) -> None:
         """Record scores as `<what>.fid`, `<what>.fid_floor`, `<what>.entropy`, ... and `<what>.n`."""
@@ -91,10 +58,8 @@ class Study:
             size = count_parameters(self.judge.network)
             facts = {"accuracy": (100 * self.judge.accuracy, ".1f"), "digest": (self.judge.digest, "")}
             facts |= {"parameters": (size, ",d")} | ({"source": (self.judge.source, "")} if self.judge.source else {})
-            of = f"judge.{self.judge.data}"
-            results.record(
-                {f"{of}.{k}": v for k, v in facts.items()}, self.origin(weights=weights_of(self.judge)), self.plots
-            )
+            named = {f"judge.{self.judge.data}.{what}": value for what, value in facts.items()}
+            results.record(named, self.origin(self.judge), self.plots)
 
     def records(self) -> list[dict[str, Any]]:
         """Return the lines of metrics.jsonl, one an epoch."""
@@ -114,18 +79,17 @@ class Study:
     def score(self, model: Model, n: int, *, reference: str = "test", **settings: Any) -> dict[str, Score]:
         """Score a model of this run, as `thaw.scoring.metrics.score_model` does; `settings` as for `Model.sample`.
 
-        What was scored before with the same weights and settings is read from `scores.json` in the run directory.
+        What was scored before with the same weights and settings is read from `scores/` in the run directory.
         """
-        path = self.run / "scores.json"
-        said = ", ".join(f"{key} {value}" for key, value in sorted(sampled_with(model.config, settings).items()))
-        weights = sha256(Path(model.info["file"]) / "ema.pt")[:12]  # a run trained again must not show its old scores
-        key = f"epoch {model.epoch}, weights {weights}: n {n}, against {reference}, judge {self.judge.digest}, {said}"
-        known = json.loads(path.read_text()) if path.is_file() else {}
-        if key not in known:
+        digest = sha256(Path(model.info["file"]) / "ema.pt")  # a run trained again must not show its old scores
+        key = {"weights": digest, "n": n, "reference": reference, "judge": self.judge.digest, "seed": self.config.seed}
+
+        def measure() -> dict[str, dict[str, Any]]:
             scores = score_model(model, self.judge, n, reference=reference, seed=self.config.seed, **settings)
-            known[key] = {name: score.record() for name, score in scores.items()}
-            write_json(path, known)
-        return {name: Score(**record) for name, record in known[key].items()}
+            return {name: score.record() for name, score in scores.items()}
+
+        found = remember(self.run / "scores", key | sampled_with(model.config, settings), measure)
+        return {name: Score(**record) for name, record in found.items()}
 
     def score_epochs(self, n: int) -> dict[int, dict[str, Score]]:
         """Score the kept checkpoints after the untrained one (or that, alone), under this study's sampling settings."""
@@ -182,7 +146,15 @@ def open_study(
         print(f"No scores: {error}")
         judge = None
     default = folder / "Plots" if smoke else results.PLOTS
-    return Study(experiment, folder, Path(plots) if plots else default, judge, notebook, str(config))
+    of = "" if experiment.data == "mnist" else f"_{experiment.data_name}"
+    return Study(
+        name=f"{experiment.study}{of}_{experiment.label}",
+        made_by={"notebook": notebook, "config": str(config), "run": folder.name, "seed": experiment.seed},
+        plots=Path(plots) if plots else default,
+        judge=judge,
+        config=experiment,
+        run=folder,
+    )
 
 
 def time_samples(model: Model, n: int = 64, **settings: Any) -> tuple[Tensor, float]:

@@ -1,0 +1,57 @@
+"""One recorder: the figures and numbers that a notebook, a benchmark or a study leaves, each with its origin."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from thaw.model import Model
+from thaw.report import figures, results
+from thaw.report.provenance import weights_of
+from thaw.scoring.judge import Judge
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """What one maker leaves: figures `<name>_<what>` and numbers `<name>.<what>`, with a dot in `ddpm_default` too.
+
+    Attributes:
+        name: what all of them begin with.
+        made_by: where all of them come from: the notebook, script or benchmark, its settings, the seed.
+        plots: folder of figures and numbers.
+        judge: the feature network that all of them rest on, if any.
+    """
+
+    name: str
+    made_by: dict[str, Any]
+    plots: Path = results.PLOTS
+    judge: Judge | None = None
+
+    def origin(self, *used: Model | Judge, **more: Any) -> dict[str, Any]:
+        """Return where a result comes from, with the fingerprints of the weights that were used for it."""
+        rests_on = [*([] if self.judge is None else [self.judge]), *used]
+        return self.made_by | ({"weights": weights_of(*rests_on)} if rests_on else {}) | more
+
+    def show_grid(self, what: str, images: Tensor, columns: int, *used: Model | Judge, **style: Any) -> Image.Image:
+        """Save uint8 images (N, C, H, W) as a grid, and return it for display."""
+        path = Path(self.plots) / f"{self.name}_{what}.png"
+        return Image.open(figures.save_grid(path, images, columns, self.origin(*used), **style))
+
+    def show_walk(self, what: str, states: Sequence[Tensor], count: int = 10) -> Image.Image:
+        """Save at most `count` states (B, C, H, W) of trajectories as a grid, one a row, and return it for display."""
+        return self.show_grid(what, figures.strip(states, count), min(count, len(states)))
+
+    def show_figure(self, what: str, figure: Any, *used: Model | Judge) -> Any:
+        """Save a matplotlib figure as PDF, and return it for display."""
+        figures.save_figure(figure, Path(self.plots) / f"{self.name}_{what}.pdf", self.origin(*used))
+        return figure
+
+    def record(self, values: dict[str, tuple[Any, str]], *used: Model | Judge, **more: Any) -> None:
+        """Record numbers, what -> (value, format); `more` is added to their origin."""
+        name = self.name.replace("_", ".", 1)
+        results.record(
+            {f"{name}.{what}": value for what, value in values.items()}, self.origin(*used, **more), self.plots
+        )
