@@ -22,7 +22,7 @@ QUIET = {"exit_on_error": False, "print_error": False}
 def options() -> list[tuple[str, str, int]]:
     """Return all options of the command line that take numbers: verb, name, how many at least."""
     found = []
-    for verb in (verb for verbs in VERBS.values() for verb in verbs):
+    for verb in VERBS:
         for argument in build_app()[verb].assemble_argument_collection():
             if {int, float} & {argument.hint, *get_args(argument.hint)}:
                 found.append((verb, argument.name, 2 if get_origin(argument.hint) is tuple else 1))

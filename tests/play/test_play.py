@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 import thaw
+from examples import choose_examples
 from thaw import play
 from thaw.autoencoder import Coder
 from thaw.base.errors import ThawError
@@ -35,7 +36,7 @@ from thaw.play.pictures import Tile, as_html, as_picture
 from thaw.play.restoring import restorations, ways
 from thaw.sampling import SAMPLERS, check_sampler
 from thaw.store import weights
-from thaw.store.examples import choose_examples, load_examples
+from thaw.store.examples import load_examples
 from thaw.store.inputs import Latents
 from thaw.terminal import fit_terminal
 

@@ -6,44 +6,31 @@ from cyclopts import App
 
 from thaw.cli.options import STYLE, run
 
-# Module of `thaw.cli`, imported when one of its verbs is asked for -> its functions, with a few words about each.
+# Verb -> the module of `thaw.cli` whose function it is, imported when it is asked for, and a few words about it.
 VERBS = {
-    "training": {
-        "init": "make a run directory from a configuration",
-        "train": "train a configuration, by its notebook or alone",
-    },
-    "releasing": {
-        "info": "tell what a run or a weights file is; list what is shipped",
-        "export": "from a run to released weights; one network as ONNX",
-    },
-    "drawing": {
-        "sample": "draw images",
-        "sample-blend": "draw rows of images between two classes",
-        "restore": "undo the degradation of images",
-    },
-    "scoring": {
-        "evaluate": "score models, or anybody's images",
-        "features": "train the feature network that scores a data set",
-    },
-    "latents": {
-        "encode-dataset": "encode a data set once, for flows in its latent",
-        "test": "classify images by Bayes' rule with a generator",
-        "test-reconstruction": "draw images above their reconstructions",
-    },
-    "notebooks": {
-        "notebook": "run a notebook without a screen",
-        "play": "run load_and_play, and say where everything is",
-    },
+    "init": ("training", "make a run directory from a configuration"),
+    "train": ("training", "train a configuration, by its notebook or alone"),
+    "info": ("releasing", "tell what a run or a weights file is; list what is shipped"),
+    "export": ("releasing", "from a run to released weights; one network as ONNX"),
+    "sample": ("drawing", "draw images"),
+    "sample-blend": ("drawing", "draw rows of images between two classes"),
+    "restore": ("drawing", "undo the degradation of images"),
+    "evaluate": ("scoring", "score models, or anybody's images"),
+    "features": ("scoring", "train the feature network that scores a data set"),
+    "encode-dataset": ("latents", "encode a data set once, for flows in its latent"),
+    "test": ("latents", "classify images by Bayes' rule with a generator"),
+    "test-reconstruction": ("latents", "draw images above their reconstructions"),
+    "notebook": ("notebooks", "run a notebook without a screen"),
+    "play": ("notebooks", "run load_and_play, and say where everything is"),
 }
 
 
 def build_app(asked: str | None = None) -> App:
     """Return the command line of all verbs, of which the one that is asked for is described in full."""
     app = App(name="thaw", help="Hot, cold and warm diffusion on small images.", **STYLE)
-    for module, verbs in VERBS.items():
-        for verb, about in verbs.items():
-            function = f"thaw.cli.{module}:{verb.replace('-', '_')}"
-            app.command(function, name=verb, help=None if verb == asked else about)
+    for verb, (module, about) in VERBS.items():
+        function = f"thaw.cli.{module}:{verb.replace('-', '_')}"
+        app.command(function, name=verb, help=None if verb == asked else about)
     return app
 
 

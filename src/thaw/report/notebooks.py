@@ -44,7 +44,7 @@ def run_notebook(notebook: str | Path, output: str | Path, parameters: dict[str,
     before = dict(os.environ)
     os.environ["THAW_HEADLESS"] = "1"  # inherited by the kernel: lines instead of progress bars
     try:
-        with _interrupts_to_kernel(), _progress() as tell:
+        with _interrupts_to_kernel(), Progress() as tell:
             papermill.execute_notebook(
                 _literal(notebook), _literal(failed), parameters=parameters, kernel_name="python3",
                 cwd=str(project_root()), progress_bar=False, stdout_file=sys.stdout, stderr_file=sys.stderr,
@@ -69,7 +69,7 @@ def run_notebook(notebook: str | Path, output: str | Path, parameters: dict[str,
 
 
 class Progress:
-    """Lines that tell where a notebook is: one a section, and in a cell that takes long one now and then.
+    """Lines that tell where a notebook is: one a section, and, within the block, one now and then in a long cell.
 
     Args:
         clock: returns seconds.
@@ -80,6 +80,19 @@ class Progress:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock, self.started, self.section = clock, clock(), "the first cells"
         self.begun, self.due = self.started, self.FIRST
+        self._ended, self._watcher = threading.Event(), threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "Progress":
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._watcher.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(1.0):
+            self.pulse()
 
     def begin(self, cell: Any, cell_index: int) -> None:
         """Note that a cell begins, which may be a heading."""
@@ -97,24 +110,6 @@ class Progress:
 
     def _tell(self, what: str) -> None:
         print(f"{self.clock() - self.started:5.0f} s  {what}", flush=True)
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Progress]:
-    """Within the block, a thread tells how a notebook gets on."""
-    tell, ended = Progress(), threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(1.0):
-            tell.pulse()
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield tell
-    finally:
-        ended.set()
-        thread.join()
 
 
 def _literal(path: Path) -> str:

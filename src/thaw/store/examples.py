@@ -1,36 +1,21 @@
 """A few real images in a released file of their own, for whoever has no data set."""
 
-import argparse
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from thaw.base.errors import ThawError
-from thaw.base.files import by_git, check_target
-from thaw.data import DATA_SETS, ImageSet, load
-from thaw.store.released import PRETRAINED, load_released, pretrained, save_released
+from thaw.base.files import by_git
+from thaw.data import ImageSet
+from thaw.store.released import load_released, pretrained
 
 FORMAT = "thaw-examples/1"
-EACH = 2  # images of a class
 
 
 def examples_path(data: str, folder: str | Path | None = None) -> Path:
     """Return where the example images of a data set are."""
     return pretrained(folder) / f"examples_{data}.pth"
-
-
-def choose_examples(images: ImageSet, each: int = EACH) -> ImageSet:
-    """Return the first `each` images of every class, in order of the classes: chosen by nobody's taste."""
-    return images.take(torch.cat([(images.labels == label).nonzero()[:each, 0] for label in range(images.classes)]))
-
-
-def save_examples(images: ImageSet, folder: str | Path = PRETRAINED) -> Path:
-    """Write example images and list the file in MANIFEST.json."""
-    path = check_target(examples_path(images.name, folder), ".pth")
-    content = {"data": images.name, "split": images.split, "classes": images.classes}
-    content |= {"images": images.images, "labels": images.labels}
-    return save_released(path, FORMAT, content, {"images": len(images), "split": images.split})
 
 
 def load_examples(data: str = "mnist", folder: str | Path | None = None) -> ImageSet:
@@ -58,17 +43,3 @@ def example(number: int = 0, data: str = "mnist", folder: str | Path | None = No
     if not 0 <= number < len(images):
         raise ThawError(f"there are {len(images)} examples, numbered from 0; got {number}")
     return images.pixels(slice(number, number + 1)), int(images.labels[number])
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Choose the examples out of a data set's test split: `python -m thaw.store.examples --data mnist`."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--data", default="mnist", choices=DATA_SETS)
-    parser.add_argument("--out", default=str(PRETRAINED), help="folder of released files")
-    args = parser.parse_args(arguments)
-    check_target(args.out, folder="filled")
-    print(save_examples(choose_examples(load(args.data, "test")), args.out))
-
-
-if __name__ == "__main__":
-    main()
