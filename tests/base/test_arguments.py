@@ -86,6 +86,11 @@ def test_a_word_that_no_verb_knows_is_told_with_the_nearest(capsys):
         assert error.startswith("thaw: ") and said in error and error.count("\n") == 1
 
 
+def test_no_verb_at_all_shows_help_and_is_no_success(capsys):
+    assert main([]) == 2 and "sample-blend" in capsys.readouterr().out
+    assert main([""]) == 2 and capsys.readouterr().err.startswith("thaw: ")
+
+
 def test_help_is_there_before_torch_is():
     """A command that only tells what there is does not wait for what computes."""
     code = "import sys; from thaw.cli.main import main; main(['--help']); sys.exit('torch' in sys.modules)"

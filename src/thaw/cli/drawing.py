@@ -66,8 +66,8 @@ def sample_blend(
 
 
 def restore(
-    images: str, /, *, model: o.ModelName = None, epoch: o.Epoch = None, computing: Computing = HERE,
-    n: o.Images = 10, degrade: o.Degrade = False, t: o.Step = None, digit: o.Digit = None, sampler: Sampler = "warm",
+    images: o.Pictures, /, *, model: o.ModelName = None, epoch: o.Epoch = None, computing: Computing = HERE,
+    n: o.AtMost = 10, degrade: o.Degrade = False, t: o.Step = None, digit: o.Digit = None, sampler: o.Restorer = "warm",
     tau: o.Tau = None, eta: o.Eta = None, steps: o.Steps = None, out: o.Drawn = "contents/restored.png",
 ) -> None:  # fmt: skip
     """Restore degraded images; with --degrade, degrade clean ones first.

@@ -37,7 +37,8 @@ def build_app(asked: str | None = None) -> App:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line, and return the exit code; see `thaw.cli.options.run`."""
     words = sys.argv[1:] if arguments is None else arguments
-    return run(build_app(*words[:1]), words)
+    code = run(build_app(*words[:1]), words)
+    return code if words else 2  # help is shown, but a script whose verb is an empty variable must not go on
 
 
 if __name__ == "__main__":

@@ -29,7 +29,10 @@ def data_set(kind: Any, tokens: Sequence[Token]) -> str:
 
 
 DataSet = o.word("MNIST, EMNIST or FashionMNIST, instead of a name or file", converter=data_set)
-Kind = o.word("which model of the data set", kind=Literal["autoencoder", "vae", "flow"])
+Kind = o.word(
+    "an autoencoder of the data set, or the flow in the latent of the one shipped",
+    kind=Literal["autoencoder", "vae", "flow"],
+)
 Split = o.word("of EMNIST", kind=Literal[tuple(EMNIST_SPLITS)])
 Version = o.word(
     "main: what was exported (default); dev: the run in contents/runs, overwritten each epoch",

@@ -75,10 +75,13 @@ Interval = number(a.SHARE, "LOW HIGH: the part of t/T that guidance acts in", ki
 Digit = number(a.CLASS, "only this class")
 Digits = number(a.CLASS, "two classes; 3 8 by default", kind=tuple[int, int])
 Between = number(a.Range(2, 10_000), "images from one class to the other")
-Height = number(a.SIDE, "rows of the grid")
-Width = number(a.SIDE, "images a row")
+Height = number(a.SIDE, "rows of the grid; where there is -n, with --width instead of it")
+Width = number(a.SIDE, "images a row; of samples 10 by default, 8 of one class")
 Scale = number(a.SCALE, "screen pixels a pixel")
 Drawn = word("a grid (.png), an animation (.gif), an array (.npz with uint8 `images`), or a new folder of PNGs")
+Pictures = Annotated[str, Parameter(help="an image, a folder of images, or an .npz")]
+AtMost = number(a.COUNT, "how many images at most", "-n")
+Restorer = word("warm, algorithm1, algorithm2 or direct")
 Degrade = flag("the images are clean: degrade them first")
 Step = number(a.COUNT, "the step the images stand at, 1 to T (default)", "-t")
 
@@ -95,6 +98,7 @@ Solver = number(a.COUNT, "steps of the differential equation")
 Probes = number(a.COUNT, "random directions of its divergence; exact up to 49 dimensions")
 Draws = number(a.COUNT, "draws of noise behind a bound")
 First = number(a.COUNT, "finest step of noise that is asked of the network")
+Models = Annotated[str, Parameter(help="names of shipped weights, .pth files or run directories")]
 Sets = word("instead of models: folders, .npy or .npz files", kind=list[str], consume_multiple=True)
 LooksLike = word("data set that --images should look like; mnist by default")
 Extractor = word("own, or inception for FID, KID and IS as others report")
@@ -117,13 +121,15 @@ Record = flag("write the numbers to Plots/numbers.json")
 Repeats = number(a.COUNT, "rounds that are timed")
 Out = word("where to write")
 
+
+def _shown(default: Any) -> str | None:
+    """Return a default as help tells it; of what is off or absent it tells none."""
+    return None if default is None or default is False or default == () else str(default)
+
+
 NO_BOX = DefaultFormatter(panel_spec=PanelSpec(box=Box("    \n" * 8), padding=(0, 0)))
 STYLE: dict[str, Any] = {"help_format": "plaintext", "help_formatter": NO_BOX, "version_flags": ()}
-STYLE |= {
-    "default_parameter": Parameter(
-        negative=(), allow_repeating=True, show_default=lambda value: str(value) if value else None
-    )
-}
+STYLE |= {"default_parameter": Parameter(negative=(), allow_repeating=True, show_default=_shown)}
 
 
 def at_home(word: str) -> str:

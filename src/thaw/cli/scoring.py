@@ -16,8 +16,9 @@ from thaw.store.inputs import load_data
 
 
 def evaluate(
-    *models: str, images: o.Sets = None, n: o.FromEach = None, data: o.LooksLike = None, features: o.Extractor = "own",
-    weights: o.Inception = None, seed: o.Seed = 0, threads: o.Threads = 1, out: o.Numbers = None,
+    *models: o.Models, images: o.Sets = None, n: o.FromEach = None, data: o.LooksLike = None,
+    features: o.Extractor = "own", weights: o.Inception = None, seed: o.Seed = 0, threads: o.Threads = 1,
+    out: o.Numbers = None,
 ) -> None:  # fmt: skip
     """Score models, or anybody's images, by the full protocol, beside what real images get."""
     from thaw.scoring.evaluation import evaluate_images, evaluate_model, read_judged, table
