@@ -24,12 +24,13 @@ def test_the_clean_image_has_all_signal_and_no_noise(name, steps):
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_noise_grows_and_signal_fades_at_every_step(name, steps):
     alpha, sigma = noise_schedule(name, steps)
-    assert (sigma.diff() > 0).all() and (alpha.diff() < 0).all()
+    rising = sigma[: steps // 2 + 1] if name == "bridge" else sigma  # whose end is without noise
+    assert (rising.diff() > 0).all() and (alpha.diff() < 0).all()
     assert alpha.min() >= 0 and sigma.max() <= 1
 
 
 @pytest.mark.parametrize("steps", LENGTHS)
-@pytest.mark.parametrize("name", ["linear", "cosine"])
+@pytest.mark.parametrize("name", ["linear", "cosine", "sqrt"])
 def test_diffusion_schedules_preserve_the_variance(name, steps):
     alpha, sigma = noise_schedule(name, steps)
     torch.testing.assert_close(alpha**2 + sigma**2, torch.ones_like(alpha), rtol=0, atol=1e-12)
@@ -66,7 +67,7 @@ def test_cosine_is_the_squared_cosine_until_its_last_step():
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_almost_no_signal_is_left_at_the_end_for_any_number_of_steps(name, steps):
     alpha, sigma = noise_schedule(name, steps)
-    assert alpha[-1] < 0.01 and sigma[-1] > 0.9999
+    assert alpha[-1] < 0.01 and (sigma[-1] > 0.9999 or name == "bridge")
 
 
 def test_unknown_names_and_empty_schedules_are_refused():
@@ -75,3 +76,11 @@ def test_unknown_names_and_empty_schedules_are_refused():
     for name in SCHEDULES:
         with pytest.raises(ThawError, match="got 0"):
             noise_schedule(name, 0)
+
+
+@pytest.mark.parametrize("steps", [2, 10, 1000])
+def test_a_bridge_is_clean_at_both_ends(steps):
+    """Its noise is symmetric, and largest in the middle: sqrt(1/2 (1 - 1/2))."""
+    sigma = noise_schedule("bridge", steps)[1]
+    assert sigma[0] == sigma[-1] == 0 and sigma[steps // 2] == 0.5
+    torch.testing.assert_close(sigma, sigma.flip(0))

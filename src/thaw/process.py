@@ -62,13 +62,14 @@ LOSS_WEIGHTS = {
 
 
 NOISE_IN = ("everywhere", "destroyed")
+HOTTEST = 2.0  # the highest temperature; 1 is that of the schedule
 
 
 class Draws(NamedTuple):
     """The random numbers of one training batch."""
 
     t: Tensor  # (B,) int64 in 1..T
-    tau: Tensor  # (B,) in [0, 1]
+    tau: Tensor  # (B,) in [0, 2]
     noise: Tensor  # (B, C, H, W) standard normal
     z: Tensor | None  # what the degradation keeps fixed along a trajectory
 
@@ -88,7 +89,7 @@ class Process(nn.Module):
         degradation: D_t with its T steps.
         sigma: noise level table (T+1,), sigma_0 = 0.
         prediction: a name in `PREDICTIONS`; all but "x0" are for the hot process only.
-        tau: the range (low, high) of temperatures trained on, within [0, 1].
+        tau: the range (low, high) of temperatures trained on, within [0, 2].
         loss_weight: a name in `LOSS_WEIGHTS`: "uniform" in the predicted quantity, or "min_snr".
         noise_in: "everywhere", or "destroyed" for noise that lies only where D_t destroys:
             x_t = D_t(x0; z) + tau sigma_t R_t eps, with `Degradation.destroyed` as R_t.
@@ -112,8 +113,8 @@ class Process(nn.Module):
         needs = pick(prediction, PREDICTIONS, "prediction").needs
         pick(loss_weight, LOSS_WEIGHTS, "loss weight")
         pick(noise_in, NOISE_IN, "noise_in")
-        if not 0.0 <= tau[0] <= tau[1] <= 1.0:
-            raise ThawError(f"the temperatures must satisfy 0 <= low <= high <= 1, got {tuple(tau)}")
+        if not 0.0 <= tau[0] <= tau[1] <= HOTTEST:
+            raise ThawError(f"the temperatures must satisfy 0 <= low <= high <= {HOTTEST:g}, got {tuple(tau)}")
         scales = degradation.alpha(torch.arange(steps + 1))
         if needs != "any" and bool((scales == 1).all()):
             raise ThawError(f"prediction {prediction!r} needs the hot process; use x0 with other degradations")

@@ -149,18 +149,23 @@ def coefficients(process: Process, sampler: str, t: int, s: int, tau: float, eta
     nu = eta a sqrt(1 - (r a / b)^2) is eta times the posterior standard deviation (Song et al. 2020,
     equation 16, with r = 1 for degradations that do not scale the image) and kappa =
     sqrt(a^2 - nu^2) / b keeps the noise level at a. At tau = 0 there is no noise to divide by:
-    kappa = 1 carries the restoration error along, which is Algorithm 2.
+    kappa = 1 carries the restoration error along, which is Algorithm 2. Where r a > b, as on the first
+    half of a bridge, x_t keeps its noise and what is missing is drawn, whatever eta: nu = sqrt(a^2 - b^2).
     """
     row = SAMPLERS[sampler]
     if row.carries == "nothing":
         return 0.0, 0.0
     before, after = tau * float(process.sigma[t]), tau * float(process.sigma[s])
-    if row.carries == "all" or before == 0.0:
+    if row.carries == "all":
         return 1.0, 0.0
+    if before == 0.0:
+        return 1.0, after  # cold, or from the clean end of a bridge, whose noise is all drawn
     eta = eta if row.eta is None else row.eta
     alpha = process.degradation.alpha(torch.tensor([t, s], device=process.sigma.device)).tolist()
-    ratio = alpha[0] / alpha[1]
-    nu = eta * after * math.sqrt(max(0.0, 1.0 - (ratio * after / before) ** 2))
+    share = alpha[0] / alpha[1] * after / before
+    if share > 1.0:
+        return 1.0, math.sqrt(max(0.0, after**2 - before**2))
+    nu = eta * after * math.sqrt(1.0 - share**2)
     return math.sqrt(max(0.0, after**2 - nu**2)) / before, nu
 
 

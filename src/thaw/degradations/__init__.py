@@ -10,7 +10,8 @@ from thaw.degradations.morph import Morph
 from thaw.degradations.pixelate import Pixelate
 from thaw.degradations.scale import Scale
 from thaw.degradations.snow import Snow
+from thaw.degradations.softened import Softened
 from thaw.degradations.zoom import Zoom
 
-__all__ = ["Blur", "Degradation", "Eraser", "Fade", "Lines", "Mask", "Morph", "Pixelate", "Scale", "Snow", "Zoom"]
-__all__ += ["build", "in_order", "names", "register"]
+__all__ = ["Blur", "Degradation", "Eraser", "Fade", "Lines", "Mask", "Morph", "Pixelate", "Scale", "Snow"]
+__all__ += ["Softened", "Zoom", "build", "in_order", "names", "register"]

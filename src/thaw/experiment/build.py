@@ -23,6 +23,8 @@ def build_process(config: Config, shape: tuple[int, int, int]) -> Process:
     if config.degradation == "scale":
         options["schedule"] = config.schedule
     degradation = degradations.build(config.degradation, shape, config.steps, **options)
+    if config.soften > 1:
+        degradation = degradations.Softened(degradation, config.soften)
     sigma = noise_schedule(config.schedule, degradation.steps)[1]
     settings = (config.prediction, config.tau, config.loss_weight, config.noise_in)
     return Process(degradation, sigma, *settings, bounded=config.study != "latent")

@@ -16,7 +16,7 @@ from thaw.data import folder_name
 from thaw.data.images import ENDINGS
 from thaw.networks import NETWORKS, Autoencoder, options_of
 from thaw.networks.blocks import ACTIVATIONS
-from thaw.process import LOSS_WEIGHTS, NOISE_IN, PREDICTIONS
+from thaw.process import HOTTEST, LOSS_WEIGHTS, NOISE_IN, PREDICTIONS
 from thaw.sampling import SAMPLERS, Sampling, check_interval
 from thaw.schedules import SCHEDULES
 
@@ -74,6 +74,7 @@ class Config(BaseModel):
     )
     options: dict[str, Any] = Field(default_factory=dict, description="options of the degradation")
     steps: int | None = Field(None, ge=1, description="T; the degradation's own number where null")
+    soften: int = Field(1, ge=1, le=32, description="interpolated steps in place of each step of the degradation")
     schedule: Annotated[str, named(SCHEDULES, "schedule")] = Field(
         "flow", description="noise schedule sigma_t (and alpha_t)"
     )
@@ -83,7 +84,7 @@ class Config(BaseModel):
     loss_weight: Annotated[str, named(LOSS_WEIGHTS, "loss weight")] = Field(
         "uniform", description="weight of the loss over t"
     )
-    tau: tuple[float, float] = Field((1.0, 1.0), description="range of temperatures trained on, within [0, 1]")
+    tau: tuple[float, float] = Field((1.0, 1.0), description="range of temperatures trained on, within [0, 2]")
     noise_in: Annotated[str, named(NOISE_IN, "noise_in")] = Field(
         "everywhere", description="noise on every pixel, or only where the degradation destroys"
     )
@@ -135,7 +136,7 @@ class Config(BaseModel):
 
     sampler: Annotated[str, named(SAMPLERS, "sampler")] = Field("warm", description="default sampler")
     sample_steps: int | None = Field(28, ge=1, description="default number of sampling steps; null for all T")
-    sample_tau: float = Field(1.0, ge=0, le=1, description="default temperature of sampling")
+    sample_tau: float = Field(1.0, ge=0, le=HOTTEST, description="default temperature of sampling")
     eta: float = Field(0.0, ge=0, le=1, description="default eta of the warm sampler")
     guidance: float = Field(1.0, ge=0, description="default weight of classifier-free guidance; 1 is off")
     guidance_interval: tuple[float, float] = Field(
@@ -145,8 +146,8 @@ class Config(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
         low, high = self.tau
-        if not 0 <= low <= high <= 1:
-            raise ValueError(f"tau must satisfy 0 <= low <= high <= 1, got {self.tau}")
+        if not 0 <= low <= high <= HOTTEST:
+            raise ValueError(f"tau must satisfy 0 <= low <= high <= {HOTTEST:g}, got {self.tau}")
         if not low <= self.sample_tau <= high:
             raise ValueError(f"sample_tau={self.sample_tau} lies outside the trained range {self.tau}")
         check_interval(self.guidance_interval)

@@ -1,0 +1,202 @@
+"""The error budget of a degradation, before any training: what the sampler loses with a perfect restorer.
+
+The exact restorer of Gaussian data (`thaw.oracle`) takes the network's place in the sampler. What it ends with is
+compared with the data it began from: the Fréchet distance of mean and covariance, as a share of the data's variance.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from thaw.base.errors import ThawError
+from thaw.base.seeding import generator
+from thaw.degradations import Degradation, Softened
+from thaw.oracle import Affine, Gaussian, data_oracle, gaussian_oracle
+from thaw.process import Process
+from thaw.sampling import Sampling, final, reverse
+from thaw.schedules import noise_schedule
+from thaw.terminal import Terminal
+
+N = 1000  # trajectories behind each number
+FINE = 112  # steps that count as continuous
+EACH = 2  # z drawn, where there is one; the trajectories share them
+TOLERATED = 1.25  # the advice takes the fewest steps that lose at most so much more than all of them
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a sampler loses.
+
+    Attributes:
+        distance: Fréchet distance of mean and covariance from the data's, as a share of the data's variance; that of
+            as many images drawn from the data is taken off.
+        kept: variance of the samples, as a share of the data's.
+    """
+
+    distance: float
+    kept: float
+
+
+def frechet_share(h: Tensor, data: Gaussian) -> float:
+    """Return the Fréchet distance of numbers h (N, R) from N(0, variance), as a share of the summed variance."""
+    h, deviation = h.double(), data.variance.double().sqrt()
+    covariance = torch.cov(h.mT)
+    cross = torch.linalg.eigvalsh(deviation[:, None] * covariance * deviation).clamp(min=0).sqrt().sum()
+    total = deviation.square().sum()
+    return float((total + covariance.trace() - 2 * cross + h.mean(dim=0).square().sum()) / total)
+
+
+def loss_of(h: Tensor, real: Tensor, data: Gaussian) -> Loss:
+    """Return what numbers h (N, R) of samples have lost against those of as many real images."""
+    kept = float(h.var(dim=0).sum() / real.var(dim=0).sum())
+    return Loss(frechet_share(h, data) - frechet_share(real, data), kept)
+
+
+class Oracle:
+    """A degradation under samplers with a perfect restorer.
+
+    Args:
+        degradation: D_t, on the CPU, of the step that every setting is a variation of.
+        images: training images (N, C, H, W) in [-1, 1]; some thousands.
+        seed: of the draws, alike in all settings.
+    """
+
+    def __init__(self, degradation: Degradation, images: Tensor, seed: int = 0) -> None:
+        self.degradation, self.images, self.seed = degradation, images, seed
+        self.data = Gaussian.of(images)
+        draws = generator(seed, "budget z")
+        self.fixed = [degradation.draw_z(1, draws) for _ in range(EACH)]
+        if self.fixed[0] is None:
+            self.fixed = [None]
+        self._affine: dict[int, list[Affine]] = {}
+        try:
+            for t in (1, max(1, degradation.steps // 2), degradation.steps):
+                Affine(degradation, self.data, self.fixed[0]).at(t)
+            self.affine = True
+        except ThawError:
+            self.affine = False
+
+    def softened(self, parts: int) -> Degradation:
+        """Return the degradation with so many interpolated steps for each."""
+        return self.degradation if parts == 1 else Softened(self.degradation, parts)
+
+    def loss(self, sampling: Sampling, schedule: str = "flow", soften: int = 1) -> Loss:
+        """Return what a sampler loses with the exact restorer: of Gaussian data, or of the images if D_t is not affine.
+
+        Raises:
+            ThawError: where D_t is not affine and the temperature is 0.
+        """
+        degradation = self.softened(soften)
+        process = Process(degradation, noise_schedule(schedule, degradation.steps)[1], tau=(0.0, 2.0), bounded=False)
+        if soften not in self._affine:
+            self._affine[soften] = [Affine(degradation, self.data, z) for z in self.fixed]
+        steps = None if sampling.steps is None else min(sampling.steps, process.steps)
+        draws, ends, begins = generator(self.seed, "budget"), [], []
+        for affine, z in zip(self._affine[soften], self.fixed, strict=True):
+            n = N // len(self.fixed) if self.affine else min(N // len(self.fixed), len(self.images))
+            x0 = self.data.draw(n, draws) if self.affine else self.images[:n]
+            z = None if z is None else z.expand(n, *z.shape[1:])
+            last, tau = torch.full((n,), process.steps), torch.full((n,), float(sampling.tau))
+            x_T = process(x0, last, tau, torch.randn(x0.shape, generator=draws), z)
+            if self.affine:
+                restore = gaussian_oracle(process, affine, sampling.tau)
+            else:
+                restore = data_oracle(process, self.images[:n], sampling.tau, None if z is None else z[:1])
+            walk = reverse(process, restore, x_T, sampler=sampling.sampler, tau=sampling.tau, eta=sampling.eta,
+                           steps=steps, order=sampling.order, z=z, generator=draws)  # fmt: skip
+            ends.append(self.data.numbers(final(walk)))
+            begins.append(self.data.numbers(x0))
+        return loss_of(torch.cat(ends), torch.cat(begins), self.data)
+
+    def start(self, terminal: Terminal) -> float:
+        """Return the Fréchet distance of terminal draws from D_T of the images, as a share of the images' variance."""
+        n, draws = min(N, len(self.images)), generator(self.seed, "budget start")
+        z = self.fixed[0]
+        z = None if z is None else z.expand(n, *z.shape[1:])
+        real = self.degradation(self.images[:n], torch.full((n,), self.degradation.steps), z)
+        drawn = self.degradation.from_coordinates(terminal.sample(torch.full((n,), -1), draws), z)
+        one, other = Gaussian.of(real, rank=96), drawn
+        if float(one.variance.sum()) < 1e-9:
+            return 0.0
+        share = frechet_share(one.numbers(other), one) - frechet_share(one.numbers(real), one)
+        return max(0.0, share) * float(one.variance.sum() / self.data.variance.sum())
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a degradation's sampler loses, in parts, each a share of the data's variance.
+
+    Attributes:
+        total: the loss under the settings asked for, with a perfect restorer and a perfect start.
+        steps: what all T steps would save.
+        jumps: what steps that move gradually would save beyond that.
+        temperature: what remains even then.
+        start: what the terminal adds; None where none was given.
+        tried: (soften, tau, schedule, steps) -> the loss: what the advice rests on.
+        advice: the settings that lose least for their steps.
+        advised: their loss.
+    """
+
+    total: Loss
+    steps: float
+    jumps: float
+    temperature: float
+    start: float | None
+    tried: dict[tuple[int, float, str, int], Loss]
+    advice: tuple[int, float, str, int]
+    advised: Loss
+
+    def __str__(self) -> str:
+        soften, tau, schedule, steps = self.advice
+        parts = {"start": self.start, "steps": self.steps, "jumps": self.jumps, "temperature": self.temperature}
+        told = ", ".join(f"{name} {100 * share:.1f}" for name, share in parts.items() if share is not None)
+        return (
+            f"lost with a perfect network: {100 * self.total.distance:.1f} % of the data's variance ({told}); "
+            f"{100 * self.total.kept:.0f} % of the variance kept\n"
+            f"advice: soften {soften}, tau {tau:g}, schedule {schedule}, {steps} steps: "
+            f"{100 * self.advised.distance:.1f} % lost, {100 * self.advised.kept:.0f} % kept"
+        )
+
+
+def error_budget(
+    oracle: Oracle,
+    sampling: Sampling,
+    schedule: str = "flow",
+    soften: int = 1,
+    terminal: Terminal | None = None,
+    taus: Iterable[float] = (1.0, 2.0),
+    schedules: Iterable[str] = ("flow", "sqrt"),
+) -> Budget:
+    """Return the error budget of a degradation under a way of sampling, and the settings that it advises.
+
+    Args:
+        oracle: the degradation with its data.
+        sampling, schedule, soften: the settings to account for.
+        terminal: where sampling starts, if that is to be accounted for.
+        taus, schedules: what the advice may choose from; softening is tried at 1, 2 and 4 where T m is at most 112.
+    """
+    T = oracle.degradation.steps
+    total = oracle.loss(sampling, schedule, soften)
+    every = oracle.loss(sampling.replace(steps=T * soften), schedule, soften)
+    fine = max(soften, FINE // T)
+    smooth = every if fine == soften else oracle.loss(sampling.replace(steps=T * fine), schedule, fine)
+    tried = {}
+    parts = [m for m in (1, 2, 4) if m == 1 or T * m <= FINE]
+    for m in parts:
+        for tau in taus:
+            for name in schedules:
+                steps = min(28, T * m)
+                tried[m, tau, name, steps] = oracle.loss(sampling.replace(tau=tau, steps=steps), name, m)
+    m, tau, name, _ = min(tried, key=lambda settings: tried[settings].distance)
+    for steps in (14, 56, T * m):
+        if steps <= T * m:
+            tried[m, tau, name, steps] = oracle.loss(sampling.replace(tau=tau, steps=steps), name, m)
+    alike = {s: tried[m, tau, name, s] for s in sorted(s for *rest, s in tried if tuple(rest) == (m, tau, name))}
+    enough = max(0.01, TOLERATED * min(loss.distance for loss in alike.values()))
+    steps = next(s for s, loss in alike.items() if loss.distance <= enough)
+    return Budget(
+        total, total.distance - every.distance, every.distance - smooth.distance, smooth.distance,
+        None if terminal is None else oracle.start(terminal), tried, (m, tau, name, steps), alike[steps],
+    )  # fmt: skip
