@@ -131,7 +131,7 @@ def test_a_crash_between_a_checkpoint_and_the_tracker_leaves_no_gap(tmp_path):
     for known in (1, 4, 4):
         tracker = RunTracker(config, tmp_path)
         tracker.send(records[:known], [[9, 1, 0.5, 0.1]] if known == 4 else [])
-        tracker.finish()
+        tracker.close()
     points = tensorboard_points(tmp_path)
     assert list(points["loss/epoch"]) == [0, 2, 4, 6] and list(points["samples"]) == [4]
     assert points["loss/step"] == {9: 0.5}

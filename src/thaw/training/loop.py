@@ -10,6 +10,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from thaw.base.extras import need
 from thaw.base.files import user_path
 from thaw.experiment.config import Config
 from thaw.model import Model
@@ -19,7 +20,7 @@ from thaw.store.runs import RUNS, run_lock
 from thaw.training import reporting
 from thaw.training.interrupts import Interrupts
 from thaw.training.parallel import build_accelerator
-from thaw.training.tracking import check_tracker, tracking
+from thaw.training.tracking import tracking
 from thaw.training.trainer import Trainer
 
 
@@ -80,7 +81,8 @@ def train(
             finite.
     """
     # The experiment: its directory, images, and processes.
-    check_tracker(config.tracker)
+    if config.tracker != "none":
+        need("trackers", config.tracker)
     run = user_path(run) if run else RUNS / config.run_name
     images = load_data(config, "train")
     if config.limit is not None:
@@ -138,7 +140,7 @@ def _next_epoch(trainer: Trainer, bar: tqdm, interrupts: Interrupts) -> Epoch:
             if interrupts.received is not None:
                 trainer.stop()
         if trainer.index and (trainer.stopped or trainer.report_takes_time()):
-            path = trainer.save_within()
+            path = trainer.save()
     # Stop here, where that was asked for.
     if trainer.stopped or (alone and interrupts.received is not None):
         kept = path or trainer.run / ".latest"

@@ -1,6 +1,7 @@
 """What lets a run end at any moment and go on as if it had not: its state on disk, written, found and kept tidy."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -97,16 +98,23 @@ def load_initial_weights(network: nn.Module, config: Config, images: ImageSet) -
     network.load_state_dict(model.network.state_dict())
 
 
+def _stored(path: Path, read: Callable[[dict[str, Any]], Any], otherwise: str) -> Any:
+    """Return what a file of a run that was started holds; None where it is damaged, which is said, or not there."""
+    if path.is_file() and runs.list_checkpoints(path.parent):  # else it may be another experiment's
+        try:
+            return read(load_tensors(path))
+        except ThawError as error:
+            print(f"{error}; {otherwise} again.", flush=True)
+    return None
+
+
 def run_terminal(
     run: Path, config: Config, images: ImageSet, degradation: Degradation, accelerator: Accelerator
 ) -> Terminal:
     """Return the terminal of the run, fitted and stored when it starts; a damaged file is fitted again."""
     path = run / "terminal.pt"
-    if path.is_file() and runs.list_checkpoints(run):  # else it may be another experiment's
-        try:
-            return Terminal.from_state(load_tensors(path))
-        except ThawError as error:
-            print(f"{error}; fitting the terminal again.", flush=True)
+    if (known := _stored(path, Terminal.from_state, "fitting the terminal")) is not None:
+        return known
     terminal = fit_terminal(degradation, images.batches(), images.labels, config.terminal_components, config.seed)
     if accelerator.is_main_process:
         save_tensors(path, terminal.state())
@@ -122,12 +130,8 @@ def run_coder(run: Path, config: Config, images: ImageSet, accelerator: Accelera
     coder = getattr(images, "coder", None)
     if coder is None:
         return None
-    path, before = run / "coder.pt", None
-    if path.is_file() and runs.list_checkpoints(run):
-        try:
-            before = load_tensors(path).get("digest")
-        except ThawError as error:
-            print(f"{error}; storing the autoencoder again.", flush=True)
+    path = run / "coder.pt"
+    before = _stored(path, lambda state: state.get("digest"), "storing the autoencoder")
     if before not in (None, coder.digest):
         raise ThawError(
             f"{run} was started in the latent of an autoencoder with the hash {before[:12]}, and "

@@ -13,7 +13,6 @@ from accelerate.tracking import GeneralTracker, TensorBoardTracker, WandBTracker
 from PIL import Image
 
 from thaw.base.errors import ThawError
-from thaw.base.extras import need
 from thaw.base.files import write_json
 from thaw.experiment.config import Config
 
@@ -21,12 +20,6 @@ PROJECT = "thaw"  # the project's name in Weights & Biases
 POINTS = 10  # an epoch: how often the loss within it is noted
 
 Entry = tuple[tuple[int, int], dict[str, float], Path | None]  # (step, 0 within or 1 after an epoch), values, picture
-
-
-def check_tracker(name: str) -> None:
-    """Raise a `ThawError` that names the extra to install, if the tracker's package is not installed."""
-    if name != "none":
-        need("trackers", name)
 
 
 class RunTracker:
@@ -99,7 +92,7 @@ class RunTracker:
             step = record.get("images", 0) // self.config.batch_size
             yield (step, 1), values, self.run / "samples" / f"epoch_{record['epoch']:04d}.png"
 
-    def finish(self) -> None:
+    def close(self) -> None:
         """Close the tracker's files."""
         self.tracker.finish()
 
@@ -116,14 +109,8 @@ def _pixels(picture: Path) -> np.ndarray:
         return np.asarray(image.convert("RGB"))[None]
 
 
-@contextlib.contextmanager
-def tracking(config: Config, run: Path, main: bool) -> Iterator[RunTracker | None]:
-    """Yield the run's tracker, closed in the end; None for `tracker: none`, and in all processes but the first."""
+def tracking(config: Config, run: Path, main: bool) -> contextlib.AbstractContextManager[RunTracker | None]:
+    """Return the run's tracker as a context; None for `tracker: none`, and in all processes but the first."""
     if config.tracker == "none" or not main:
-        yield None
-        return
-    tracker = RunTracker(config, run)
-    try:
-        yield tracker
-    finally:
-        tracker.finish()
+        return contextlib.nullcontext()
+    return contextlib.closing(RunTracker(config, run))

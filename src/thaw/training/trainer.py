@@ -15,7 +15,6 @@ from thaw.base.errors import ThawError
 from thaw.base.machine import machine
 from thaw.base.seeding import derive, generator
 from thaw.data import ImageSet
-from thaw.data.grids import save_grid
 from thaw.experiment.build import build_model, build_network, build_process
 from thaw.experiment.config import Config
 from thaw.model import Model
@@ -46,6 +45,7 @@ class Trainer:
     def __init__(
         self, config: Config, images: ImageSet, run: Path, accelerator: Accelerator, judge: Judge | None = None
     ) -> None:
+        # The experiment: images, process, where sampling starts.
         torch.set_num_threads(config.threads)
         self.config, self.images, self.run, self.accelerator, self.judge = config, images, run, accelerator, judge
         parts(accelerator, config, min(config.batch_size, len(images)))  # there are images for every process
@@ -53,6 +53,7 @@ class Trainer:
         self.terminal = resume.run_terminal(run, config, images, self.process.degradation, accelerator)
         self.coder = resume.run_coder(run, config, images, accelerator)
         self.process.to(accelerator.device)
+        # What learns: network, optimiser, moving average.
         torch.manual_seed(derive(config.seed, "weights"))
         network = build_network(config, images.shape, images.classes)
         if config.start_from is not None and not runs.list_checkpoints(run):
@@ -61,6 +62,7 @@ class Trainer:
         self.network, self.optimiser = accelerator.prepare(network, optimiser)
         self.bare = accelerator.unwrap_model(self.network)
         self.ema = average(self.bare, config.ema)
+        # Where it stands: complete epochs, their seconds and images, the lines of metrics.jsonl.
         self.batches = max(1, len(images) // config.batch_size)
         self.epoch, self.seconds, self.seen, self.records = 0, 0.0, 0, []
         # Within an epoch: steps and seconds behind, the sum of their losses, the generator of their draws.
@@ -95,34 +97,6 @@ class Trainer:
         made_of = (self.config, self.process, network, self.terminal)
         return build_model(*made_of, self.images.classes, self.epoch, info, self.coder)
 
-    def step(self, chosen: Tensor, draws: Draws, dropped: Tensor, number: float) -> Tensor:
-        """Take one optimiser step on a global batch; each process takes its share, in `accumulate` parts.
-
-        `number` is how many of `total` steps lie behind, as far as the learning rate is concerned.
-
-        Returns:
-            This process's share of the loss: over all processes they add up to the mean over the batch.
-        """
-        device, world = self.accelerator.device, self.accelerator.num_processes
-        labels = torch.where(dropped, self.images.classes, self.images.labels[chosen])
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.config, number, self.total)
-        self.optimiser.zero_grad()
-        losses = []
-        *first, last = parts(self.accelerator, self.config, len(chosen))
-        for mine in (*first, last):
-            x0, y = self.images.pixels(chosen[mine]).to(device), labels[mine].to(device)
-            share = len(x0) / len(chosen)
-            with self.accelerator.no_sync(self.network) if mine is not last else contextlib.nullcontext():
-                with self.accelerator.autocast():
-                    loss = self.process.loss(self.network, x0, y, draws.part(mine).to(device))
-                self.accelerator.backward(loss * (share * world))  # gradients are averaged over the processes
-            losses.append(loss.detach() * share)
-        self.accelerator.clip_grad_norm_(self.network.parameters(), self.config.clip)
-        self.optimiser.step()
-        self.ema.update_parameters(self.bare)
-        return torch.stack(losses).sum()
-
     def steps(self) -> Iterator[Step]:
         """Train to the end of the epoch, or until the time is up or `stop` was called; yield after every step.
 
@@ -152,7 +126,7 @@ class Trainer:
             if self.stopped:
                 return
             if index and self.running - saved > 60 * config.save_minutes:
-                self.save_within()
+                self.save()
                 saved = self.running
             # One step on one batch.
             self.number = max(self.epoch * self.batches + index, share * self.total)
@@ -182,6 +156,34 @@ class Trainer:
         """Images that were trained on so far, those of this epoch included."""
         return self.seen + self.index * self.config.batch_size
 
+    def step(self, chosen: Tensor, draws: Draws, dropped: Tensor, number: float) -> Tensor:
+        """Take one optimiser step on a global batch; each process takes its share, in `accumulate` parts.
+
+        `number` is how many of `total` steps lie behind, as far as the learning rate is concerned.
+
+        Returns:
+            This process's share of the loss: over all processes they add up to the mean over the batch.
+        """
+        device, world = self.accelerator.device, self.accelerator.num_processes
+        labels = torch.where(dropped, self.images.classes, self.images.labels[chosen])
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.config, number, self.total)
+        self.optimiser.zero_grad()
+        losses = []
+        *first, last = parts(self.accelerator, self.config, len(chosen))
+        for mine in (*first, last):
+            x0, y = self.images.pixels(chosen[mine]).to(device), labels[mine].to(device)
+            share = len(x0) / len(chosen)
+            with self.accelerator.no_sync(self.network) if mine is not last else contextlib.nullcontext():
+                with self.accelerator.autocast():
+                    loss = self.process.loss(self.network, x0, y, draws.part(mine).to(device))
+                self.accelerator.backward(loss * (share * world))  # gradients are averaged over the processes
+            losses.append(loss.detach() * share)
+        self.accelerator.clip_grad_norm_(self.network.parameters(), self.config.clip)
+        self.optimiser.step()
+        self.ema.update_parameters(self.bare)
+        return torch.stack(losses).sum()
+
     def stop(self) -> None:
         """Let `steps` end after this step; where several processes train, after the same one in all of them."""
         self.stopping = True
@@ -200,6 +202,75 @@ class Trainer:
             raise ThawError(
                 f"the loss is {loss} in epoch {self.epoch + 1}; lower lr={self.config.lr:g} and train again"
             )
+
+    def end_epoch(self) -> dict[str, Any]:
+        """Count the epoch as complete and return its loss, learning rate and speed."""
+        self.check_loss()
+        taken, size = self.index, self.config.batch_size
+        loss = float(self.loss) / taken
+        self.epoch += 1
+        self.seconds += self.running
+        self.seen += taken * size
+        self.index = 0
+        rate = {"images_per_second": round(taken * size / self.running, 1)}
+        return {"loss": loss, "lr": learning_rate(self.config, self.number, self.total), "images": self.seen, **rate}
+
+    def report(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Write samples and scores where they are due, and the line of metrics.jsonl; returns that line."""
+        model = self.model()
+        record = {"epoch": self.epoch, "seconds": round(self.seconds, 2), "machine": machine()} | record
+        if self.accelerator.is_main_process:
+            sampled, scored = reporting.due(self.config, self.judge, self.epoch, self.done)
+            if sampled:
+                reporting.save_samples(model, self.run)
+            if scored:
+                record |= reporting.scores(model, self.judge)
+        self.records.append(record)
+        return record
+
+    def report_takes_time(self) -> bool:
+        """Tell whether samples or scores follow the epoch that ends now."""
+        last = self.epoch + 1 >= self.config.epochs or self.config.minutes is not None
+        return any(reporting.due(self.config, self.judge, self.epoch + 1, last))
+
+    def save(self) -> Path:
+        """Write a checkpoint, of complete epochs or within one (the first process does), and send it to the tracker.
+
+        Raises:
+            ThawError: within an epoch that diverged.
+        """
+        if self.index:
+            self.check_loss()
+        path = self.run / runs.checkpoint_name(self.epoch, self.index)
+        if self.accelerator.is_main_process and not path.is_dir():  # it is where it has just been loaded
+            resume.save(path, self.config, self.state_dict(), self.accelerator.device, self.done)
+        if self.tracker:
+            self.tracker.send(self.records, self.points)
+        return path
+
+    def resume(self) -> bool:
+        """Go on from the newest checkpoint of the run, if there is any; see `resume.newest`."""
+        found = resume.newest(self.run, self.config, self.images, self.accelerator)
+        if found is None:
+            return False
+        self.load_state_dict(found.states | found.context)
+        done = self.done and not self.index  # within an epoch, the last complete one is what the run has come to
+        if self.accelerator.is_main_process:  # it may have died between the checkpoint and what follows it
+            resume.tidy(found.path, self.records, self.config.save_every, done)
+        return True
+
+    def last_complete(self) -> Path:
+        """Return the checkpoint of the last complete epoch of a run that is done, whose average is loaded.
+
+        The newest may stand within the next epoch, where `epochs` or `minutes` were lowered after an interrupt.
+        """
+        path = self.run / runs.checkpoint_name(self.epoch)
+        if not self.index:
+            return path
+        if not path.is_dir():  # dropped by an earlier version
+            return self.run / runs.checkpoint_name(self.epoch, self.index)
+        self.ema.module.load_state_dict(runs.load_checkpoint(path).states["ema"])
+        return path
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that training goes on from: states of tensors, plain values, and what identifies the images."""
@@ -242,82 +313,3 @@ class Trainer:
             self.loss.copy_(rng["loss"])
             if self.loss.is_cuda and "cuda" in rng:
                 torch.cuda.set_rng_state(rng["cuda"][0], self.loss.device)
-
-    def save(self) -> Path:
-        """Write a checkpoint, of complete epochs or within one (the first process does), and send it to the tracker."""
-        path = self.run / runs.checkpoint_name(self.epoch, self.index)
-        if self.accelerator.is_main_process and not path.is_dir():  # it is where it has just been loaded
-            resume.save(path, self.config, self.state_dict(), self.accelerator.device, self.done)
-        if self.tracker:
-            self.tracker.send(self.records, self.points)
-        return path
-
-    def save_within(self) -> Path:
-        """Write a checkpoint within the epoch, unless the epoch diverged."""
-        self.check_loss()
-        return self.save()
-
-    def resume(self) -> bool:
-        """Go on from the newest checkpoint of the run, if there is any; see `resume.newest`."""
-        found = resume.newest(self.run, self.config, self.images, self.accelerator)
-        if found is None:
-            return False
-        self.load_state_dict(found.states | found.context)
-        done = self.done and not self.index  # within an epoch, the last complete one is what the run has come to
-        if self.accelerator.is_main_process:  # it may have died between the checkpoint and what follows it
-            resume.tidy(found.path, self.records, self.config.save_every, done)
-        return True
-
-    def last_complete(self) -> Path:
-        """Return the checkpoint of the last complete epoch of a run that is done, whose average is loaded.
-
-        The newest may stand within the next epoch, where `epochs` or `minutes` were lowered after an interrupt.
-        """
-        path = self.run / runs.checkpoint_name(self.epoch)
-        if not self.index:
-            return path
-        if not path.is_dir():  # dropped by an earlier version
-            return self.run / runs.checkpoint_name(self.epoch, self.index)
-        self.ema.module.load_state_dict(runs.load_checkpoint(path).states["ema"])
-        return path
-
-    def end_epoch(self) -> dict[str, Any]:
-        """Count the epoch as complete and return its loss, learning rate and speed."""
-        self.check_loss()
-        taken, size = self.index, self.config.batch_size
-        loss = float(self.loss) / taken
-        self.epoch += 1
-        self.seconds += self.running
-        self.seen += taken * size
-        self.index = 0
-        rate = {"images_per_second": round(taken * size / self.running, 1)}
-        return {"loss": loss, "lr": learning_rate(self.config, self.number, self.total), "images": self.seen, **rate}
-
-    def report(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Write samples and scores where they are due, and the line of metrics.jsonl; returns that line."""
-        config, model = self.config, self.model()
-        record = {"epoch": self.epoch, "seconds": round(self.seconds, 2), "machine": machine()} | record
-        last, main = self.done, self.accelerator.is_main_process
-        if main and self.due(config.sample_every, last):
-            pictures, columns = reporting.pictures(model)
-            path = self.run / "samples" / f"epoch_{self.epoch:04d}.png"
-            save_grid(path, pictures, columns)
-        if main and self.scored and self.due(config.evaluate_every, last):
-            record |= reporting.scores(model, self.judge)
-        self.records.append(record)
-        return record
-
-    def due(self, every: int, last: bool, ahead: int = 0) -> bool:
-        """Tell whether something done every so many epochs is due now, or so many epochs ahead."""
-        return every > 0 and ((self.epoch + ahead) % every == 0 or last)
-
-    @property
-    def scored(self) -> bool:
-        """Whether there is something to score by: a judge, or the originals of reconstructions."""
-        return self.judge is not None or self.config.study == "autoencoder"
-
-    def report_takes_time(self) -> bool:
-        """Tell whether samples or scores follow the epoch that ends now."""
-        last = self.epoch + 1 >= self.config.epochs or self.config.minutes is not None
-        scored = self.scored and self.due(self.config.evaluate_every, last, ahead=1)
-        return scored or self.due(self.config.sample_every, last, ahead=1)
