@@ -29,7 +29,7 @@ __all__ += ["release_path", "save_release", "save_tensors"]
 
 ENDING = ".pth"
 FORMAT = "thaw-weights/1"
-STUDIES = "(ddpm|custom|latent|autoencoder)"  # what the names of released weights begin with
+NAMED = r"(ddpm|custom|latent|autoencoder)_(?P<data>[a-z0-9]+)_(?P<epoch>\d+)_(?P<label>.+)"  # `Config.release_name`
 
 
 def save_release(
@@ -125,24 +125,21 @@ def release_path(label: str, epoch: int | None = None, data: str = "mnist", fold
     Raises:
         ThawError: if no such weights, or not of this epoch, are shipped; the message lists what is.
     """
-    folder, shipped = pretrained(folder), {}
-    files = {path.stem: path for path in folder.glob(f"*_*_[0-9]*_*{ENDING}")}
-    if epoch is None and label.removesuffix(ENDING) in files:
-        return files[label.removesuffix(ENDING)]
-    for stem, path in files.items():
-        match = re.fullmatch(rf"{STUDIES}_{re.escape(data)}_(\d+)_{re.escape(label)}", stem)
-        if match:
-            shipped[int(match[2])] = path
+    folder = pretrained(folder)
+    found: dict[tuple[str, str], dict[int, Path]] = {}  # (data, label) -> epoch -> file
+    for path in folder.glob(f"*{ENDING}"):
+        if match := re.fullmatch(NAMED, path.stem):
+            if epoch is None and label.removesuffix(ENDING) == path.stem:
+                return path
+            found.setdefault((match["data"], match["label"]), {})[int(match["epoch"])] = path
+    shipped = found.get((data, label), {})
     if not shipped:
-        labels = {re.sub(rf"^{STUDIES}_([a-z0-9]+)_\d+_", r"\2 ", stem) for stem in files}
-        hint = advice(folder, f"there are: {', '.join(sorted(labels)) or 'none'}")
-        raise ThawError(f"no weights {data} {label} in {folder}; {hint}")
-    if epoch is None:
-        epoch = max(shipped)
+        there = ", ".join(sorted(map(" ".join, found))) or "none"
+        raise ThawError(f"no weights {data} {label} in {folder}; {advice(folder, f'there are: {there}')}")
+    epoch = max(shipped) if epoch is None else epoch
     if epoch not in shipped:
-        raise ThawError(
-            f"epoch {epoch} of {label} was not shipped; choose one of {', '.join(map(str, sorted(shipped)))}"
-        )
+        known = ", ".join(map(str, sorted(shipped)))
+        raise ThawError(f"epoch {epoch} of {label} was not shipped; choose one of {known}")
     return shipped[epoch]
 
 
