@@ -1,5 +1,6 @@
 """The plan of the house: arrows go down only, and what is added is added in one place."""
 
+import doctest
 import importlib.util
 import sys
 
@@ -22,6 +23,15 @@ def test_imports_go_down_only():
     from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 
     assert lint_imports(str(ROOT / "pyproject.toml"), no_cache=True) == EXIT_STATUS_SUCCESS
+
+
+EXAMPLES = [path.relative_to(ROOT / "src") for path in (ROOT / "src").rglob("*.py") if ">>> " in path.read_text()]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=str)
+def test_examples_in_docstrings_give_what_they_say(path):
+    found = doctest.testmod(importlib.import_module(".".join(path.with_suffix("").parts)))
+    assert found.attempted and not found.failed
 
 
 class Echo(nn.Module):
