@@ -55,12 +55,11 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _settings(home: Path, theme: str) -> dict[str, str]:
+def _settings(home: Path) -> dict[str, str]:
     """Return an environment in which nobody's own settings, kernels or workspaces are seen, and no data set."""
     files = {
         "cfg/labconfig/page_config.json": {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
     }
-    files["set/@jupyterlab/apputils-extension/themes.jupyterlab-settings"] = {"theme": theme}
     for path, content in files.items():
         (home / path).parent.mkdir(parents=True, exist_ok=True)
         (home / path).write_text(json.dumps(content))
@@ -72,20 +71,21 @@ def _settings(home: Path, theme: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def server(project: Path, app: str = "lab", theme: str = "JupyterLab Light") -> Iterator[str]:
+def server(project: Path, app: str = "lab") -> Iterator[str]:
     """Run JupyterLab or Voila on load_and_play of a project; yields the address to open."""
     port, token, home = _free_port(), secrets.token_hex(16), project / "home"
     command = [sys.executable, "-m"]
     if app == "lab":
         command += ["jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--allow-root",
                     f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={project}",
+                    "--LabApp.expose_app_in_browser=True",  # for the command that changes the theme
                     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]  # fmt: skip
         address = f"http://127.0.0.1:{port}/lab/tree/notebooks/load_and_play.ipynb?token={token}"
     else:
         command += ["voila", "--no-browser", "--Voila.ip=127.0.0.1", f"--port={port}", "notebooks/load_and_play.ipynb"]
         command += VOILA
         address = f"http://127.0.0.1:{port}/"
-    environment = _settings(home, theme)
+    environment = _settings(home)
     with open(project / "server.log", "w") as log:
         process = subprocess.Popen(command, env=environment, cwd=project, stdout=log, stderr=subprocess.STDOUT)
     try:

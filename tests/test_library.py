@@ -1,6 +1,7 @@
 """As a library: the wheel without extras, alone with what the core needs, far from the clone."""
 
 import importlib.metadata
+import json
 import os
 import shutil
 import subprocess
@@ -79,6 +80,8 @@ from thaw.data.grids import save_grid
 save_grid("three.png", images, columns=3)
 assert len(thaw.data.load("digits", "test"))
 import sys
+from thaw.cli.main import main
+assert main(["info", "mine.pth"]) == 0
 outside = "accelerate torchmetrics torchvision timm matplotlib IPython ipywidgets papermill nbconvert".split()
 assert not [name for name in outside if name in sys.modules]
 assert thaw.__file__.startswith(sys.argv[1])
@@ -111,34 +114,52 @@ assert thaw.data.resolve("mnist", told.append) == "digits" and "thaw-diffusion[d
 print("refused")
 """
 
+NAMED = """
+import os, sys, thaw
+from thaw.cli.main import main
+try:
+    thaw.load_model("row_default_28")
+except thaw.ThawError as error:
+    print(error)
+os.environ["THAW_PRETRAINED"] = sys.argv[1]
+print(thaw.load_model("row_default_28").info["file"])
+assert main(["info"]) == 0
+"""
+
+EXTRAS = """
+import json, sys
+from thaw.cli.main import main
+for arguments in json.loads(sys.argv[1]):
+    assert main(arguments) == 1
+"""
+
 
 def test_the_wheel_alone_samples_restores_and_saves_outside_the_clone(core, python, tmp_path):
     shutil.copy(WEIGHTS, tmp_path / "mine.pth")
-    assert python("-c", USE, str(core)) == "drawn\n"
+    said = python("-c", USE, str(core))
+    assert "terminal_rank" in said and said.endswith("\ndrawn\n")
     assert (tmp_path / "three.png").stat().st_size > 300
     said = python("-m", "thaw", "sample", "mine.pth", "-n", "2", "--steps", "3", "--out", "two.png")
     assert "2 images" in said and (tmp_path / "two.png").is_file()
-    assert "terminal_rank" in python("-m", "thaw", "info", "mine.pth")
 
 
 def test_shipped_weights_go_by_name_where_their_folder_is_named(python):
-    load = "import thaw\ntry: print(thaw.load_model('row_default_28').info['file'])\n"
-    load += "except thaw.ThawError as error: print(error)"
-    said = python("-c", load)
+    said, told, *listed = python("-c", NAMED, str(ROOT / "pretrained")).splitlines()
     assert "no weights mnist row_default_28 in pretrained" in said and "set THAW_PRETRAINED to" in said
-    assert python("-c", load, THAW_PRETRAINED=str(ROOT / "pretrained")) == f"{WEIGHTS.name}\n"
-    assert "row_default_28" in python("-m", "thaw", "info", THAW_PRETRAINED=str(ROOT / "pretrained"))
+    assert told == WEIGHTS.name and any("row_default_28" in line for line in listed)
 
 
 def test_what_needs_an_extra_names_it_in_one_sentence(python, tmp_path):
     shutil.copy(WEIGHTS, tmp_path / "mine.pth")
     assert python("-c", REFUSED) == "refused\n"
     config = ROOT / "configs" / "ddpm" / "default.yaml"
-    for extra, arguments in {
+    commands = {
         "train": ["train", "--config", str(config), "--set", "data=digits", "--train-only"],
         "notebooks": ["notebook", "01_ddpm"],
         "onnx": ["export", "mine.pth", "--onnx", "mine.onnx"],
-    }.items():
-        said = python("-m", "thaw", *arguments)
-        assert said.startswith("thaw: this needs ") and f"thaw-diffusion[{extra}]" in said and said.count("\n") == 1
-    assert "thaw-diffusion[train]" in python("-m", "thaw", "evaluate", "mine.pth")
+    }
+    evaluate = ["evaluate", "mine.pth"]
+    *told, last = python("-c", EXTRAS, json.dumps([*commands.values(), evaluate])).splitlines()
+    for extra, said in zip(commands, told, strict=True):  # a sentence each
+        assert said.startswith("thaw: this needs ") and f"thaw-diffusion[{extra}]" in said
+    assert "thaw-diffusion[train]" in last

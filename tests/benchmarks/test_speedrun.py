@@ -15,8 +15,10 @@ from thaw.networks import build
 from thaw.training.optimisers import build_optimiser
 
 
-def test_both_models_are_trained_drawn_and_scored_once(tmp_path, monkeypatch, capsys):
+def test_both_models_are_trained_drawn_and_scored_once(tmp_path, monkeypatch, capsys, processes):
+    """In processes that need not import everything first."""
     monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("multiprocessing.get_context", lambda _: processes)
     arguments = ["--data", "digits", "--smoke", "--out", str(tmp_path)]
     assert run(main, arguments) == 0
     printed = capsys.readouterr().out

@@ -229,7 +229,7 @@ def test_an_own_degradation_is_shown_trained_and_drawn(curtain, folder, tmp_path
     monkeypatch.setenv("THAW_DATA", str(tmp_path / "nothing"))
     one = OwnPanel(tmp_path / "out", folder)
     assert one.name.value == curtain and "<img" in one.strip.value and one.again.disabled
-    one.minutes.value = 0.1
+    one.minutes.min = one.minutes.value = 0.02
     assert "draws as it has learnt" in pressed(one)
     assert "trained on digits" in one.result.value and not one.again.disabled
     one.tau.value = 0.5
