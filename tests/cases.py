@@ -1,11 +1,13 @@
 """What many tests read: degradations and processes that the laws are checked on, images, folders, failing commands."""
 
 import importlib
+import io
 import itertools
 import os
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from thaw import degradations
@@ -90,6 +92,11 @@ def few(images: ImageSet, n: int) -> tuple[Tensor, Tensor]:
     """Return n images of a set in [-1, 1], (n, C, H, W), and their labels, (n,)."""
     chosen = images.subset(n, 0)
     return chosen.pixels(), chosen.labels
+
+
+def open_picture(path: Path) -> Image.Image:
+    """Open a picture, with all its frames, and leave no file open."""
+    return Image.open(io.BytesIO(path.read_bytes()))
 
 
 def everything(place):

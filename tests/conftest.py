@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+from itertools import islice
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
@@ -23,6 +24,22 @@ from thaw.scoring.judge import FeatureNetwork, Judge, make_judge
 from thaw.terminal import fit_terminal
 
 TINY = {"data": "digits", "widths": (8, 16), "steps": 10, "sample_steps": 3, "terminal_components": 2}
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let each of several workers begin with a part of the slow files: at the end none waits for a single test.
+
+    The workers get equal parts of the list, and take from each other's ends.
+    """
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    fast = iter([item for item in items if not item.get_closest_marker("slow")])
+    files = list(dict.fromkeys(item.path for item in reversed(slow)))  # the whole study, the longest, comes first
+    parts = [[item for item in slow if item.path in files[worker::workers]] for worker in range(workers)]
+    if workers > 1:
+        parts = [part + list(islice(fast, max(0, len(items) // workers - len(part)))) for part in parts]
+        items[:] = [item for part in parts for item in part] + list(fast)
 
 
 @pytest.fixture(autouse=True)

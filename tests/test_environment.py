@@ -106,6 +106,7 @@ def test_the_container_leaves_out_what_is_generated_and_keeps_the_weights():
     assert not {"pretrained", "Plots", "Report", "notebooks", "requirements.lock"} & set(ignored)
 
 
+@pytest.mark.slow
 def test_the_container_starts_a_lab_that_its_health_check_finds(tmp_path):
     """Its own two commands, in this environment and on a free port: without the lab the check fails."""
     dockerfile = (ROOT / "Dockerfile").read_text()
@@ -154,6 +155,7 @@ def test_the_hooks_strip_outputs_but_keep_tags_and_load_and_play(hooks, tmp_path
     assert not stripped.outputs and stripped.execution_count is None and stripped.metadata.tags == ["parameters"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 def test_all_hooks_pass_on_all_files(tmp_path, monkeypatch):
     """In a copy of the tracked files, so that a fix would not touch the working tree."""

@@ -134,6 +134,7 @@ for arguments in json.loads(sys.argv[1]):
 """
 
 
+@pytest.mark.slow
 def test_the_wheel_alone_samples_restores_and_saves_outside_the_clone(core, python, tmp_path):
     shutil.copy(WEIGHTS, tmp_path / "mine.pth")
     said = python("-c", USE, str(core))
@@ -143,12 +144,14 @@ def test_the_wheel_alone_samples_restores_and_saves_outside_the_clone(core, pyth
     assert "2 images" in said and (tmp_path / "two.png").is_file()
 
 
+@pytest.mark.slow
 def test_shipped_weights_go_by_name_where_their_folder_is_named(python):
     said, told, *listed = python("-c", NAMED, str(ROOT / "pretrained")).splitlines()
     assert "no weights mnist row_default_28 in pretrained" in said and "set THAW_PRETRAINED to" in said
     assert told == WEIGHTS.name and any("row_default_28" in line for line in listed)
 
 
+@pytest.mark.slow
 def test_what_needs_an_extra_names_it_in_one_sentence(python, tmp_path):
     shutil.copy(WEIGHTS, tmp_path / "mine.pth")
     assert python("-c", REFUSED) == "refused\n"

@@ -4,8 +4,7 @@ import json
 
 import pytest
 import torch
-from cases import ROOT
-from PIL import Image
+from cases import ROOT, open_picture
 from speedrun import CONFIGS, main, speedrun
 
 from thaw.base.errors import ThawError
@@ -15,6 +14,7 @@ from thaw.networks import build
 from thaw.training.optimisers import build_optimiser
 
 
+@pytest.mark.slow
 def test_both_models_are_trained_drawn_and_scored_once(tmp_path, monkeypatch, capsys, processes):
     """In processes that need not import everything first."""
     monkeypatch.chdir(ROOT)
@@ -30,7 +30,7 @@ def test_both_models_are_trained_drawn_and_scored_once(tmp_path, monkeypatch, ca
     for name, record in first.items():
         assert record["images"] == 2 * 256 and record["minutes"] > 0 and record["fid"]["n"] == 256
         assert record["fid"]["reference"] == "test" and 0 < record["share_of_peak"] < 2
-        assert Image.open(tmp_path / name.replace(".json", ".png")).size == (3 * (8 * 29 + 1), 3 * (8 * 29 + 1))
+        assert open_picture(tmp_path / name.replace(".json", ".png")).size == (3 * (8 * 29 + 1), 3 * (8 * 29 + 1))
     assert run(main, arguments) == 0
     again = {path.name: json.loads(path.read_text()) for path in tmp_path.glob("*.json")}
     assert all(again[name]["fid"] == record["fid"] for name, record in first.items())

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cases import ROOT, command, fails
+from cases import ROOT, command, fails, open_picture
 from PIL import Image
 
 from thaw.cli.main import main
@@ -28,7 +28,7 @@ def test_sample_draws_from_shipped_weights(label, tmp_path, capsys):
     out = tmp_path / "seven.png"
     assert main(["sample", label, "-n", "10", "--steps", "3", "--out", str(out)]) == 0
     assert "10 images" in capsys.readouterr().out
-    assert Image.open(out).size == (3 * (10 * 29 + 1), 3 * 30)
+    assert open_picture(out).size == (3 * (10 * 29 + 1), 3 * 30)
 
 
 def test_the_same_seed_draws_the_same_picture_and_another_seed_another(tmp_path):
@@ -142,6 +142,7 @@ def test_a_place_that_cannot_be_written_is_told(capsys, tmp_path):
     assert f"cannot write in {blocked}" in error
 
 
+@pytest.mark.slow
 def test_training_resumes_and_exports(capsys, tmp_path):
     """`thaw train` on the embedded digits, then `thaw export`: a file that `thaw sample` draws from."""
     run = tmp_path / "run"
@@ -160,6 +161,7 @@ def some_digits(digits_test):
     return digits_test.images[:256]
 
 
+@pytest.mark.slow
 def test_evaluate_scores_shipped_weights_once(tmp_path, monkeypatch, capsys):
     """In a copy of the project's `pretrained/`, so that nothing is kept in the repository."""
     (tmp_path / "pretrained").symlink_to(ROOT / "pretrained")
@@ -182,6 +184,7 @@ def release(label: str) -> str:
     return weights.release_path(label).name
 
 
+@pytest.mark.slow
 def test_pngs_and_arrays_of_the_same_images_get_the_same_scores(
     tmp_path, capsys, monkeypatch, some_digits, digits_test
 ):
@@ -275,6 +278,7 @@ def test_targets_and_configurations_of_the_manual_exist():
     assert all(load_config(path) for path in re.findall(r"configs/\w+/\w+\.yaml", text))
 
 
+@pytest.mark.slow
 def test_the_degradation_in_the_readme_trains_draws_and_is_scored_as_written(tmp_path, monkeypatch):
     """Only the size is changed: few digits, one epoch."""
     from thaw import evaluate, load_judge

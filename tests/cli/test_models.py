@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cases import ROOT, fails
+from cases import ROOT, fails, open_picture
 from PIL import Image
 
 from thaw.cli.main import build_app, main
@@ -96,11 +96,11 @@ def test_the_same_images_in_every_format(tmp_path):
     content = np.load(tmp_path / "x.npz")
     images = content["images"]
     assert images.shape == (3, 28, 28) and images.dtype == np.uint8 and content["labels"].tolist() == [0, 1, 2]
-    grid = np.array(Image.open(tmp_path / "x.png"))[::3, ::3]
+    grid = np.array(open_picture(tmp_path / "x.png"))[::3, ::3]
     for index, path in enumerate(sorted((tmp_path / "folder").iterdir())):
-        assert np.array_equal(np.array(Image.open(path)), images[index])
+        assert np.array_equal(np.array(open_picture(path)), images[index])
         assert np.array_equal(grid[1:29, 1 + 29 * index : 29 + 29 * index], images[index])
-    animation = Image.open(tmp_path / "x.gif")
+    animation = open_picture(tmp_path / "x.gif")
     assert animation.n_frames >= 3
     animation.seek(animation.n_frames - 1)
     last = np.array(animation.convert("L"))[::3, ::3]
@@ -118,8 +118,8 @@ def test_a_blend_begins_and_ends_with_the_classes_themselves(tmp_path):
         assert abs(alone - images[:, column]).max() <= 1
     for ending in ("png", "gif"):
         assert shell(*blend, "--out", tmp_path / f"blend.{ending}") == 0
-    assert Image.open(tmp_path / "blend.png").size == (3 * (4 * 29 + 1), 3 * (2 * 29 + 1))
-    assert Image.open(tmp_path / "blend.gif").n_frames == 4
+    assert open_picture(tmp_path / "blend.png").size == (3 * (4 * 29 + 1), 3 * (2 * 29 + 1))
+    assert open_picture(tmp_path / "blend.gif").n_frames == 4
 
 
 @pytest.mark.parametrize("sampler", ["algorithm1", "algorithm2", "direct", "warm"])
@@ -140,7 +140,7 @@ def test_restore_takes_what_degrade_makes(tmp_path, sampler, digits_test):
     assert shell("restore", tmp_path / "clean", "--degrade", *settings, "--out", tmp_path / "a") == 0
     assert [p.name for p in sorted((tmp_path / "a").iterdir())] == ["00000_0.png", "00001_1.png", "00002_2.png"]
     assert shell("restore", tmp_path / "clean" / "0.png", "-t", 3, *settings, "--out", tmp_path / "a.png") == 0
-    assert Image.open(tmp_path / "a.png").size == (3 * 30, 3 * (2 * 29 + 1))
+    assert open_picture(tmp_path / "a.png").size == (3 * 30, 3 * (2 * 29 + 1))
 
 
 def test_a_model_on_pixels_classifies(tmp_path, capsys):

@@ -135,6 +135,7 @@ def test_files_of_other_people_are_not_replaced_where_several_are_written(place,
         assert everything(place) == before, name
 
 
+@pytest.mark.slow
 def test_a_refusal_is_an_exit_code_for_a_shell_too(place):
     """By `python -m thaw` as by the installed command: a workflow must not go on as if all were well."""
     run = [sys.executable, "-m", "thaw"]

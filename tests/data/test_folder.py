@@ -144,6 +144,7 @@ def test_a_folder_without_classes_trains_and_samples(tmp_path):
     assert config.run_name == "ddpm_flowers_default_seed0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("million", "widths"), [(64, 3), (123, 4), (147, 4)])
 def test_the_large_networks_take_a_step(tmp_path, million, widths):
     """One optimiser step of each preset, on images of 16 x 16 pixels: every weight moves, none is lost."""

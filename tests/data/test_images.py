@@ -341,6 +341,7 @@ def test_a_home_folder_is_found_in_every_path(greys, tmp_path, monkeypatch, fail
     assert not os.path.exists("~")
 
 
+@pytest.mark.slow
 def test_several_sets_stand_in_one_table_with_their_n_and_what_lacks_is_told(digits, judge):
     images, labels = digits.images[:300], digits.labels[:300]
     found = [

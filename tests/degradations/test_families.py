@@ -298,6 +298,7 @@ def test_images_that_agree_in_their_coordinates_end_alike_to_the_bit(case, shape
         assert same_bits(degradation(x[alone : alone + 1], end[:1])[0], x_T[alone])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [case for case in OWN + LINES if case[0] != "scale"], ids=name_of)
 def test_no_reader_of_any_precision_gets_more_than_the_coordinates(case, digits):
     """However much a network magnifies the digits of x_T, it spans no more directions than the coordinates."""

@@ -18,7 +18,7 @@ CI = (ROOT / ".ci/run").read_text()
 
 # The beginning of a command -> the test that runs it, or what it calls, on smaller settings. The longest one counts.
 COVER = {
-    "make play": "notebooks/test_notebooks.py::test_load_and_play_needs_no_data_set",
+    "make play": "report/test_notebooks.py::test_load_and_play_needs_no_data_set",
     "make help": "docs/test_readme.py::test_make_knows_the_target",
     "make lab": "play/test_browser.py::test_every_panel_works_in_jupyterlab",
     "make app": "play/test_browser.py::test_the_app_shows_panels_and_no_code",
@@ -41,7 +41,7 @@ COVER = {
     "thaw evaluate --features inception": "scoring/test_evaluation.py::test_the_command_asks_inception",
     "thaw features": "scoring/test_evaluation.py::test_judges_of_other_seeds_lie_beside_and_agree_on_what_is_worse",
     "thaw info": "cli/test_cli.py::test_info_tells_what_is_shipped",
-    "thaw notebook": "notebooks/test_notebooks.py::test_the_evaluation_scores_sorts_and_compares_what_is_shipped",
+    "thaw notebook": "report/test_notebooks.py::test_the_evaluation_scores_sorts_and_compares_what_is_shipped",
     "accelerate launch": "training/test_parallel.py::test_accelerate_launches_the_command_line",
     "python examples/warm_rows.py": "test_house.py::test_warm_diffusion_fits_on_one_page",
     "snakemake -s workflow/study.smk": "workflow/test_study.py::test_the_whole_study_runs_and_then_only_what_changed",

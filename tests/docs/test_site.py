@@ -68,6 +68,7 @@ def site_modules(monkeypatch):
     monkeypatch.syspath_prepend(str(SITE))
 
 
+@pytest.mark.slow
 def test_every_link_resolves_and_nothing_is_loaded_from_elsewhere(built, pages):
     for path, page in pages.items():
         for tag, target in page.found:
@@ -84,6 +85,7 @@ def test_every_link_resolves_and_nothing_is_loaded_from_elsewhere(built, pages):
         assert not re.search(r"(url\(|@import)[\s\"']*(https?:)?//", path.read_text()), path
 
 
+@pytest.mark.slow
 def test_the_start_page_has_the_abstract_with_its_numbers_and_leads_to_every_page(built, pages):
     start = (built / "index.html").read_text()
     text = re.sub(r"<[^>]*>", "", start)
@@ -97,6 +99,7 @@ def test_the_start_page_has_the_abstract_with_its_numbers_and_leads_to_every_pag
     assert "Report/report.pdf" in reached
 
 
+@pytest.mark.slow
 def test_the_gallery_destroys_and_restores_by_every_degradation(built):
     shown = {path.stem: path for path in (built / "_images").glob("*.gif")}
     assert {name if name != "hot" else "scale" for name in shown} >= set(degradations.names())
@@ -110,6 +113,7 @@ def test_the_gallery_destroys_and_restores_by_every_degradation(built):
         assert bytes(corner[0].getdata()) == bytes(clean.flatten().tolist()) != bytes(corner[1].getdata()), name
 
 
+@pytest.mark.slow
 def test_every_notebook_is_executed_or_shows_the_figures_that_it_drew(built):
     assert "said by the executed copy" in (built / "notebooks/00_degradations.html").read_text()
     for source in (ROOT / "notebooks").glob("0[1-9]*.ipynb"):
@@ -151,6 +155,7 @@ def test_an_abstract_with_an_unknown_command_is_refused(site_modules):
             start_page.abstract(tex % wrong, {})
 
 
+@pytest.mark.slow
 def test_weights_numbers_and_public_names_are_all_listed(built, pages):
     weights, numbers = (built / "pretrained/README.html").read_text(), (built / "numbers.html").read_text()
     assert all(name in weights for name in read_manifest(ROOT / "pretrained"))
@@ -160,6 +165,7 @@ def test_weights_numbers_and_public_names_are_all_listed(built, pages):
     assert {f"thaw.{name}" for name in thaw.__all__} <= shown
 
 
+@pytest.mark.slow
 def test_every_page_is_dark_where_the_reader_s_system_is_and_fits_a_phone(built, pages):
     for path in pages:
         page = path.read_text()

@@ -59,6 +59,7 @@ def project(tmp_path_factory):
     return make_project(tmp_path_factory.mktemp("play") / "project", "load_and_play.ipynb")
 
 
+@pytest.mark.slow
 def test_every_panel_works_in_jupyterlab(project):
     with server(project) as address, browser_page() as page:
         started = run_all(page, address)
@@ -129,6 +130,7 @@ def test_every_panel_works_in_jupyterlab(project):
         shot(page, "dark", one)
 
 
+@pytest.mark.slow
 def test_the_app_shows_panels_and_no_code(project):
     with server(project, "voila") as address, browser_page() as page:
         page.goto(address, wait_until="domcontentloaded")

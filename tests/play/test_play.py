@@ -11,7 +11,7 @@ import ipywidgets as widgets
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from cases import open_picture
 
 import thaw
 from examples import choose_examples
@@ -167,7 +167,7 @@ def test_the_sample_panel_draws_scores_and_saves(folder, tmp_path):
     model = play.open_model("default", folder=folder)
     expected = thaw.to_uint8(model.sample(model.labels(10), steps=2))
     assert np.array_equal(np.load(npz)["images"], expected[:, 0].numpy())
-    assert Image.open(gif).n_frames == 3 and png.stat().st_size > 500
+    assert open_picture(gif).n_frames == 3 and png.stat().st_size > 500
     one.count.value = 256
     pressed(one)
     assert "Fréchet distance" in one.scores.value and "(real " in one.scores.value and "n = 256" in one.scores.value
@@ -176,7 +176,7 @@ def test_the_sample_panel_draws_scores_and_saves(folder, tmp_path):
 def test_watching_saves_a_strip_of_states_and_guesses(warm_rows, tmp_path):
     picture = play.watch(warm_rows, tmp_path, n=2, steps=4, tau=1.0)
     assert picture.size == (2 * (5 * 29 + 1), 2 * (4 * 29 + 1))  # five states; two rows a digit
-    assert Image.open(next(tmp_path.glob("*.gif"))).n_frames == 5
+    assert open_picture(next(tmp_path.glob("*.gif"))).n_frames == 5
 
 
 def test_the_watch_panel_scrubs_and_saves(folder, tmp_path):
@@ -369,6 +369,7 @@ def test_an_empty_folder_is_a_sentence(tmp_path):
     assert "MANIFEST.json" in play.sample_panel(tmp_path, tmp_path).value
 
 
+@pytest.mark.slow
 def test_whoever_only_samples_does_not_wait_for_what_trains_and_scores():
     slow = "{'torchmetrics', 'accelerate', 'sklearn', 'torchvision', 'matplotlib', 'timm'}"
     command = f"import sys, thaw, thaw.play; print(sorted({slow} & set(sys.modules)))"

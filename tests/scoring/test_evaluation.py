@@ -64,6 +64,7 @@ def test_samples_are_drawn_once_and_can_be_scored_as_a_file(released, tmp_path, 
         draw_samples(released, 12, seed=3, cache=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_model_is_scored_by_any_judge_on_the_same_samples(released, judge, digits, digits_test, tmp_path):
     saved = load_judge("digits", save_judge(judge, "pretrained").parent)
     save_real(collect_real(saved, digits, digits_test))
@@ -93,6 +94,7 @@ def test_classes_are_drawn_in_the_shares_of_the_training_images(released, judge,
     assert not torch.equal(drawn, draw_samples(released, 12, cache=tmp_path))  # in turn
 
 
+@pytest.mark.slow
 def test_judges_of_other_seeds_lie_beside_and_agree_on_what_is_worse(digits, judge, capsys, monkeypatch):
     """Trained for an epoch on the built-in digits, through the command line."""
     save_judge(judge, "pretrained")
@@ -113,6 +115,7 @@ def test_judges_of_other_seeds_lie_beside_and_agree_on_what_is_worse(digits, jud
     assert all(spearmanr(NOISE, found).statistic == 1 for found in distances)
 
 
+@pytest.mark.slow
 def test_a_judge_of_47_classes_scores_and_says_what_its_numbers_rest_on(tmp_path, monkeypatch):
     try:
         train, test = (data.load("emnist", split, download=False).subset(600, 0) for split in ("train", "test"))
@@ -132,6 +135,7 @@ def test_a_judge_of_47_classes_scores_and_says_what_its_numbers_rest_on(tmp_path
     assert ("bymerge test file, split by a seed into 100,000 training" in table([found])) == split_by_us
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 3, 47])
 def test_images_of_ones_own_are_a_data_set_like_any_other(classes, folders, tmp_path, capsys):
     """Judge, training scores, the protocol with novelty, images of anybody, export; two test images are enough.
@@ -206,6 +210,7 @@ def weights(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_inceptions_features_are_those_that_torchmetrics_takes(weights, digits):
     inception = load_inception(find_weights(weights))
     features = inception.features(digits.images[:4], batch=3)

@@ -135,6 +135,7 @@ def test_kid_is_that_of_torchmetrics_on_the_images_themselves(judge, digits, dig
     assert ours == pytest.approx(float(metric.compute()[0]), rel=1e-4)
 
 
+@pytest.mark.filterwarnings(r"ignore:std\(\). degrees of freedom:UserWarning")  # of the one split
 def test_the_inception_score_is_that_of_torchmetrics_and_counts_sure_and_equal_classes(judge, digits):
     logits = judge.network.logits(judge.features(digits.images[:300])).detach()
 
@@ -219,6 +220,7 @@ def test_the_protocol_is_a_record_for_each_measure(score, judge, digits, splits)
         assert quick[name].floor is None or scores[name].floor == pytest.approx(quick[name].floor, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labelled", [True, False])
 @pytest.mark.parametrize("wanted", [[30] * 10, [100, 100, 100, *[0] * 7], [3, 5, 10, 20, 30, 40, 50, 60, 70, 70]])
 def test_real_images_get_their_own_floor_however_many_of_each_class_they_are(trained, digits, wanted, labelled):
@@ -241,6 +243,7 @@ def test_real_images_get_their_own_floor_however_many_of_each_class_they_are(tra
         assert found["share_3"].floor == pytest.approx(int(training[3]) / len(digits))
 
 
+@pytest.mark.slow
 def test_floors_of_single_images_are_in_the_scored_shares_of_the_classes(score, judge, real, splits):
     """Novelty and accuracy are of single images: two classes asked for, and only those beside them."""
     few = splits["test"].take((splits["test"].labels < 2).nonzero()[:, 0].repeat(10)[:260])
@@ -311,6 +314,7 @@ def test_what_is_stored_is_a_random_draw_and_enough_of_each_class(skewed, monkey
         assert len(alike(stored, counts)) >= 1
 
 
+@pytest.mark.slow
 def test_scores_follow_neither_the_order_of_the_images_nor_the_call(score, digits, splits):
     images, labels = noisy(digits.images[:300], 10), digits.labels[:300]
     order = torch.randperm(300)
@@ -318,6 +322,7 @@ def test_scores_follow_neither_the_order_of_the_images_nor_the_call(score, digit
     assert first == score(images, labels, splits=splits) == score(images[order], labels[order], splits=splits)
 
 
+@pytest.mark.slow
 def test_floors_are_computed_once(judge, real, digits, tmp_path, monkeypatch):
     saved = replace(judge, digest="0123456789ab")
     images = digits.images[:300]
@@ -395,6 +400,7 @@ def test_real_features_that_are_nowhere_are_told(judge, tmp_path, monkeypatch):
         load_real(replace(judge, digest="0123456789ab"), tmp_path, tmp_path)
 
 
+@pytest.mark.slow
 def test_scores_get_worse_with_noise_blur_and_a_lost_class(mnist, repository, tmp_path, monkeypatch):
     """On MNIST, with the judge and the real features that are shipped."""
     monkeypatch.setattr("thaw.scoring.metrics.KID_SUBSETS", 3)  # the subsets are the same for all

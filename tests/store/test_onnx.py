@@ -22,6 +22,7 @@ def in_the_project(monkeypatch):
 CASES = [("default", 1000, True), ("cnn", 500, True), ("row_default_28", 28, True), ("flow", 1000, False)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("label", "last", "bounded"), CASES)
 def test_onnx_runtime_denoises_as_the_model_does(label, last, bounded, tmp_path, capsys):
     path = tmp_path / "network.onnx"
@@ -32,6 +33,7 @@ def test_onnx_runtime_denoises_as_the_model_does(label, last, bounded, tmp_path,
     assert_same(path, model, last)
 
 
+@pytest.mark.slow
 def test_what_is_not_bounded_is_not_clipped(tmp_path):
     model = load_model(release_path("default"))
     model.process.bounded = False

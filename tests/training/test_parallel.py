@@ -46,6 +46,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_train_what_one_trains(processes, tmp_path, case):
     values = {"sample_every": 1, **CASES[case]}
@@ -60,6 +61,7 @@ def test_two_processes_train_what_one_trains(processes, tmp_path, case):
     assert {p.name for p in (tmp_path / "two").iterdir()} == {p.name for p in (tmp_path / "one").iterdir()}
 
 
+@pytest.mark.slow
 def test_two_processes_go_on_from_one_and_one_from_two(processes, tmp_path):
     run(configure(), tmp_path / "straight")
     run(configure(), tmp_path / "one", until=1)
@@ -70,6 +72,7 @@ def test_two_processes_go_on_from_one_and_one_from_two(processes, tmp_path):
         assert_close(tmp_path / name, tmp_path / "straight")
 
 
+@pytest.mark.slow
 def test_an_interrupt_of_one_stops_both_at_the_same_step_and_they_go_on_to_the_same_bits(processes, tmp_path):
     values = {"epochs": 40, "save_every": 50, "dropout": 0.2, "save_minutes": 0.0, "lr_decay": "none", "warmup": 0.0}
     path, out = tmp_path / "run", tmp_path / "out"
@@ -89,6 +92,7 @@ def test_an_interrupt_of_one_stops_both_at_the_same_step_and_they_go_on_to_the_s
     assert_equal(states(path), states(tmp_path / "straight"))
 
 
+@pytest.mark.slow
 def test_a_time_limit_ends_both_at_the_same_step(processes, tmp_path):
     first, second = train_two(processes, tmp_path / "run", tmp_path / "out", epochs=10_000, minutes=0.02)
     assert_equal(first["model"], second["model"])
@@ -99,6 +103,7 @@ def test_a_time_limit_ends_both_at_the_same_step(processes, tmp_path):
         assert rank == 0 or not left["written"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accumulate", [2, 3])
 def test_a_batch_in_parts_trains_as_a_whole_one(tmp_path, accumulate):
     run(configure(prediction="v"), tmp_path / "whole")
@@ -122,6 +127,7 @@ def test_a_launcher_that_starts_one_process_of_several_is_told(monkeypatch, caps
     assert "replace --cpu by --multi_gpu" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_accelerate_launches_the_command_line(tmp_path):
     """`accelerate launch ... -m thaw train`, two gloo processes: the curve of one process."""
     values = TINY | {"data": "mnist" if on_disk("mnist") else "digits", "study": "ddpm", "set": "tiny"}

@@ -62,6 +62,7 @@ def kill_until_done(processes, path: Path, draws: random.Random, how: str, spent
             load_model(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["moments", "file operations"])
 def test_killed_at_random_a_run_ends_with_the_same_weights(tmp_path, processes, straight, how):
     """Twelve kills: at random moments, or before any open, rename, unlink, link or lock, most of them while writing."""
@@ -86,6 +87,7 @@ def latent(tmp_path_factory, processes):
     return values, folder / "run", process.spent.value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["moments", "file operations"])
 def test_killed_at_random_a_flow_in_a_latent_ends_with_the_same_weights(tmp_path, processes, latent, how):
     """Six kills; each run starts where nothing has been encoded yet."""
@@ -97,6 +99,7 @@ def test_killed_at_random_a_flow_in_a_latent_ends_with_the_same_weights(tmp_path
         assert_same_end(path, straight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_an_interrupt_ends_with_a_checkpoint_of_the_last_step(tmp_path, processes, straight, number):
     path = tmp_path / "run"
@@ -114,6 +117,7 @@ def test_an_interrupt_ends_with_a_checkpoint_of_the_last_step(tmp_path, processe
     assert_equal(states(path), states(straight[0]))
 
 
+@pytest.mark.slow
 def test_a_second_process_on_a_run_is_refused_and_does_no_harm(tmp_path, processes, straight, capfd):
     path = tmp_path / "run"
     first = start(processes, path)

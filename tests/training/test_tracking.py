@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from cases import open_picture
 from PIL import Image
 from runs import assert_equal, configure, losses, run, states
 
@@ -76,6 +77,7 @@ def tracked(tmp_path_factory):
     return runs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tracker", READERS)
 def test_the_curves_are_those_of_the_run_each_point_once(tracked, tracker):
     path = tracked[tracker]
@@ -106,7 +108,7 @@ def test_tensorboard_shows_the_sample_grid_the_score_and_the_settings(tmp_path, 
     epochs = run(config, path, judge)
     points = tensorboard_points(path)
     assert list(points["fid"]) == [0, 4] and points["fid"][4] == pytest.approx(epochs[-1].record["fid"])
-    grid = np.asarray(Image.open(path / "samples" / "epoch_0001.png").convert("RGB"))
+    grid = np.asarray(open_picture(path / "samples" / "epoch_0001.png").convert("RGB"))
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(points["samples"][4])).convert("RGB")), grid)
     (settings,) = (path / "tensorboard").glob("*/events*")
     summary = EventAccumulator(str(settings)).Reload().SummaryMetadata("_hparams_/session_start_info")
@@ -119,8 +121,8 @@ def test_wandb_keeps_one_id_and_the_pictures(tracked):
     identity = json.loads((path / "tracker.json").read_text())["wandb"]["id"]
     assert len(names) == 3 and all(identity in name for name in names)  # "-1" follows within one second
     pictures = sorted(path.glob("wandb/offline-run-*/files/media/images/samples_*.png"))
-    grids = {np.asarray(Image.open(p).convert("RGB")).tobytes() for p in (path / "samples").glob("*.png")}
-    assert {np.asarray(Image.open(p).convert("RGB")).tobytes() for p in pictures} == grids
+    grids = {np.asarray(open_picture(p).convert("RGB")).tobytes() for p in (path / "samples").glob("*.png")}
+    assert {np.asarray(open_picture(p).convert("RGB")).tobytes() for p in pictures} == grids
 
 
 def test_a_crash_between_a_checkpoint_and_the_tracker_leaves_no_gap(tmp_path):

@@ -337,6 +337,7 @@ class Clock:
         return self.now
 
 
+@pytest.mark.slow
 def test_a_time_limit_ends_the_run_with_the_learning_rate_decayed(tmp_path, monkeypatch):
     monkeypatch.setattr(trainer, "time", Clock())
     config = configure(epochs=1000, minutes=0.5, limit=256, batch_size=32)
@@ -378,6 +379,7 @@ def _relabel(folder):
     other.write_bytes(saved)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("change", "said"), [
     (_add, "a new class class03"), (_empty, "without the class class01, 2 classes in place of 3"),
     (_remove, "26 images in place of 27"), (_replace, "as many images, but not the same"),

@@ -56,6 +56,7 @@ def test_the_same_source_gives_the_same_file(project):
     assert build(project, GOOD).read_bytes() == first
 
 
+@pytest.mark.slow
 @needs_latex
 @pytest.mark.parametrize(
     ("body", "said"),

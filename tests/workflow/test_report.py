@@ -27,6 +27,7 @@ def build(folder: Path) -> Path:
     return folder / "Report/report.pdf"
 
 
+@pytest.mark.slow
 @needs_latex
 @needs_poppler
 def test_the_report_is_built_the_same_twice(tmp_path):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 from cases import ROOT
 from scratch import make_scratch  # noqa: E402
@@ -36,6 +37,7 @@ def state(folder: Path) -> dict[str, float]:
     return {str(path): path.stat().st_mtime for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_the_whole_study_runs_and_then_only_what_changed(tmp_path):
     """Every kind of step: notebooks that train, export, evaluate, draw and play; the report; the site."""
     before = {name: state(ROOT / name) for name in ("Plots", "pretrained", "Report")}
@@ -49,6 +51,17 @@ def test_the_whole_study_runs_and_then_only_what_changed(tmp_path):
         assert (project / f"pretrained/{name}.pth").is_file() and name in (project / "pretrained/README.md").read_text()
     numbers = (project / "Plots/numbers.json").read_text()
     assert '"ddpm.digits_default.final.fid"' in numbers and '"ddpm_digits_1_default.pth"' in numbers
+    for notebook, name in (
+        ("hot/01_ddpm", "ddpm_digits_default"),
+        ("rows/02_custom_degradation", "custom_digits_row_default"),
+    ):
+        executed = nbformat.read(project / f"contents/study/notebooks/{notebook}.ipynb", 4)
+        outputs = [output for cell in executed.cells for output in cell.get("outputs", ())]
+        shown = [output for output in outputs if "image/png" in output.get("data", {})]
+        assert not [output for output in outputs if output.output_type == "error"]
+        figures = [path for path in (project / "Plots").glob(f"{name}_*") if path.suffix != ".json"]
+        assert len(shown) == len(figures) >= 8  # every figure that is saved is seen in the notebook too
+        assert all(path.with_name(path.name + ".json").is_file() for path in figures)
     index = (project / "contents/site/index.html").read_text()
     for notebook in ("00_degradations", "01_ddpm", "02_custom_degradation", "04_evaluation", "05_temperature"):
         assert f'href="notebooks/{notebook}.html"' in index

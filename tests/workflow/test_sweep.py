@@ -110,6 +110,7 @@ def test_the_profile_of_slurm_can_be_read(project):
         assert f"{name}={value}" in planned
 
 
+@pytest.mark.slow
 def test_only_what_changed_is_run_again(project):
     """Whatever the folders, the files and the variants are called."""
     (project / "configs").rename(project / f"-{ODD}")

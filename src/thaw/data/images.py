@@ -250,8 +250,9 @@ def background_hint(images: Tensor, usual: int, what: str) -> str:
 def _load(path: Path) -> tuple[np.ndarray, list[int] | None]:
     """Return the images of a file, (N, H, W, C) uint8, and their labels."""
     try:
-        content = np.load(path, allow_pickle=False)
-        arrays = {"images": content} if isinstance(content, np.ndarray) else {k: content[k] for k in content.files}
+        with path.open("rb") as file:
+            content = np.load(file, allow_pickle=False)
+            arrays = {"images": content} if isinstance(content, np.ndarray) else {k: content[k] for k in content.files}
     except Exception as error:  # a damaged archive raises whatever its reader trips over
         reason = f"{type(error).__name__}: {error}".split("\n")[0]
         raise ThawError(f"{path} is damaged or no numpy file of plain numbers ({reason}); save it again") from None

@@ -95,7 +95,9 @@ def classify(picture: Tensor | None = None, model: Model | None = None, draws: i
     with plt.style.context(STYLE):
         figure, (left, right) = plt.subplots(1, 2, width_ratios=(1, 2.4))
         figure.set_size_inches(5, 1.9)
-        left.imshow(to_uint8(picture)[0].permute(1, 2, 0), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        left.imshow(
+            to_uint8(picture)[0].permute(1, 2, 0).numpy(), cmap="gray", vmin=0, vmax=255, interpolation="nearest"
+        )
         left.set_axis_off()
         right.bar(class_names(model), answer.posterior.tolist())
         right.set(ylim=(0, 1), xlabel="class y", ylabel="p(y given x)", title=answer.how)

@@ -90,7 +90,8 @@ def curves(series: dict[str, tuple[Sequence[float], Sequence[float]]], x_label: 
         if options.get("log_x"):
             axes.set_xscale("log")
         axes.set(xlabel=x_label, ylabel=y_label)
-        axes.legend(**({"loc": "center left", "bbox_to_anchor": (1.02, 0.5)} if options.get("beside") else {}))
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(**({"loc": "center left", "bbox_to_anchor": (1.02, 0.5)} if options.get("beside") else {}))
     return figure
 
 

@@ -38,7 +38,9 @@ class Recorder:
     def show_grid(self, what: str, images: Tensor, columns: int, *used: Model | Judge, **style: Any) -> Image.Image:
         """Save uint8 images (N, C, H, W) as a grid, and return it for display."""
         path = Path(self.plots) / f"{self.name}_{what}.png"
-        return Image.open(figures.save_grid(path, images, columns, self.origin(*used), **style))
+        shown = Image.open(figures.save_grid(path, images, columns, self.origin(*used), **style))
+        shown.load()  # and its file is closed
+        return shown
 
     def show_walk(self, what: str, states: Sequence[Tensor], count: int = 10) -> Image.Image:
         """Save at most `count` states (B, C, H, W) of trajectories as a grid, one a row, and return it for display."""

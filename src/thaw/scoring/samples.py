@@ -46,7 +46,8 @@ def draw_samples(
     path = cache / f"samples_{digest_of(samples_key(model, n, seed, labels, settings))}.npz" if cache else None
     with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # absent or damaged
         if path:
-            return torch.from_numpy(np.load(path, allow_pickle=False)["images"])
+            with path.open("rb") as file:
+                return torch.from_numpy(np.load(file, allow_pickle=False)["images"])
     if path:
         check_target(path, ".npz")
     labels = asked(model, n, labels)

@@ -37,6 +37,7 @@ def execute(name: str, **parameters: object) -> dict[str, object]:
     return defined
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "classes"), [
     ("01_ddpm", 0), ("01_ddpm", 1), ("01_ddpm", 47), ("02_custom_degradation", 2), ("02_custom_degradation", 3),
     ("03_latent_flow", 0), ("03_latent_flow", 1), ("03_latent_flow", 2),
@@ -61,6 +62,7 @@ def test_the_tour_runs_on_any_folder(classes, folders, tmp_path, monkeypatch):
     assert len(list(plots.glob("*.png"))) > 20
 
 
+@pytest.mark.slow
 def test_the_command_of_the_readme_trains_on_a_folder_of_one_class(folders, tmp_path, monkeypatch):
     """Through papermill, in a kernel of its own."""
     monkeypatch.chdir(ROOT)
@@ -70,6 +72,7 @@ def test_the_command_of_the_readme_trains_on_a_folder_of_one_class(folders, tmp_
     assert (tmp_path / "run" / "01_ddpm.html").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [1, 2])
 def test_models_of_a_folder_are_evaluated_and_played_with(classes, folders, tmp_path, monkeypatch, capsys):
     """In a project of their own: judge (where there are two classes), export, and the notebooks that load weights."""
@@ -98,6 +101,7 @@ def test_models_of_a_folder_are_evaluated_and_played_with(classes, folders, tmp_
     assert ("No two classes to tell apart" in said) == (classes < 2)
 
 
+@pytest.mark.slow
 def test_verbs_take_models_of_any_classes(folders, tmp_path, capsys):
     """And say in a sentence what one or no class does not allow."""
     for classes in (0, 1, 47):
