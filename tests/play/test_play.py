@@ -144,6 +144,16 @@ def test_what_does_not_suit_is_disabled_and_the_reason_said(folder, tiny):
     assert settings.digit.disabled and settings.guidance.disabled and len(settings.digit.options) == 1
 
 
+@pytest.mark.parametrize("taus", [(1.2, 1.5), (1.5, 1.5), (0.1, 0.2), (0.0, 2.0)])
+def test_the_temperature_moves_where_a_model_was_trained(taus, tiny):
+    settings = SamplerSettings()
+    for one in (taus, (0.0, 0.1), taus):
+        settings.fit(
+            tiny(study="custom", degradation="row", options={"group": 4}, steps=None, tau=one, sample_tau=one[1])
+        )
+        assert settings.values()["tau"] == one[1] and settings.tau.disabled == (one[0] == one[1])
+
+
 # Drawing.
 
 

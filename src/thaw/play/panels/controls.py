@@ -190,10 +190,13 @@ class SamplerSettings:
     def _set_range(self) -> None:
         """Let the temperature move as the sampler allows; a slider needs a range, so a fixed one is only disabled."""
         low, high = SAMPLERS[self.sampler.value].temperatures_within(*self.model.process.tau)
-        self.tau.disabled = low == high
-        self.tau.min, self.tau.max = (0.0, 1.0) if low == high else (low, high)
-        if low == high:
+        fixed = low == high
+        self.tau.disabled, self.tau.min = fixed, 0.0  # at no moment is min above max
+        self.tau.max = max(1.0, high) if fixed else high
+        if fixed:
             self.tau.value = low
+        else:
+            self.tau.min = low
 
     def _suit(self) -> None:
         """Disable what has no meaning for the chosen sampler and temperature, and say why."""
