@@ -69,7 +69,7 @@ class WatchPanel(Panel):
         if self.steps:
             step = self.steps[min(self.scrub.value, len(self.steps) - 1)]
             columns = {1: 1, 2: 2, 4: 2}.get(len(step.x_t), 3)
-            sides = {"x_t, the state": step.x_t, "x̂_0, the network's guess": step.x0_hat}
+            sides = {"state x_t": step.x_t, "guess x̂_0": step.x0_hat}
             tiles = [Tile(mosaic(shown(pixels), columns), title) for title, pixels in sides.items()]
             self.now.value = f"<div><b>t = {step.t}</b></div>{as_html(tiles, 3)}"
 
