@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     slow = [item for item in items if item.get_closest_marker("slow")]
     fast = iter([item for item in items if not item.get_closest_marker("slow")])
     files = list(dict.fromkeys(item.path for item in reversed(slow)))  # the whole study, the longest, comes first
-    parts = [[item for item in slow if item.path in files[worker::workers]] for worker in range(workers)]
+    parts = [[one for path in files[worker::workers] for one in slow if one.path == path] for worker in range(workers)]
     if workers > 1:
         parts = [part + list(islice(fast, max(0, len(items) // workers - len(part)))) for part in parts]
         items[:] = [item for part in parts for item in part] + list(fast)

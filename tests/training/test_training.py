@@ -379,7 +379,6 @@ def _relabel(folder):
     other.write_bytes(saved)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("change", "said"), [
     (_add, "a new class class03"), (_empty, "without the class class01, 2 classes in place of 3"),
     (_remove, "26 images in place of 27"), (_replace, "as many images, but not the same"),

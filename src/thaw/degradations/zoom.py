@@ -26,7 +26,7 @@ def magnify(size: int, cropped: float, mode: str) -> Tensor:
     whole = math.floor(cropped)
     ends = [((k + 1) // 2, size - k // 2) for k in (whole, min(whole + 1, size - 1))]
     first, last = (one + (cropped - whole) * (other - one) for one, other in zip(*ends, strict=True))
-    place = first + (torch.arange(size, dtype=torch.float64) + 0.5) * (last - first) / size  # in pixels, from their edge
+    place = first + (torch.arange(size, dtype=torch.float64) + 0.5) * (last - first) / size  # pixels, from their edge
     lines = torch.eye(size, dtype=torch.float64)
     if mode == "nearest":
         return lines[(place - 0.5 * (last - first) / size + 1e-9).floor().long()]
