@@ -20,16 +20,22 @@ from thaw.cli import options as o
 from thaw.data import DATA_SETS, load
 from thaw.report import results
 from thaw.report.provenance import weights_of
-from thaw.scoring.evaluation import ROWS, evaluate_images
+from thaw.scoring import (
+    MEASURES,
+    Judge,
+    draw_samples,
+    evaluate,
+    evaluate_images,
+    judge_path,
+    labels_in_shares,
+    load_judge,
+)
 from thaw.scoring.floors import Classes, alike
-from thaw.scoring.judge import Judge, judge_path, load_judge
-from thaw.scoring.metrics import evaluate, quick_floors
+from thaw.scoring.protocol import quick_floors
 from thaw.scoring.real import order_of
-from thaw.scoring.samples import draw_samples, labels_in_shares
 from thaw.store.weights import PRETRAINED, add_to_manifest, load_model, read_manifest
 
 SHORT = {"floor": "fid", "fid_floor": "fid", "entropy_floor": "entropy"}  # last part of a key -> measure
-FORMS = {"fid": ".2f", "entropy": ".3f"}
 TUNED = ".guidance_"  # scores that a setting was chosen by: against the training images
 ELSEWHERE = ("restoration.", "recipe.", "ddpm.cnn.")  # their own scripts are quick; from the manifest
 
@@ -63,7 +69,7 @@ def beside(judge: Judge, labels: Tensor) -> dict[str, float]:
     real = real.take(order_of(len(real), "train"))
     drawn = alike(real.labels, counted(judge, labels).counts)[0]
     scores = evaluate_images(real.images[drawn], real.labels[drawn], judge=judge).scores
-    return {name: score.floor for name, score in scores.items() if score.floor is not None and name in ROWS}
+    return {name: score.floor for name, score in scores.items() if score.floor is not None and name in MEASURES}
 
 
 def main(*, record: o.Record = False) -> None:
@@ -87,15 +93,14 @@ def main(*, record: o.Record = False) -> None:
             results.record({key: value}, made)
 
     for key, (measure, judge, floor) in recorded(numbers, judges).items():
-        keep(key, (floor, FORMS[measure]), judge)
+        keep(key, MEASURES[measure].reported(floor), judge)
     for measure, floor in beside(mnist, in_turn(mnist, numbers["evaluation.n"]["value"])).items():
-        keep(f"evaluation.real.{measure}", (floor, ROWS[measure]), mnist)
+        keep(f"evaluation.real.{measure}", (floor, MEASURES[measure].form), mnist)
     real = beside(mnist, labels_in_shares(mnist, numbers["quality.n"]["value"]))
     for key, entry in numbers.items():
         _, label, measure = (key.split(".") + ["", ""])[:3]
         if key.startswith("quality.real."):
-            factor, form = {"fid": (1, ".2f"), "accuracy": (100, ".1f")}.get(measure, (1, ".3f"))
-            keep(key, (factor * real[measure], form), mnist)
+            keep(key, MEASURES[measure].reported(real[measure]), mnist)
         elif key.startswith("quality.") and measure == "times_floor":
             distance, weights = numbers[f"quality.{label}.fid"]["value"], entry["origin"]["weights"]
             keep(key, (distance / real["fid"], ".1f"), mnist, weights=weights)

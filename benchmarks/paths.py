@@ -27,8 +27,7 @@ from thaw.cli import options as o
 from thaw.data import ImageSet
 from thaw.experiment.config import Config, load_config
 from thaw.report.recorder import Recorder
-from thaw.scoring.judge import load_judge
-from thaw.scoring.metrics import score_model
+from thaw.scoring import load_judge, score_model
 from thaw.store.inputs import load_data
 from thaw.training.parallel import build_accelerator
 from thaw.training.trainer import Trainer

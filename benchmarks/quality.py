@@ -16,38 +16,39 @@ from typing import Any
 import torch
 
 from thaw import play
-from thaw.base.files import enter_project, remember
+from thaw.base.files import enter_project
 from thaw.base.seeding import generator
 from thaw.cli import options as o
 from thaw.model import Model
-from thaw.report.provenance import weights_of
 from thaw.report.recorder import Recorder
-from thaw.scoring.evaluation import evaluate_model
-from thaw.scoring.judge import Judge, load_judge
-from thaw.scoring.metrics import Score, evaluate
-from thaw.scoring.real import CACHE, MOST, load_real
-from thaw.scoring.samples import draw_samples, labels_in_shares
+from thaw.scoring import (
+    CACHE,
+    MEASURES,
+    Judge,
+    Score,
+    evaluate_model,
+    labels_in_shares,
+    load_judge,
+    load_real,
+    score_model,
+)
+from thaw.scoring.real import MOST
 
 HOT = ("default", "high")
 WARM = ("_default", "col_default_28", "_finetuned")  # what labels end in; of each degradation the best one counts
 TAUS = (0.5, 0.75, 1.0)
 GUIDED = ((1.5, (0.2, 0.9)), (1.75, (0.2, 0.9)), (1.25, (0.0, 1.0)))  # weight, part of t/T
 STEPS = {"ddpm": 20, "custom": 14}  # at most fifty evaluations, with guidance
-MEASURES = ("fid", "accuracy", "entropy", "precision", "recall", "coverage")
-FORMS = {"fid": (1, ".2f"), "accuracy": (100, ".1f")}  # factor and format, where they are not 1 and .3f
+RECORDED = ("fid", "accuracy", "entropy", "precision", "recall", "coverage")
 
 
 def choose(model: Model, judge: Judge, n: int) -> tuple[float, dict[str, Any]]:
     """Return the least distance to the training images and its settings: the temperature first, guidance then."""
-    labels, weights = labels_in_shares(judge, n), weights_of(judge, model)
+    common = {"labels": labels_in_shares(judge, n), "seed": 1, "reference": "train", "cache": CACHE}
     steps = min(STEPS[model.config.study], model.process.steps)
 
     def distance(settings: dict[str, Any]) -> float:
-        def measure() -> float:
-            images = draw_samples(model, n, labels=labels, seed=1, **settings)
-            return evaluate(images, judge, labels, reference="train")["fid"].value
-
-        found = remember(CACHE, {"quality": 1, "n": n, "eta": model.config.eta, **weights, **settings}, measure)
+        found = score_model(model, judge, n, **common, **settings)["fid"].value
         print("  ", *settings.values(), f"{found:.3f}", flush=True)
         return found
 
@@ -63,12 +64,7 @@ def choose(model: Model, judge: Judge, n: int) -> tuple[float, dict[str, Any]]:
 
 def texts(values: dict[str, float | None]) -> dict[str, tuple[float, str]]:
     """Return measures as they are recorded: the accuracy in percent."""
-    recorded = {}
-    for what, value in values.items():
-        factor, form = FORMS.get(what, (1, ".3f"))
-        if value is not None:
-            recorded[what] = (factor * value, form)
-    return recorded
+    return {what: MEASURES[what].reported(value) for what, value in values.items() if value is not None}
 
 
 def shares_matter(judge: Judge, n: int = 2000, draws: int = 100) -> dict[str, tuple[float, str]]:
@@ -135,16 +131,16 @@ def main(*, n: o.Scored = 10_000, tune_n: o.Scored = 1000, labels: o.Names = Non
     for label, model in models.items():
         tuned[label], settings = choose(model, judge, tune_n)
         scores = scored[label] = evaluate_model(model, n, labels=shares, judge=judge, **settings).scores
-        print(f"{label:24s}", "  ".join(f"{what} {scores[what].value:.3f}" for what in MEASURES), flush=True)
+        print(f"{label:24s}", "  ".join(f"{what} {scores[what].value:.3f}" for what in RECORDED), flush=True)
         low, high = settings["guidance_interval"]
         used = {"tau": settings["tau"], "guidance": settings["guidance"], "low": low, "high": high}
         used |= {"eta": model.config.eta, "steps": settings["steps"], "epochs": model.epoch}
         used["evaluations"] = model.sampling.replace(**settings).evaluations(model.process)
-        values = texts({what: scores[what].value for what in MEASURES}) | {k: (v, "g") for k, v in used.items()}
+        values = texts({what: scores[what].value for what in RECORDED}) | {k: (v, "g") for k, v in used.items()}
         if scores["fid"].floor:
             values["times_floor"] = (scores["fid"].value / scores["fid"].floor, ".1f")
         keep(f"{label}.", values, model)
-    keep("real.", texts({what: scores[what].floor for what in MEASURES}))  # alike for all
+    keep("real.", texts({what: scores[what].floor for what in RECORDED}))  # alike for all
     if record and not labels:
         keep("", shares_matter(judge))
         keep("", summary(scored, best_of_each(models, tuned)), *models.values())

@@ -13,18 +13,18 @@ from typing import Any
 
 import torch
 
-from thaw.base.files import enter_project, remember
+from thaw.base.files import enter_project
 from thaw.base.pixels import to_uint8
 from thaw.base.seeding import generator
 from thaw.cli import options as o
 from thaw.data import load
 from thaw.model import Model
 from thaw.play import open_model
-from thaw.report.provenance import weights_of
 from thaw.report.recorder import Recorder
-from thaw.scoring.judge import Judge, load_judge
-from thaw.scoring.metrics import evaluate, restoration
-from thaw.scoring.real import CACHE
+from thaw.scoring import CACHE, MEASURES, Judge, Score, evaluate, load_judge, restoration
+from thaw.scoring.metrics import chosen
+from thaw.scoring.samples import samples_key
+from thaw.scoring.scores import kept_scores
 
 NAMES = ("row", "col", "blur", "eraser", "zoom_nearest", "zoom_bilinear", "pixelate", "fade", "mask", "snow", "morph")
 METHODS: dict[str, dict[str, Any]] = {
@@ -33,10 +33,10 @@ METHODS: dict[str, dict[str, Any]] = {
     "algorithm2": {"sampler": "algorithm2"},
     "warm": {"sampler": "warm", "tau": 1.0},
 }
-FORMS = {"psnr": ".1f", "ssim": ".2f", "fid": ".2f", "accuracy": ".1f"}
+RECORDED = ("psnr", "ssim", "fid", "accuracy")
 
 
-def measure(model: Model, judge: Judge, n: int, settings: dict[str, Any]) -> dict[str, float]:
+def measure(model: Model, judge: Judge, n: int, settings: dict[str, Any]) -> dict[str, Score]:
     """Restore n test digits from step T, and compare them with the digits and with the test set."""
     test = load("mnist", "test").subset(n, 0)
     x0, degradation = test.pixels(), model.process.degradation
@@ -48,29 +48,28 @@ def measure(model: Model, judge: Judge, n: int, settings: dict[str, Any]) -> dic
         for i in parts
     ]
     images = to_uint8(torch.cat(back))
-    scores = restoration(images, to_uint8(x0)) | evaluate(images, judge, test.labels)
-    found = {name: scores[name].value for name in FORMS}
-    return found | {"accuracy": 100 * found["accuracy"], "floor": scores["fid"].floor}
+    return restoration(images, to_uint8(x0)) | evaluate(images, judge, test.labels)
 
 
 def main(*, n: o.Count = 512, names: o.Names = NAMES, record: o.Record = False) -> None:
     """Print the table."""
     enter_project()
     torch.set_num_threads(1)
-    judge = load_judge("mnist")
+    judge, rows = load_judge("mnist"), chosen(lambda row: row.restores or row.quick)
     recorder = Recorder("restoration", {"benchmark": "benchmarks/restoration.py", "seed": 0}, judge=judge)
     for name in names:
         model = open_model(f"{name}_default")
         values: dict[str, tuple[Any, str]] = {}
         for how, settings in METHODS.items():
             steps = {} if how == "direct" else {"steps": model.config.sample_steps}
-            key = {"restoration": 2, "n": n, **weights_of(judge, model), **settings, **steps}
-            found = remember(CACHE, key, lambda m=model, s=settings | steps: measure(m, judge, n, s))
-            print(
-                f"{name:14s} {how:10s}", "  ".join(f"{what} {value:.3f}" for what, value in found.items()), flush=True
-            )
-            values |= {f"{name}.{how}.{what}": (found[what], form) for what, form in FORMS.items()}
-            values |= {"n": (n, ",d"), "floor": (found["floor"], ".2f")}
+            settings = settings | steps
+            key = {"restored": "mnist", "judge": judge.digest} | samples_key(model, n, 0, None, settings)
+            found = kept_scores(CACHE, key, rows, lambda m=model, s=settings: measure(m, judge, n, s))
+            told = {what: MEASURES[what].reported(found[what].value) for what in RECORDED}
+            told["floor"] = (found["fid"].floor, MEASURES["fid"].form)
+            print(f"{name:14s} {how:10s}", "  ".join(f"{k} {v:.3f}" for k, (v, _) in told.items()), flush=True)
+            values |= {"floor": told.pop("floor"), "n": (n, ",d")}
+            values |= {f"{name}.{how}.{what}": value for what, value in told.items()}
         if record:
             recorder.record(values, model)
 

@@ -20,7 +20,7 @@ from thaw.experiment.config import Config, load_config
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.report import results
 from thaw.report.provenance import weights_of
-from thaw.scoring.judge import load_judge
+from thaw.scoring import MEASURES, load_judge
 from thaw.store.weights import read_manifest
 
 SHAPE, CLASSES = (1, 28, 28), 10
@@ -48,8 +48,8 @@ def shipped(config: Config, manifest: dict[str, dict[str, Any]]) -> tuple[dict[s
         return dict.fromkeys(("trained", "minutes", "n", "fid", "accuracy"), ("--", "")), {}
     name, entry = max(every, key=lambda one: one[1]["epoch"])
     values = {"trained": (entry["epoch"], "d"), "minutes": (entry["train_seconds"] / 60, ".0f")}
-    for what, factor, form in (("fid", 1, ".2f"), ("accuracy", 100, ".1f")):
-        values[what] = (factor * entry[what]["value"], form) if what in entry else ("--", "")
+    for what in ("fid", "accuracy"):
+        values[what] = MEASURES[what].reported(entry[what]["value"]) if what in entry else ("--", "")
     values["n"] = (entry["fid"]["n"], ",d") if "fid" in entry else ("--", "")
     return values, {name: entry["sha256"]}
 

@@ -22,10 +22,7 @@ from thaw.likelihood import class_shares
 from thaw.model import Model
 from thaw.networks import count_parameters
 from thaw.report import figures, results
-from thaw.scoring.bayes import classify
-from thaw.scoring.judge import load_judge
-from thaw.scoring.metrics import floor_at, score_model
-from thaw.scoring.reconstruction import score_reconstruction
+from thaw.scoring import classify, floor_at, load_judge, score_model, score_reconstruction
 from thaw.scoring.samples import weights_digest
 from thaw.store.inputs import load_data
 from thaw.store.runs import RUNS

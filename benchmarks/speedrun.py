@@ -29,8 +29,7 @@ from thaw.data.grids import save_grid
 from thaw.experiment.build import sampled_as
 from thaw.experiment.config import Config, load_config, override
 from thaw.networks import count_multiply_adds, count_parameters
-from thaw.scoring.judge import judge_path, load_judge
-from thaw.scoring.metrics import score_model
+from thaw.scoring import judge_path, load_judge, score_model
 from thaw.store.runs import check_run
 from thaw.store.weights import load_model
 from thaw.training.loop import train

@@ -20,9 +20,7 @@ from thaw.experiment.config import Config
 from thaw.play.degrading import own_config, own_trainer, trained_model
 from thaw.report import results
 from thaw.report.provenance import weights_of
-from thaw.scoring.judge import Judge, load_judge
-from thaw.scoring.metrics import evaluate
-from thaw.scoring.samples import labels_in_shares
+from thaw.scoring import MEASURES, Judge, evaluate, labels_in_shares, load_judge
 
 NAMES = ("row", "pixelate", "eraser")
 
@@ -36,8 +34,8 @@ def measure(config: Config, judge: Judge, n: int) -> dict[str, tuple[Any, str]]:
     model = trained_model(trainer)
     labels = labels_in_shares(judge, n)
     found = evaluate(to_uint8(model.sample(labels, seed=1)), judge, labels, reference="train")
-    accuracy = (100 * found["accuracy"].value, ".1f")
-    return {"fid": (found["fid"].value, ".2f"), "accuracy": accuracy, "images": (trainer.images_seen, ",d")}
+    told = {what: MEASURES[what].reported(found[what].value) for what in ("fid", "accuracy")}
+    return told | {"images": (trainer.images_seen, ",d")}
 
 
 def main(*, n: o.Scored = 1000, minutes: o.Minutes = 1.0, record: o.Record = False) -> None:

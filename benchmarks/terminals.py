@@ -20,8 +20,7 @@ from thaw.cli import options as o
 from thaw.data import load
 from thaw.play import open_model
 from thaw.report.recorder import Recorder
-from thaw.scoring.judge import load_judge
-from thaw.scoring.metrics import score_model
+from thaw.scoring import load_judge, score_model
 from thaw.terminal import fit_terminal, terminal_coordinates
 
 MODELS = ("row_default", "zoom_nearest_default")

@@ -20,7 +20,9 @@ from thaw.degradations import base
 from thaw.experiment.build import build_model, build_network, build_process
 from thaw.experiment.config import Config, make_config
 from thaw.model import Model
-from thaw.scoring.judge import FeatureNetwork, Judge, make_judge
+from thaw.scoring import Judge
+from thaw.scoring.judge import FeatureNetwork
+from thaw.scoring.judge_training import make_judge
 from thaw.terminal import fit_terminal
 
 TINY = {"data": "digits", "widths": (8, 16), "steps": 10, "sample_steps": 3, "terminal_components": 2}

@@ -15,7 +15,8 @@ from thaw.experiment.build import build_network
 from thaw.experiment.config import load_config, make_config
 from thaw.networks import count_parameters
 from thaw.networks.autoencoder import latent_shape
-from thaw.scoring.reconstruction import reconstruct, score_reconstruction, side_by_side
+from thaw.scoring import score_reconstruction
+from thaw.scoring.reconstruction import reconstruct, side_by_side
 from thaw.store.weights import load_model, release_path, save_release
 
 VAE = {

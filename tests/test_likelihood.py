@@ -20,7 +20,7 @@ from thaw.likelihood import (
     gaussian_log_probability,
     log_likelihood,
 )
-from thaw.scoring.bayes import classify
+from thaw.scoring import classify
 
 SHAPE = (1, 2, 3)
 D = 6

@@ -15,8 +15,7 @@ from trial import HERE, LOGS, MEASURED, load_trials
 from thaw.base.files import write_text
 from thaw.base.machine import tell_apart
 from thaw.report import figures, results
-from thaw.scoring.judge import load_judge
-from thaw.scoring.metrics import floor_at
+from thaw.scoring import floor_at, load_judge
 
 HEAD = """# The ten-minute recipe: what was tried
 

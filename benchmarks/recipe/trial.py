@@ -29,8 +29,7 @@ from thaw.experiment.build import build_model, build_process
 from thaw.experiment.config import make_config
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.process import Draws, Process
-from thaw.scoring.judge import load_judge
-from thaw.scoring.metrics import score_model
+from thaw.scoring import load_judge, score_model
 from thaw.store import weights
 from thaw.terminal import fit_terminal
 

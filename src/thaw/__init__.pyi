@@ -20,8 +20,8 @@ from .model import Model as Model
 from .process import Process as Process
 from .sampling import SAMPLERS as SAMPLERS
 from .sampling import reverse as reverse
-from .scoring.judge import load_judge as load_judge
-from .scoring.metrics import evaluate as evaluate
+from .scoring import evaluate as evaluate
+from .scoring import load_judge as load_judge
 from .store.weights import load_model as load_model
 from .store.weights import release_path as release_path
 from .terminal import Terminal as Terminal

@@ -19,7 +19,7 @@ from thaw.data.folder import load_folder
 from thaw.data.images import background_hint, background_of, hidden, list_images, open_set, read_images, read_items
 from thaw.data.output import save_images
 from thaw.experiment.config import make_config
-from thaw.scoring.evaluation import evaluate_images, table
+from thaw.scoring import evaluate_images, table
 
 N = 6
 SYSTEMS = [

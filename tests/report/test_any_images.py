@@ -13,7 +13,7 @@ from thaw.cli.main import main
 from thaw.data import ImageSet
 from thaw.experiment.config import make_config
 from thaw.model import Model
-from thaw.scoring.judge import load_judge
+from thaw.scoring import load_judge
 from thaw.store.inputs import Latents, flat_map, load_data
 
 STUDIES = {

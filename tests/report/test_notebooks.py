@@ -14,7 +14,7 @@ from thaw.base.arguments import checked_parameters
 from thaw.base.errors import ThawError
 from thaw.cli.main import main
 from thaw.report import notebooks
-from thaw.scoring.judge import load_judges
+from thaw.scoring import load_judges
 
 SOURCES = sorted((ROOT / "notebooks").glob("*.ipynb"))
 

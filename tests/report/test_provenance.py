@@ -11,7 +11,7 @@ from numbers_tex import write_tex
 
 from thaw.base.errors import ThawError
 from thaw.report import provenance, results
-from thaw.scoring.judge import load_judge
+from thaw.scoring import load_judge
 from thaw.store import weights
 from thaw.store.runs import checkpoint_digest, save_checkpoint
 from thaw.store.tensors import save_tensors

@@ -28,16 +28,26 @@ from thaw.data import ImageSet
 from thaw.data.folder import load_folder
 from thaw.data.images import read_images
 from thaw.model import Model
-from thaw.scoring import real
-from thaw.scoring.damage import NOISE, damaged, noisy
-from thaw.scoring.evaluation import evaluate_images, evaluate_model, table
+from thaw.scoring import (
+    NEIGHBOURS,
+    damaged,
+    draw_samples,
+    evaluate,
+    evaluate_images,
+    evaluate_model,
+    labels_in_shares,
+    load_judge,
+    load_judges,
+    load_real,
+    real,
+    table,
+)
+from thaw.scoring.damage import NOISE, noisy
 from thaw.scoring.floors import alike
 from thaw.scoring.inception import Inception, find_weights, inception_scores, load_inception
-from thaw.scoring.judge import load_judge, load_judges, save_judge, train_features
-from thaw.scoring.metrics import evaluate
-from thaw.scoring.neighbours import NEIGHBOURS
-from thaw.scoring.real import collect_real, load_real, order_of, save_real
-from thaw.scoring.samples import draw_samples, labels_in_shares
+from thaw.scoring.judge import save_judge
+from thaw.scoring.judge_training import train_features
+from thaw.scoring.real import collect_real, order_of, save_real
 from thaw.store.inputs import load_data
 from thaw.store.weights import load_model, read_manifest, save_release, save_tensors
 

@@ -9,9 +9,11 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 
 from thaw.base.errors import ThawError
 from thaw.base.files import sha256
+from thaw.scoring import evaluate, floor_at, judge_path, load_judge, score_model
 from thaw.scoring.damage import noisy
-from thaw.scoring.judge import judge_path, load_judge, save_judge, train_features
-from thaw.scoring.metrics import entropy, evaluate, floor_at, score_model
+from thaw.scoring.judge import save_judge
+from thaw.scoring.judge_training import train_features
+from thaw.scoring.metrics import entropy
 from thaw.store.weights import load_tensors, read_manifest, save_tensors
 
 

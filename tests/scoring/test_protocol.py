@@ -12,14 +12,24 @@ from torchmetrics.image.kid import KernelInceptionDistance
 
 from thaw import data
 from thaw.base.errors import ThawError
-from thaw.scoring.damage import damaged, noisy
-from thaw.scoring.evaluation import Evaluation, table
+from thaw.scoring import (
+    Evaluation,
+    Score,
+    damaged,
+    densities,
+    evaluate,
+    load_judge,
+    load_real,
+    nearest,
+    restoration,
+    table,
+)
+from thaw.scoring.damage import noisy
 from thaw.scoring.floors import Classes, alike, draws_like, shares_like
-from thaw.scoring.judge import load_judge
-from thaw.scoring.metrics import Score, chi_squared, entropy, evaluate, inception_score, kid, restoration, ssim
-from thaw.scoring.neighbours import densities, manifolds, nearest, radii
+from thaw.scoring.metrics import chi_squared, entropy, inception_score, kid, ssim
+from thaw.scoring.neighbours import manifolds, radii
 from thaw.scoring.protocol import protocol
-from thaw.scoring.real import _load, choose, chosen, collect_real, load_real, order_of, save_real
+from thaw.scoring.real import _load, choose, chosen, collect_real, order_of, save_real
 from thaw.store.weights import load_tensors, save_tensors
 
 K = 5

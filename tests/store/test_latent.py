@@ -14,8 +14,7 @@ from thaw.cli.main import main
 from thaw.experiment.config import Config, make_config
 from thaw.play import open_model
 from thaw.sampling import final
-from thaw.scoring.bayes import classify
-from thaw.scoring.metrics import score_model
+from thaw.scoring import classify, score_model
 from thaw.scoring.samples import weights_digest
 from thaw.store.inputs import encode_dataset, latents_path, load_data, load_latents, open_coder
 from thaw.store.weights import coder_state, load_coder, load_model, release_path, save_release

@@ -7,10 +7,7 @@ import torch
 
 from thaw.base.errors import ThawError
 from thaw.base.files import sha256, write_json
-from thaw.scoring.judge import judge_path, load_judge
-from thaw.scoring.metrics import floor_at
-from thaw.scoring.real import load_real
-from thaw.scoring.samples import labels_in_shares
+from thaw.scoring import floor_at, judge_path, labels_in_shares, load_judge, load_real
 from thaw.store.examples import load_examples
 from thaw.store.weights import load_model, load_tensors, read_manifest, save_tensors
 

@@ -39,7 +39,7 @@ def test(
 ) -> None:  # fmt: skip
     """Classify images by Bayes' rule with a generator, and tell accuracy, calibration and bits per dimension."""
     from thaw.likelihood import class_shares
-    from thaw.scoring.bayes import classify
+    from thaw.scoring import classify
 
     target = None if out is None else check_target(out, ".json", inputs=model_inputs(model))
     opened = computing.open(model, epoch, named)
@@ -75,7 +75,7 @@ def test_reconstruction(
     out: o.Out = "contents/reconstruction.png",
 ) -> None:  # fmt: skip
     """Draw images of a split above their reconstructions, and tell the errors over all of it."""
-    from thaw.scoring.reconstruction import originals_above, score_reconstruction
+    from thaw.scoring import originals_above, score_reconstruction
 
     target = check_target(out, ".png", inputs=model_inputs(model))
     coder = computing.open(model, epoch, named, "autoencoder")

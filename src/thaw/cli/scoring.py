@@ -21,8 +21,7 @@ def evaluate(
     out: o.Numbers = None,
 ) -> None:  # fmt: skip
     """Score models, or anybody's images, by the full protocol, beside what real images get."""
-    from thaw.scoring.evaluation import evaluate_images, evaluate_model, read_judged, table
-    from thaw.scoring.judge import load_judge
+    from thaw.scoring import evaluate_images, evaluate_model, load_judge, read_judged, table
 
     target = None
     if out is not None:
@@ -56,7 +55,9 @@ def features(
     replace: o.Replace = False, real: o.Real = False,
 ) -> None:  # fmt: skip
     """Train the feature network that scores a data set, or store the features of real images beside it."""
-    from thaw.scoring.judge import check_judge, judge_folder, load_judge, save_judge, train_features
+    from thaw.scoring import load_judge
+    from thaw.scoring.judge import check_judge, judge_folder, save_judge
+    from thaw.scoring.judge_training import train_features
     from thaw.scoring.real import check_real, collect_real, keep_real, save_real
 
     torch.set_num_threads(1)

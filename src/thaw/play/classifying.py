@@ -52,7 +52,7 @@ def answers(model: Model, picture: Tensor, draws: int = DRAWS, seed: int = 0) ->
         seed: of the noise.
     """
     from thaw.data import ImageSet
-    from thaw.scoring.bayes import classify as by_bayes  # torchmetrics stays out: only the bound is asked for
+    from thaw.scoring import classify as by_bayes  # torchmetrics stays out: only the bound is asked for
     from thaw.store.inputs import Latents
 
     label = torch.zeros(1, dtype=torch.int64)

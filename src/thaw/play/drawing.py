@@ -125,19 +125,19 @@ def stem_of(model: Model, settings: dict[str, Any]) -> str:
 
 def score(model: Model, n: int = 500, seed: int = 0, **settings: Any) -> dict[str, Any]:
     """Score `n` fresh digits against the test set's statistics, which are shipped; see `thaw.evaluate`."""
-    from thaw.scoring.judge import load_judge
-    from thaw.scoring.metrics import score_model
+    from thaw.scoring import load_judge, score_model
 
     return score_model(model, load_judge(model.config.data_name), n, seed=seed, **settings)
 
 
 def score_text(scores: dict[str, Any]) -> str:
     """Return scores as a line of text, each beside what real images get."""
-    names = {"fid": "Fréchet distance", "entropy": "class entropy"}
+    from thaw.scoring import row_of
+
     parts = []
     for key, value in scores.items():
         floor = "" if value.floor is None else f" (real {number(value.floor)})"
-        parts.append(f"{names.get(key, key)} {number(value.value)}{floor}")
+        parts.append(f"{row_of(key).title} {number(value.value)}{floor}")
     return ", ".join(parts) + f"; n = {next(iter(scores.values())).n}."
 
 

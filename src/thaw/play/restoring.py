@@ -68,7 +68,7 @@ def restorations(
         restored = to_uint8(model.restore(x_t, t, y=y, z=z, eta=model.config.eta, steps=steps, **settings))
         tiles.append(Tile(restored[0], title))
         yield list(tiles), len(found)
-    from thaw.scoring.metrics import restoration  # torchmetrics takes seconds to import: the pictures come first
+    from thaw.scoring import restoration  # torchmetrics takes seconds to import: the pictures come first
 
     for index, tile in enumerate(tiles[1:], start=1):
         scores = restoration(tile.image[None], original)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from thaw.base.files import sha256
 from thaw.model import Model
-from thaw.scoring.judge import Judge, judge_path
+from thaw.scoring import Judge, judge_path
 from thaw.scoring.samples import weights_digest
 
 

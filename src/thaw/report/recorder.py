@@ -11,7 +11,7 @@ from torch import Tensor
 from thaw.model import Model
 from thaw.report import figures, results
 from thaw.report.provenance import weights_of
-from thaw.scoring.judge import Judge
+from thaw.scoring import Judge
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,16 @@ from torch import Tensor
 
 from thaw import data
 from thaw.base.errors import ThawError
-from thaw.base.files import enter_project, remember, sha256
+from thaw.base.files import enter_project
 from thaw.base.machine import timed
 from thaw.experiment.build import sampled_as
-from thaw.experiment.config import Config, load_config, override, sampled_with
+from thaw.experiment.config import Config, load_config, override
 from thaw.model import Model
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.report import results
 from thaw.report.provenance import weights_of
 from thaw.report.recorder import Recorder
-from thaw.scoring.judge import Judge, load_judge
-from thaw.scoring.metrics import Score, score_model
+from thaw.scoring import Judge, Score, load_judge, row_of, score_model
 from thaw.store import runs, weights
 
 
@@ -48,11 +47,10 @@ class Study(Recorder):
         """Record scores as `<what>.fid`, `<what>.fid_floor`, `<what>.entropy`, ... and `<what>.n`."""
         values: dict[str, tuple[Any, str]] = {f"{what}.n": (scores["fid"].n, ",d")}
         for name, score in scores.items():
-            percent = name in ("accuracy", "confidence")
-            spec = ".3f" if name == "entropy" else ".2f"
-            values[f"{what}.{name}"] = (100 * score.value, ".1f") if percent else (score.value, spec)
-            if score.floor is not None and not percent:
-                values[f"{what}.{name}_floor"] = (score.floor, spec)
+            row = row_of(name)
+            values[f"{what}.{name}"] = row.reported(score.value)
+            if score.floor is not None and row.factor == 1:
+                values[f"{what}.{name}_floor"] = row.reported(score.floor)
         self.record(values, features=scores["fid"].features, seed=scores["fid"].seed)
         if self.judge:
             size = count_parameters(self.judge.network)
@@ -77,19 +75,12 @@ class Study(Recorder):
         return [sampled_as(model, self.config) for model in models]
 
     def score(self, model: Model, n: int, *, reference: str = "test", **settings: Any) -> dict[str, Score]:
-        """Score a model of this run, as `thaw.scoring.metrics.score_model` does; `settings` as for `Model.sample`.
+        """Score a model of this run, as `thaw.scoring.score_model` does; `settings` as for `Model.sample`.
 
-        What was scored before with the same weights and settings is read from `scores/` in the run directory.
+        What was scored before is found again in `scores/` in the run directory.
         """
-        digest = sha256(Path(model.info["file"]) / "ema.pt")  # a run trained again must not show its old scores
-        key = {"weights": digest, "n": n, "reference": reference, "judge": self.judge.digest, "seed": self.config.seed}
-
-        def measure() -> dict[str, dict[str, Any]]:
-            scores = score_model(model, self.judge, n, reference=reference, seed=self.config.seed, **settings)
-            return {name: score.record() for name, score in scores.items()}
-
-        found = remember(self.run / "scores", key | sampled_with(model.config, settings), measure)
-        return {name: Score(**record) for name, record in found.items()}
+        common = {"reference": reference, "seed": self.config.seed, "cache": self.run / "scores"}
+        return score_model(model, self.judge, n, **common, **settings)
 
     def score_epochs(self, n: int) -> dict[int, dict[str, Score]]:
         """Score the kept checkpoints after the untrained one (or that, alone), under this study's sampling settings."""

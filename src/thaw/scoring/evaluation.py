@@ -1,7 +1,6 @@
 """Models and anybody's images through the full protocol; what did not change is not measured again."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,24 +10,20 @@ import numpy as np
 from torch import Tensor
 
 from thaw.base.errors import ThawError
-from thaw.base.files import remember, sha256
+from thaw.base.files import sha256
+from thaw.base.pixels import to_uint8
 from thaw.base.text import number
 from thaw.data import ImageSet
 from thaw.data.images import background_hint, check_differ, read_images
 from thaw.model import Model
 from thaw.scoring.inception import NUM, find_weights, inception_scores, load_inception
 from thaw.scoring.judge import Judge, load_judge
-from thaw.scoring.metrics import Score, check_scored
-from thaw.scoring.protocol import VERSION, protocol
-from thaw.scoring.real import CACHE, real_images
+from thaw.scoring.metrics import MEASURES, chosen
+from thaw.scoring.protocol import check_scored, evaluate, protocol
+from thaw.scoring.real import real_images
 from thaw.scoring.samples import asked, draw_samples, samples_key
+from thaw.scoring.scores import CACHE, VERSION, Score, kept_scores
 
-# Rows of the table: measure -> format. The histogram is left to the JSON file.
-ROWS = {
-    "fid": ".2f", "kid": ".4f", "is": ".2f", "precision": ".3f", "recall": ".3f", "density": ".3f",
-    "coverage": ".3f", "entropy": ".3f", "chi2": ".1f", "chi2_p": ".3f", "confidence": ".3f", "accuracy": ".3f",
-    "novelty": ".2f", "copies": ".3f", "inception_fid": ".2f", "inception_kid": ".4f", "inception_is": ".2f",
-}  # fmt: skip
 FEATURES = ("own", "inception")
 
 
@@ -49,6 +44,37 @@ class Evaluation:
     def record(self) -> dict[str, Any]:
         """Return a plain dictionary, for JSON."""
         return asdict(self)
+
+
+def score_model(
+    model: Model,
+    judge: Judge,
+    n: int,
+    *,
+    labels: Tensor | None = None,
+    reference: str = "test",
+    seed: int = 0,
+    cache: Path | None = None,
+    progress: bool = False,
+    **settings: Any,
+) -> dict[str, Score]:
+    """Draw `n` images, the classes in turn or those given, and score them by `evaluate`.
+
+    Tune settings with `reference="train"`, so that the test split stays for the final score.
+
+    Args:
+        cache: folder of earlier scores, for a model from `thaw.load_model`; see `evaluate_model`.
+        settings: as for `Model.sample`.
+    """
+
+    def measure() -> dict[str, Score]:
+        y = asked(model, n, labels)
+        images = to_uint8(model.sample(y, seed=seed, progress=progress, **settings))
+        return evaluate(images, judge, y if model.conditional else None, reference=reference, seed=seed)
+
+    drawn = samples_key(model, n, seed, labels, settings) if cache else {}
+    key = {"quick": VERSION, "judge": judge.digest, "data": judge.data, "reference": reference}
+    return kept_scores(cache, key | drawn, chosen(lambda row: row.quick), measure)
 
 
 def evaluate_model(
@@ -87,15 +113,12 @@ def evaluate_model(
     """
     judge = judge or load_judge(model.config.data_name)
     judge.check_shape(model.shape)  # before any is drawn
-    scorer = _Scorer(judge, _inception(features, weights), reference, cache)
-    check_scored(n, labels, scorer.num)
-
-    def draw() -> tuple[Tensor, Tensor | None]:
-        images = draw_samples(model, n, labels=labels, seed=seed, cache=cache, progress=progress, **settings)
-        return images, asked(model, n, labels) if model.conditional else None
-
-    key = samples_key(model, n, seed, labels, settings)
-    return scorer.evaluate(name or Path(model.info["file"]).stem, draw, key, seed, progress)
+    inception = _inception(features, weights)
+    check_scored(n, labels, NUM if inception else judge.num)
+    drawn = draw_samples(model, n, labels=labels, seed=seed, cache=cache, progress=progress, **settings)
+    key, told = samples_key(model, n, seed, labels, settings), asked(model, n, labels) if model.conditional else None
+    common = {"reference": reference, "seed": seed, "cache": cache, "progress": progress}
+    return _evaluation(name or Path(model.info["file"]).stem, key, drawn, told, judge, inception, **common)
 
 
 def evaluate_images(
@@ -125,13 +148,13 @@ def evaluate_images(
     Raises:
         ThawError: for images that cannot be read or scored, or are all equal.
     """
-    loaded = load_judge(judge) if isinstance(judge, str) else judge
-    images, told = read_judged(images, loaded)
+    judge = load_judge(judge) if isinstance(judge, str) else judge
+    images, told = read_judged(images, judge)
     labels = told if labels is None else labels
-    scorer = _Scorer(loaded, _inception(features, weights), reference, cache)
-    check_scored(len(images), labels, scorer.num)
+    inception = _inception(features, weights)
+    check_scored(len(images), labels, NUM if inception else judge.num)
     check_differ(images, name)
-    hint = background_hint(images, loaded.background, f"those of {loaded.data}")
+    hint = background_hint(images, judge.background, f"those of {judge.data}")
     if hint:
         print(hint)
     # The same images in another order or kind of file are the same images.
@@ -140,7 +163,8 @@ def evaluate_images(
     digest = hashlib.sha256(b"".join(row + f"{label};".encode() for row, label in rows)).hexdigest()
     key = {"images": digest, "shape": list(images.shape), "type": str(images.dtype), "seed": seed}
     key["labels"] = labels is not None
-    return scorer.evaluate(name, lambda: (images, labels), key, seed, progress)
+    common = {"reference": reference, "seed": seed, "cache": cache, "progress": progress}
+    return _evaluation(name, key, images, labels, judge, inception, **common)
 
 
 def read_judged(images: Tensor | np.ndarray | str | Path, judge: Judge) -> tuple[Tensor, Tensor | None]:
@@ -157,51 +181,36 @@ def _inception(features: str, weights: str | Path | None) -> Path | None:
     return find_weights(weights) if features == "inception" else None
 
 
-@dataclass(frozen=True)
-class _Scorer:
-    """What is measured, against what."""
+def _evaluation(
+    name: str,
+    key: dict[str, Any],
+    images: Tensor,
+    labels: Tensor | None,
+    judge: Judge,
+    inception: Path | None,
+    reference: str,
+    cache: Path | None,
+    **common: Any,
+) -> Evaluation:
+    """Score images by the judge, or by the file of Inception's weights, unless they were scored before.
 
-    judge: Judge
-    inception: Path | None
-    reference: str
-    cache: Path | None
+    Args:
+        key: all that the images and labels depend on.
+        reference, cache, common: as for `protocol`.
+    """
+    common |= {"reference": reference, "cache": cache}
+    splits = None if inception else real_splits(judge)
+    key = {"protocol": VERSION, "reference": reference, **key, "judge": judge.digest, "data": judge.data}
+    key |= {"inception": sha256(inception)[:12]} if inception else {"novelty": splits is not None}
 
-    @property
-    def num(self) -> int:
-        """The number of features."""
-        return NUM if self.inception else self.judge.num
+    def measure() -> dict[str, Score]:
+        if inception:
+            return inception_scores(images, load_inception(inception), judge, labels, **common)
+        return protocol(images, judge, labels, splits=splits, **common)
 
-    def evaluate(
-        self,
-        name: str,
-        draw: Callable[[], tuple[Tensor, Tensor | None]],
-        key: dict[str, Any],
-        seed: int,
-        progress: bool,
-    ) -> Evaluation:
-        """Score what is drawn, unless it was scored before."""
-        common = {"reference": self.reference, "seed": seed, "cache": self.cache, "progress": progress}
-        splits = None if self.inception else real_splits(self.judge)
-        if self.inception:
-            scored = {"inception": sha256(self.inception)[:12], "data": self.judge.data}
-        else:
-            scored = {"judge": self.judge.digest, "novelty": splits is not None}
-        key = {"protocol": VERSION, "reference": self.reference, **key, **scored}
-
-        def measure() -> dict[str, Any]:
-            if self.inception:
-                network = load_inception(self.inception)
-                images, labels = draw()
-                found = inception_scores(images, network, self.judge, labels, **common)
-            else:
-                images, labels = draw()
-                found = protocol(images, self.judge, labels, splits=splits, **common)
-            return {score.name: score.record() for score in found.values()}
-
-        unsaved = not self.inception and not self.judge.digest  # nothing that its scores could be found by again
-        records = remember(None if unsaved else self.cache, key, measure)
-        told = key | ({"source": self.judge.source} if self.judge.source else {})
-        return Evaluation(name, told, {measure: Score(**record) for measure, record in records.items()})
+    rows = chosen(lambda row: row.inception if inception else not row.restores)
+    told = {"source": judge.source} if judge.source else {}
+    return Evaluation(name, key | told, kept_scores(cache, key, rows, measure))
 
 
 def real_splits(judge: Judge) -> dict[str, ImageSet] | None:
@@ -220,10 +229,12 @@ def _say_once(text: str) -> None:
 
 def table(evaluations: list[Evaluation]) -> str:
     """Return an aligned table: a row a measure, a column an evaluation, what real images get in brackets."""
-    rows = {measure: form for measure, form in ROWS.items() if any(measure in e.scores for e in evaluations)}
-    columns = [["", "n", *rows]]
+    named = {f"{prefix}{name}": row for prefix in ("", "inception_") for name, row in MEASURES.items()}
+    rows = {name: row for name, row in named.items() if any(name in e.scores for e in evaluations)}
+    arrows = {"lower": "↓", "higher": "↑"}
+    columns = [["", "", *(arrows.get(row.better, "") for row in rows.values())], ["", "n", *rows]]
     for evaluation in evaluations:
-        cells = [_cell(evaluation.scores.get(measure), form) for measure, form in rows.items()]
+        cells = [_cell(evaluation.scores.get(name), row.form) for name, row in rows.items()]
         n = next((str(score.n) for score in evaluation.scores.values()), "-")
         columns.append([evaluation.name, f"{n} {'':9s}", *cells])
     widths = [max(map(len, column)) for column in columns]
@@ -232,7 +243,7 @@ def table(evaluations: list[Evaluation]) -> str:
     sources = {e.settings["source"] for e in evaluations if "source" in e.settings}
     head = [
         *(f"Real images: {source}." for source in sorted(sources)),
-        "In brackets: as many real images of each class.",
+        "In brackets: as many real images of each class. Arrows: which way is better.",
     ]
     distances = [e.scores[name] for e in evaluations for name in ("fid", "inception_fid") if name in e.scores]
     if any(score.floor is None for score in distances):

@@ -78,14 +78,20 @@ def draws_like(classes: Classes, judge: Judge, real: RealFeatures, split: str, w
     if found or not whole:
         return [features[index] for index in found]
     try:
-        images = real_images(judge, download=False)[split]
+        return [judge.features(images) for images in images_like(classes, judge, split)]
     except ThawError:
         return []
+
+
+def images_like(classes: Classes, judge: Judge, split: str) -> list[Tensor]:
+    """Return one draw of real images (n, C, H, W) of a data set's split, counted by class as the scored ones are.
+
+    None at all if there are too few of a class; a `ThawError` if the data set is not at hand.
+    """
+    images = real_images(judge, download=False)[split]
     images = images.take(order_of(len(images), split))
-    if classes.seen:
-        features = judge.features(images.images)
-        return [features[index] for index in alike(judge.predict(features), classes.counts)[:1]]
-    return [judge.features(images.images[index]) for index in alike(images.labels, classes.counts)[:1]]
+    of = judge.predict(judge.features(images.images)) if classes.seen else images.labels
+    return [images.images[index] for index in alike(of, classes.counts)[:1]]
 
 
 def shares_like(classes: Classes, of: Tensor) -> Tensor | None:
@@ -100,8 +106,8 @@ def shares_like(classes: Classes, of: Tensor) -> Tensor | None:
     return torch.cat([each, torch.zeros(1)])[of.long().clamp(max=len(each))]
 
 
-def accuracy_like(classes: Classes, judge: Judge, real: RealFeatures) -> list[float]:
-    """Return the judge's accuracy on test images in the shares of the scored classes, or nothing if one has none."""
-    labels = real.labels["test"]
+def accuracy_like(classes: Classes, judge: Judge, stored: RealFeatures) -> float | None:
+    """Return the judge's accuracy on test images in the shares of the scored classes; None if one has no test image."""
+    labels = stored.labels["test"]
     weights = shares_like(classes, labels)
-    return [] if weights is None else [float(weights[judge.predict(real.features("test")) == labels].sum())]
+    return None if weights is None else float(weights[judge.predict(stored.features("test")) == labels].sum())

@@ -11,23 +11,25 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from thaw.base.errors import ThawError
 from thaw.base.extras import need
-from thaw.base.files import make_folder, remember, sha256, user_path
-from thaw.scoring.floors import OTHER, alike, scored_classes
-from thaw.scoring.judge import Judge, frechet, statistics
-from thaw.scoring.metrics import Score, check_scored, inception_score, kid
-from thaw.scoring.protocol import VERSION, prepare
-from thaw.scoring.real import CACHE, choose, order_of, real_images
+from thaw.base.files import make_folder, sha256, user_path
+from thaw.scoring.evidence import Evidence
+from thaw.scoring.extractor import Extractor, statistics
+from thaw.scoring.floors import OTHER, images_like, scored_classes
+from thaw.scoring.judge import Judge
+from thaw.scoring.metrics import chosen
+from thaw.scoring.protocol import check_scored, floors, prepare, scored
+from thaw.scoring.real import choose, real_images
+from thaw.scoring.scores import CACHE, VERSION, Score
 from thaw.store.tensors import load_tensors, save_tensors
 
 NUM = 2048  # features; twice as many images are the least that is scored
 
 
 @dataclass(frozen=True)
-class Inception:
+class Inception(Extractor):
     """The network of torch-fidelity, as torchmetrics uses it.
 
     Attributes:
@@ -37,14 +39,20 @@ class Inception:
 
     network: Any
     digest: str
+    prefix = "inception_"
+    title, batch = "Inception", 50
 
-    @torch.no_grad()
-    def features(self, images: Tensor, batch: int = 50, progress: bool = False) -> Tensor:
-        """Return the features of uint8 images.  (N, C, H, W), C 1 or 3 -> (N, 2048)"""
+    @property
+    def num(self) -> int:
+        """The number of features."""
+        return NUM
+
+    def check(self, images: Tensor) -> None:
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
             raise ThawError(f"Inception takes uint8 images (N, 1 or 3, H, W), got {images.dtype} {tuple(images.shape)}")
-        parts = tqdm(images.split(batch), disable=not progress, desc="Inception", unit="batch")
-        return torch.cat([self.network(part.expand(-1, 3, -1, -1)) for part in parts])
+
+    def embed(self, images: Tensor) -> Tensor:
+        return self.network(images.expand(-1, 3, -1, -1))
 
     @torch.no_grad()
     def logits(self, features: Tensor) -> Tensor:
@@ -100,54 +108,36 @@ def inception_scores(
     cache: Path | None = CACHE,
     progress: bool = False,
 ) -> dict[str, Score]:
-    """Score images by Inception's features, beside as many real images.
+    """Score images by Inception's features, beside as many real images of each class.
 
     Args:
         images: (N, C, H, W) uint8 in 0..255, at least 4,096.
         inception: see `load_inception`.
-        judge: of the data set to compare with; 10,000 images of it at most.
-        labels: (N,) the classes that were asked for, if any; else those that the judge sees count.
-        reference: its split; the floors are those of as many images of each class of the other split.
-        seed: the seed the images were drawn with, for the record.
-        cache: folder in which features of real images and floors are kept; None to keep nothing.
-        progress: show progress bars.
+        judge: of the data set to compare with; 10,000 images of it at most. Without labels the classes count that it
+            sees.
+        labels, reference, seed, cache, progress: as for `thaw.scoring.protocol.protocol`; features of real images are
+            kept too.
 
     Returns:
-        `inception_fid`, `inception_kid` and `inception_is`.
+        The rows of `MEASURES` that are taken of Inception's features: `inception_fid`, `inception_kid`, `inception_is`.
 
     Raises:
         ThawError: for too few images, floats, a wrong range, or a data set that is not at hand.
     """
-    n = len(images)
-    check_scored(n, labels, NUM)
+    check_scored(len(images), labels, NUM)
     images, labels = prepare(images, labels, reference)
     real = _real(inception, judge, reference, cache, progress)
-    seen = judge.predict(judge.features(images)) if labels is None else labels
-    counts = scored_classes(judge, labels, seen).counts
-    key = {"floors": VERSION, "inception": inception.digest, "data": _name(judge), "reference": reference}
+    classes = scored_classes(judge, labels, judge.predict(judge.features(images)) if labels is None else labels)
+    key = {"floors": VERSION, "inception": inception.digest, "judge": judge.digest, "data": _name(judge)}
+    key |= {"reference": reference, **classes.key()}
 
-    def floors() -> dict[str, float]:
-        other = real_images(judge, download=False)[OTHER[reference]]
-        other = other.take(order_of(len(other), OTHER[reference]))
-        same = [other.images[index] for index in alike(other.labels, counts)[:1]]
-        return _measure(inception.features(same[0], progress=progress), inception, real) if same else {}
+    def draw() -> list[Tensor]:
+        return [inception.features(same, progress=progress) for same in images_like(classes, judge, OTHER[reference])]
 
-    values = _measure(inception.features(images, progress=progress), inception, real)
-    beside = remember(cache, key | {"classes": counts.tolist()}, floors)
-    return {
-        name: Score(name, value, n, seed, reference, inception.digest, beside.get(name))
-        for name, value in values.items()
-    }
-
-
-def _measure(features: Tensor, inception: Inception, real: Tensor) -> dict[str, float]:
-    """Measure features (N, 2048) against real ones (M, 2048)."""
-    sums = statistics(real, torch.zeros(0, dtype=torch.int64), 0)
-    return {
-        "inception_fid": frechet(features, sums),
-        "inception_kid": kid(features, real),
-        "inception_is": inception_score(inception.logits(features)),
-    }
+    known = {"reference": statistics(real, torch.zeros(0, dtype=torch.int64), 0), "real": real, "classes": classes}
+    found = Evidence(images, network=inception, features=inception.features(images, progress=progress), **known)
+    rows = chosen(lambda row: row.inception)
+    return scored(found, rows, floors(found, rows, draw, cache, key), reference, seed)
 
 
 def _name(judge: Judge) -> str:

@@ -1,6 +1,5 @@
 """The judge: a small classifier whose features every score rests on, with its reference statistics."""
 
-import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,16 +7,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics.image.fid import FrechetInceptionDistance
-from tqdm.auto import tqdm
 
-from thaw.base.errors import ThawError
-from thaw.base.files import advice, check_target, sha256
+from thaw.base.errors import ThawError, pick
+from thaw.base.files import advice, check_target
 from thaw.base.pixels import to_pixels
-from thaw.base.seeding import derive, generator
-from thaw.data import DATA_SETS, ImageSet
-from thaw.data.images import background_of
-from thaw.store.weights import PRETRAINED, add_to_manifest, load_released, pretrained, save_tensors
+from thaw.data import DATA_SETS
+from thaw.networks import count_parameters
+from thaw.scoring.extractor import Extractor, Statistics, check_uint8, frechet
+from thaw.store.released import PRETRAINED, load_released, pretrained, save_released
 
 FORMAT = "thaw-features/1"
 FURTHER_PARTS = ("source", "background", "reading", "fingerprints", "training")  # of a judge, which not every file has
@@ -66,29 +63,8 @@ class FeatureNetwork(nn.Module):
         return self.logits(features).softmax(dim=1)
 
 
-class AsIs(nn.Module):
-    """Lets torchmetrics take features that are already computed."""
-
-    def __init__(self, num_features: int) -> None:
-        super().__init__()
-        self.num_features = num_features
-
-    def forward(self, features: Tensor) -> Tensor:
-        return features
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Sums over the features of a set of real images, as torchmetrics keeps them (float64)."""
-
-    total: Tensor  # (128,)
-    outer: Tensor  # (128, 128)
-    count: int
-    histogram: Tensor  # (K,) images a class
-
-
 @dataclass(frozen=True, eq=False)
-class Judge:
+class Judge(Extractor):
     """A trained feature network with what scoring needs, so that it needs no data set.
 
     Attributes:
@@ -127,26 +103,26 @@ class Judge:
                 "`thaw features --config FILE`"
             )
 
-    @torch.no_grad()
-    def features(self, images: Tensor, batch: int = 500, progress: bool = False) -> Tensor:
-        """Return the features of uint8 images.  (N, C, H, W) -> (N, 128)"""
-        if images.dtype != torch.uint8:
-            raise ThawError(f"scores take uint8 images, got {images.dtype}; use thaw.to_uint8 on pixels in [-1, 1]")
+    def check(self, images: Tensor) -> None:
+        check_uint8(images)
         if images.ndim != 4 or tuple(images.shape[1:]) != self.shape:
             raise ThawError(f"the {self.data} judge takes images (N, {self.shape}), got {tuple(images.shape)}")
-        parts = tqdm(images.split(batch), disable=not progress, desc="features", unit="batch")
-        return torch.cat([self.network(part) for part in parts])
+
+    @torch.no_grad()
+    def logits(self, features: Tensor) -> Tensor:
+        return self.network.logits(features)
+
+    def reference(self, split: str) -> Statistics:
+        """Return the statistics of a reference split; a `ThawError` if there is none of this name."""
+        return pick(split, self.references, "reference split")
 
     def distance(self, features: Tensor, reference: str = "test") -> float:
         """Return torchmetrics' FID between features (N, 128) and a reference split."""
-        if reference not in self.references:
-            raise ThawError(f"no reference split {reference!r}; choose one of {', '.join(self.references)}")
-        return frechet(features, self.references[reference])
+        return frechet(features, self.reference(reference))
 
-    @torch.no_grad()
     def predict(self, features: Tensor) -> Tensor:
         """Return the likeliest classes.  (N, 128) -> (N,) int64"""
-        return self.network.logits(features).argmax(dim=1)
+        return self.logits(features).argmax(dim=1)
 
     @property
     def classes(self) -> int:
@@ -157,88 +133,6 @@ class Judge:
     def num(self) -> int:
         """The number of features."""
         return self.network.num_features
-
-
-def frechet(features: Tensor, real: Statistics) -> float:
-    """Return torchmetrics' Frechet distance (Heusel et al. 2017) between features (N, D) and those of real images."""
-    metric = FrechetInceptionDistance(feature=AsIs(features.shape[1]))
-    metric.real_features_sum, metric.real_features_cov_sum = real.total.clone(), real.outer.clone()
-    metric.real_features_num_samples = torch.tensor(real.count)
-    metric.update(features.double(), real=False)
-    return float(metric.compute())
-
-
-def statistics(features: Tensor, labels: Tensor, classes: int) -> Statistics:
-    """Return the sums of features (N, 128) and the class histogram of labels (N,)."""
-    features = features.double()
-    histogram = torch.bincount(labels, minlength=classes)
-    return Statistics(features.sum(dim=0), features.T @ features, len(features), histogram)
-
-
-def train_features(
-    train: ImageSet, test: ImageSet, epochs: int = 8, seed: int = 0, progress: bool = True
-) -> Judge:  # fmt: skip
-    """Train a feature network and collect its reference statistics.
-
-    AdamW with a one-cycle rate of 3e-3, batch 128, cross-entropy with label smoothing 0.05, images
-    shifted by up to two pixels. The test split is used for its accuracy and as reference only.
-
-    Raises:
-        ThawError: if there is nothing to tell apart, or too little to compare with.
-    """
-    if train.classes < 2:
-        raise ThawError(
-            f"a feature network learns to tell classes apart, and {train.name} has {train.classes or 'none'}; "
-            "sort the images into two subfolders or more"
-        )
-    if min(len(train), len(test)) < 2:
-        raise ThawError(
-            f"{train.name} has {len(train)} training and {len(test)} test images; distances need two of each or more"
-        )
-    torch.manual_seed(derive(seed, "features"))
-    network = FeatureNetwork(train.shape[0], train.classes).to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.01, fused=True)
-    batches = max(1, len(train) // 128)
-    rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=epochs * batches)
-    draws = generator(seed, "features data")
-    for epoch in range(epochs):
-        order = torch.randperm(len(train), generator=draws)
-        bar = tqdm(range(batches), disable=not progress, desc=f"features {epoch + 1}/{epochs}", mininterval=5)
-        for index in bar:
-            chosen = order[index * 128 : (index + 1) * 128]
-            dy, dx = torch.randint(0, 5, (2,), generator=draws).tolist()
-            images = F.pad(train.images[chosen], (2, 2, 2, 2))[..., dy : dy + train.shape[1], dx : dx + train.shape[2]]
-            loss = F.cross_entropy(network.logits(network(images)), train.labels[chosen], label_smoothing=0.05)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            rate.step()
-    return dataclasses.replace(make_judge(network.eval(), train, test), training={"epochs": epochs, "seed": seed})
-
-
-def make_judge(network: FeatureNetwork, train: ImageSet, test: ImageSet) -> Judge:
-    """Collect the reference statistics and the accuracy of a network.
-
-    Its weights are rounded to fp16 first, because that is how they are stored: the statistics are
-    then exactly those of the network that is loaded later.
-    """
-    with torch.no_grad():
-        for value in (*network.parameters(), *network.buffers()):
-            if value.is_floating_point():
-                value.copy_(value.half())
-    blank = Judge(network, train.name, train.shape, 0.0, {})
-    network.unit.fill_(1.0)
-    of_train = blank.features(train.images)
-    network.unit.copy_((network.num_features / of_train.double().var(dim=0).sum()).sqrt().half())
-    of_train, of_test = of_train * network.unit, blank.features(test.images)
-    references = {
-        "train": statistics(of_train, train.labels, train.classes),
-        "test": statistics(of_test, test.labels, test.classes),
-    }
-    with torch.no_grad():
-        accuracy = float((network.classify(of_test).argmax(dim=1) == test.labels).float().mean())
-    known = (network, train.name, train.shape, accuracy, references)
-    return Judge(*known, source=train.source, background=background_of(train.images))
 
 
 def judge_path(data: str, folder: str | Path | None = None) -> Path:
@@ -295,16 +189,14 @@ def save_judge(judge: Judge, folder: str | Path = PRETRAINED, replace: bool = Fa
     """Write a judge (fp16 weights, float64 statistics) and list it in MANIFEST.json; see `check_judge`."""
     path = check_judge(judge.data, judge.training, judge.fingerprints, folder, replace)
     state = {k: v.half() if v.is_floating_point() else v for k, v in judge.network.state_dict().items()}
-    content = {"format": FORMAT, "data": judge.data, "shape": list(judge.shape), "accuracy": judge.accuracy}
+    content = {"data": judge.data, "shape": list(judge.shape), "accuracy": judge.accuracy}
     content |= {"classes": judge.network.head.out_features, "network": state}
     content |= {name: value for name in FURTHER_PARTS if (value := getattr(judge, name))}
     content["references"] = {name: vars(reference) for name, reference in judge.references.items()}
-    save_tensors(path, content)
-    entry = {"sha256": sha256(path), "bytes": path.stat().st_size, "accuracy": judge.accuracy}
+    entry = {"accuracy": judge.accuracy}
     entry |= {name: value for name in ("source", "training") if (value := getattr(judge, name))}
     entry |= {"data": judge.fingerprints["train"]} if judge.fingerprints else {}
-    add_to_manifest(folder, path.name, entry | {"parameters": sum(p.numel() for p in judge.network.parameters())})
-    return path
+    return save_released(path, FORMAT, content, entry | {"parameters": count_parameters(judge.network)})
 
 
 def load_judge(data: str, folder: str | Path | None = None) -> Judge:

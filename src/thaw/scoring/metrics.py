@@ -1,68 +1,39 @@
-"""Scores of generated images: each a record of the value and of everything it depends on."""
+"""Measures: what is measured of images, a function and a row of `MEASURES` each."""
 
 import contextlib
 import warnings
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from inspect import signature
 
+import numpy as np
+import scipy.stats
 import torch
-from scipy.stats import chi2_contingency
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 from torchmetrics.image import PeakSignalNoiseRatio
 from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from thaw.base.errors import ThawError
-from thaw.base.pixels import to_uint8
+from thaw.base.errors import ThawError, pick
 from thaw.base.seeding import derive
-from thaw.base.text import number
-from thaw.model import Model
-from thaw.scoring.floors import OTHER, Classes, accuracy_like, draws_like, scored_classes
-from thaw.scoring.judge import AsIs, Judge
-from thaw.scoring.real import known_real
+from thaw.scoring.evidence import NAMES, OF_RESTORATIONS
+from thaw.scoring.extractor import AsIs, frechet
+from thaw.scoring.floors import accuracy_like
 
 KID_SUBSETS, KID_SIZE = 100, 1000  # torchmetrics' defaults
+NEAR = 0.01  # share of test images that count as near to a training image
 SSIM_WINDOW = 11  # pixels: a Gaussian of deviation 1.5
 
 
-@dataclass(frozen=True)
-class Score:
-    """One number with its origin.
-
-    Attributes:
-        name: what was measured.
-        value: the number.
-        n: images scored.
-        seed: seed the images were drawn with.
-        reference: split of real images it refers to.
-        features: digest of the feature network.
-        floor: what real images get, counted by class as the scored ones are: as many of the split that is not the
-            reference, test images for the accuracy. None where it has no meaning, or they are too few.
-    """
-
-    name: str
-    value: float
-    n: int
-    seed: int
-    reference: str
-    features: str
-    floor: float | None = None
-
-    def record(self) -> dict[str, Any]:
-        """Return a plain dictionary, for JSON."""
-        return asdict(self)
-
-    def __str__(self) -> str:
-        beside = "" if self.floor is None else f" (real images {number(self.floor)})"
-        return f"{self.name} {number(self.value)}{beside}, n = {self.n}, seed {self.seed}"
+def shares(histogram: Tensor) -> list[float]:
+    """Return the share of each class in a histogram of counts (K,)."""
+    return (histogram.double() / histogram.sum()).tolist()
 
 
 def entropy(histogram: Tensor) -> float:
     """Return the entropy, in nats, of a histogram of counts (K,); log K where all are equal."""
-    shares = histogram.double() / histogram.sum()
-    return float(-(shares * shares.clamp(min=1e-300).log()).sum())
+    return float(scipy.stats.entropy(histogram.numpy()))
 
 
 def chi_squared(histogram: Tensor, other: Tensor) -> tuple[float, float]:
@@ -74,7 +45,7 @@ def chi_squared(histogram: Tensor, other: Tensor) -> tuple[float, float]:
         thousand images on.
     """
     both = torch.stack([histogram, other])
-    result = chi2_contingency(both[:, both.sum(dim=0) > 0].numpy(), correction=False)
+    result = scipy.stats.chi2_contingency(both[:, both.sum(dim=0) > 0].numpy(), correction=False)
     return float(result.statistic), float(result.pvalue)
 
 
@@ -133,136 +104,114 @@ def ssim(images: Tensor, others: Tensor) -> Tensor:
     return each[..., edge : height - edge, edge : width - edge].flatten(1).mean(dim=1)
 
 
-def restoration(restored: Tensor, originals: Tensor, *, seed: int = 0) -> dict[str, Score]:
-    """Score restored images against the originals that were degraded.
-
-    Args:
-        restored: (N, C, H, W) uint8.
-        originals: the same shape and type, in the same order.
-        seed: the seed they were restored with, for the record.
-
-    Returns:
-        By name: `psnr` (dB, of the squared error over all images; infinite for equal images) and, for images that hold
-        its window, `ssim` (the mean of `ssim` above). They have no floor.
-
-    Raises:
-        ThawError: for floats, differing shapes, or no images.
-    """
-    for images in (restored, originals):
-        if images.dtype != torch.uint8:
-            raise ThawError(f"scores take uint8 images, got {images.dtype}; use thaw.to_uint8 on pixels in [-1, 1]")
-    if restored.shape != originals.shape or restored.ndim != 4 or not len(restored):
-        shapes = f"{tuple(restored.shape)} and {tuple(originals.shape)}"
-        raise ThawError(f"expected as many restored images (N, C, H, W) as originals, got {shapes}")
-    pairs, psnr = (
-        list(zip(restored.split(1000), originals.split(1000), strict=True)),
-        PeakSignalNoiseRatio((0.0, 255.0)),
-    )
-    for pair in pairs:
-        psnr.update(*(images.double() for images in pair))
-    values = {"psnr": float(psnr.compute())}
-    if min(restored.shape[2:]) >= SSIM_WINDOW:
-        values["ssim"] = float(torch.cat([ssim(*pair) for pair in pairs]).mean())
-    return {name: Score(name, value, len(restored), seed, "originals", "") for name, value in values.items()}
+def psnr(images: Tensor, originals: Tensor) -> float:
+    """Return the ratio of peak to noise in dB, of the squared error over all pairs; infinite for equal images."""
+    metric = PeakSignalNoiseRatio((0.0, 255.0))
+    for pair in zip(images.split(1000), originals.split(1000), strict=True):
+        metric.update(*(part.double() for part in pair))
+    return float(metric.compute())
 
 
-def check_scored(n: int, labels: Tensor | None, num: int) -> None:
-    """Raise a `ThawError` unless n images are enough for a covariance of `num` features, and have a label each."""
-    if n < 2 * num:
-        raise ThawError(f"a score needs at least {2 * num} images, got {n}; draw more")
-    if labels is not None and labels.shape != (n,):
-        raise ThawError(f"expected one label for each of the {n} images, got {tuple(labels.shape)}")
-    if labels is not None and labels.min() < 0:
-        raise ThawError(f"labels are classes, counted from 0; got {int(labels.min())}")
+def mean_ssim(images: Tensor, originals: Tensor) -> float | None:
+    """Return the mean of `ssim`; None for images that do not hold its window."""
+    if min(images.shape[2:]) < SSIM_WINDOW:
+        return None
+    pairs = zip(images.split(1000), originals.split(1000), strict=True)
+    return float(torch.cat([ssim(*pair) for pair in pairs]).mean())
 
 
-def evaluate(
-    images: Tensor,
-    judge: Judge,
-    labels: Tensor | None = None,
-    *,
-    reference: str = "test",
-    seed: int = 0,
-    progress: bool = False,
-) -> dict[str, Score]:
-    """Score generated images quickly: what training and the notebooks show.  `thaw.scoring.protocol` measures all.
+def near(distances: Tensor, of_test: Tensor) -> Tensor:
+    """Tell which distances (N,) to training images are less than all but `NEAR` of those of test images (M,).  (N,)"""
+    return distances < of_test.quantile(NEAR)
 
-    Each value stands beside that of real images, counted by class as the scored ones are: by the labels asked for, else
-    by what the judge sees (but the entropy of images without labels beside that of all real images).
 
-    Args:
-        images: (N, C, H, W) uint8, at least twice as many as the judge has features.
-        judge: see `thaw.scoring.judge.load_judge`.
-        labels: (N,) the classes that were asked for, if any.
-        reference: split of real images to compare with.
-        seed: the seed the images were drawn with, for the record.
+@dataclass(frozen=True)
+class Measure:
+    """One row of `MEASURES`.
 
-    Returns:
-        By name: `fid` (Frechet distance of the judge's features, torchmetrics), `entropy` (nats, of
-        the class histogram), `confidence` (mean largest class probability), and with labels
-        `accuracy` (share of images classified as what was asked for).
+    Attributes:
+        title: what figures and sentences call it.
+        form: format of its value.
+        of: computes it. Its parameters name what it needs of `thaw.scoring.evidence.Evidence`; where some of that is
+            not at hand, or it returns None, the measure is left out. A list is a number a class: `share_0`, ...
+        better: "lower" or "higher"; empty where neither is.
+        factor: 100 where reports tell it in percent.
+        quick: whether `evaluate` measures it too, which training and the notebooks show.
+        inception: whether it is also taken of Inception's features, as `inception_<name>`.
+        against: the split that it always refers to; empty for the reference that was chosen.
+        floor: computes what real images get, as `of` does; None for the rule: as many real images of each class are
+            measured in the same way. Restorations have none but this.
+        seen: the same, in place of the rule, where the classes were not asked for but seen in the images.
 
     Raises:
-        ThawError: for floats, a wrong shape, or too few images for a covariance of full rank.
+        ThawError: for a function that needs what there is not.
     """
-    check_scored(len(images), labels, judge.num)
-    features = judge.features(images, progress=progress)
-    with torch.no_grad():
-        top, predicted = judge.network.classify(features).max(dim=1)
-    values = {
-        "fid": judge.distance(features, reference),
-        "entropy": entropy(torch.bincount(predicted, minlength=judge.classes)),
-        "confidence": float(top.mean()),
-    }
-    if labels is not None:
-        values["accuracy"] = float((predicted == labels).float().mean())
-    floors = quick_floors(judge, scored_classes(judge, labels, predicted), reference)
-    n = len(images)
-    return {
-        name: Score(name, value, n, seed, reference, judge.digest, floors.get(name)) for name, value in values.items()
-    }
+
+    title: str
+    form: str
+    of: Callable[..., float | list[float] | None]
+    better: str = ""
+    factor: int = 1
+    quick: bool = False
+    inception: bool = False
+    against: str = ""
+    floor: Callable[..., float | list[float] | None] | None = None
+    seen: Callable[..., float | list[float] | None] | None = None
+
+    def __post_init__(self) -> None:
+        for function in [one for one in (self.of, self.floor, self.seen) if one is not None]:
+            for name in signature(function).parameters:
+                pick(name, NAMES, f"evidence of the measure {self.title!r}:")
+
+    @property
+    def restores(self) -> bool:
+        """Whether it is a measure of restorations, by what it needs; the others are of samples."""
+        return not signature(self.of).parameters.keys().isdisjoint(OF_RESTORATIONS)
+
+    def reported(self, value: float) -> tuple[float, str]:
+        """Return a value and its format as reports tell it."""
+        return (value, self.form) if self.factor == 1 else (self.factor * value, ".1f")
 
 
-def quick_floors(judge: Judge, classes: Classes, reference: str = "test") -> dict[str, float]:
-    """Return what real images, counted by class as scored ones are, get for the distance, the entropy and the accuracy.
-
-    From the stored features alone, so in a moment; what they are too few for is left out.
-    """
-    real = known_real(judge)
-    if real is None:
-        return {}
-    drawn = draws_like(classes, judge, real, OTHER[reference])
-    floors = {"fid": [judge.distance(features, reference) for features in drawn]}
-    if not classes.seen:
-        seen = [torch.bincount(judge.predict(features), minlength=judge.classes) for features in drawn]
-        floors |= {
-            "entropy": [entropy(histogram) for histogram in seen],
-            "accuracy": accuracy_like(classes, judge, real),
-        }
-    else:
-        floors["entropy"] = [entropy(judge.references[reference].histogram)]
-    return {name: sum(values) / len(values) for name, values in floors.items() if values}
+def no_floor() -> None:
+    """Return nothing: real images get a number that tells nothing."""
 
 
-def floor_at(judge: Judge, labels: Tensor, reference: str = "test") -> float | None:
-    """Return the Frechet distance of real images of classes (n,) int64; None if there are too few of one."""
-    return quick_floors(judge, scored_classes(judge, labels, labels), reference).get("fid")
+MEASURES = {
+    "fid": Measure("Fréchet distance", ".2f", frechet, "lower", quick=True, inception=True),
+    "kid": Measure("kernel distance", ".4f", kid, "lower", inception=True),
+    "is": Measure("inception score", ".2f", inception_score, "higher", inception=True),
+    "precision": Measure("precision", ".3f", lambda manifolds: manifolds.precision, "higher"),
+    "recall": Measure("recall", ".3f", lambda manifolds: manifolds.recall, "higher"),
+    "density": Measure("density", ".3f", lambda manifolds: manifolds.density),
+    "coverage": Measure("coverage", ".3f", lambda manifolds: manifolds.coverage, "higher"),
+    "entropy": Measure("class entropy", ".3f", entropy, quick=True, seen=lambda expected: entropy(expected)),
+    "chi2": Measure("chi-squared of the classes", ".1f",
+                    lambda histogram, expected: chi_squared(histogram, expected)[0], "lower", against="train",
+                    seen=lambda expected: int((expected > 0).sum()) - 1),
+    "chi2_p": Measure("p of the classes", ".3f", lambda histogram, expected: chi_squared(histogram, expected)[1],
+                      against="train", floor=no_floor),  # one draw from 0 to 1
+    "confidence": Measure("confidence", ".3f", lambda logits: logits.softmax(dim=1).amax(dim=1).mean(), factor=100,
+                          quick=True),
+    "share": Measure("share of the class", ".3f", shares, against="train", seen=lambda expected: shares(expected)),
+    "accuracy": Measure("accuracy", ".3f", lambda predicted, labels: (predicted == labels).float().mean(), "higher",
+                        factor=100, quick=True, floor=accuracy_like),
+    "novelty": Measure("novelty", ".2f", lambda distances: distances.median(), against="train",
+                       floor=lambda of_test, weights:
+                       np.quantile(of_test, 0.5, weights=weights, method="inverted_cdf")),
+    "copies": Measure("copies", ".3f", lambda distances, of_test: near(distances, of_test).double().mean(), "lower",
+                      against="train", floor=lambda of_test, weights: weights[near(of_test, of_test)].sum()),
+    "psnr": Measure("PSNR", ".1f", psnr, "higher"),
+    "ssim": Measure("SSIM", ".2f", mean_ssim, "higher"),
+}  # fmt: skip
 
 
-def score_model(
-    model: Model,
-    judge: Judge,
-    n: int,
-    *,
-    reference: str = "test",
-    seed: int = 0,
-    progress: bool = False,
-    **settings: Any,
-) -> dict[str, Score]:
-    """Draw `n` images, the classes in turn, and score them; `settings` as for `Model.sample`.
+def chosen(wanted: Callable[[Measure], bool]) -> dict[str, Measure]:
+    """Return the rows of `MEASURES` that are wanted."""
+    return {name: row for name, row in MEASURES.items() if wanted(row)}
 
-    Tune settings with `reference="train"`, so that the test split stays for the final score.
-    """
-    y = model.labels(n)
-    images = to_uint8(model.sample(y, seed=seed, progress=progress, **settings))
-    return evaluate(images, judge, y if model.conditional else None, reference=reference, seed=seed)
+
+def row_of(name: str) -> Measure:
+    """Return the row of a score: of `fid`, of `inception_fid`, of `share_3`; a `ThawError` if there is none."""
+    whole = name.removeprefix("inception_")
+    return pick(whole if whole in MEASURES else whole.rpartition("_")[0] or whole, MEASURES, "measure")

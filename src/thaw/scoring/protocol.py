@@ -1,29 +1,110 @@
-"""The full protocol: everything that is measured of a model, each number beside what real images get.
+"""How images are scored: one way through `MEASURES`, quick or whole, by our own features or by Inception's.
 
-`thaw.scoring.metrics.evaluate` is the quick score of training; this one also needs the features of single real
-images (`thaw.scoring.real`), and half a minute of one CPU core for 10,000 images.
+`evaluate` is the quick score of training; `protocol` measures all, which needs the features of single real images
+(`thaw.scoring.real`) and half a minute of one CPU core for 10,000 images.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from thaw.base.errors import ThawError
+from thaw.base.errors import ThawError, pick
 from thaw.base.files import remember
-from thaw.base.seeding import generator
 from thaw.data import ImageSet
-from thaw.scoring.floors import OTHER, Classes, accuracy_like, draws_like, scored_classes, shares_like
+from thaw.scoring.evidence import Evidence
+from thaw.scoring.extractor import check_uint8
+from thaw.scoring.floors import OTHER, Classes, draws_like, scored_classes, shares_like
 from thaw.scoring.judge import Judge
-from thaw.scoring.metrics import Score, check_scored, chi_squared, entropy, inception_score, kid
-from thaw.scoring.neighbours import NEIGHBOURS, manifolds, nearest
-from thaw.scoring.real import CACHE, RealFeatures, load_real, order_of
+from thaw.scoring.metrics import Measure, chosen, row_of
+from thaw.scoring.neighbours import nearest
+from thaw.scoring.real import RealFeatures, known_real, load_real, order_of
+from thaw.scoring.scores import CACHE, VERSION, Score, versions
 
-VERSION = 2  # of what the numbers mean: part of every cache's key
 BESIDE = 2000  # test images whose distances to the nearest training images the novelty is compared with
-NO_FLOOR = ("chi2_p",)  # one draw from 0 to 1 for real images: it says nothing
-NEAR = 0.01  # share of test images that count as near to a training image
+
+
+def check_scored(n: int, labels: Tensor | None, num: int) -> None:
+    """Raise a `ThawError` unless n images are enough for a covariance of `num` features, and have a label each."""
+    if n < 2 * num:
+        raise ThawError(f"a score needs at least {2 * num} images, got {n}; draw more")
+    if labels is not None and labels.shape != (n,):
+        raise ThawError(f"expected one label for each of the {n} images, got {tuple(labels.shape)}")
+    if labels is not None and labels.min() < 0:
+        raise ThawError(f"labels are classes, counted from 0; got {int(labels.min())}")
+
+
+def prepare(images: Tensor, labels: Tensor | None, reference: str) -> tuple[Tensor, Tensor | None]:
+    """Return images and labels in an order that depends on the images alone.
+
+    Raises:
+        ThawError: for an unknown reference split, or pixels that were scaled to 0..1 before they were cast.
+    """
+    pick(reference, tuple(OTHER), "reference split")
+    if images.dtype == torch.uint8 and images.max() == 1:
+        raise ThawError("the largest pixel is 1: scores take greys 0..255, not 0..1; multiply by 255 before the cast")
+    order = sorted(range(len(images)), key=lambda i: images[i].numpy().tobytes())
+    return images[order], None if labels is None else labels[order]
+
+
+def evaluate(
+    images: Tensor,
+    judge: Judge,
+    labels: Tensor | None = None,
+    *,
+    reference: str = "test",
+    seed: int = 0,
+    progress: bool = False,
+) -> dict[str, Score]:
+    """Score generated images quickly: what training and the notebooks show.
+
+    Each value stands beside that of real images, counted by class as the scored ones are: by the labels asked for, else
+    by what the judge sees (but the entropy of images without labels beside that of all real images).
+
+    Args:
+        images: (N, C, H, W) uint8, at least twice as many as the judge has features.
+        judge: see `thaw.scoring.judge.load_judge`.
+        labels: (N,) the classes that were asked for, if any.
+        reference: split of real images to compare with.
+        seed: the seed the images were drawn with, for the record.
+
+    Returns:
+        By name, the rows of `MEASURES` that are quick: `fid`, `entropy`, `confidence`, and with labels `accuracy`.
+
+    Raises:
+        ThawError: for floats, a wrong shape, or too few images for a covariance of full rank.
+    """
+    check_scored(len(images), labels, judge.num)
+    features = judge.features(images, progress=progress)
+    classes = scored_classes(judge, labels, judge.predict(features))
+    beside = quick_floors(judge, classes, reference)
+    found = replace(_known(judge, classes, reference), images=images, labels=labels, features=features)
+    return scored(found, chosen(lambda row: row.quick), beside, reference, seed)
+
+
+def quick_floors(judge: Judge, classes: Classes, reference: str = "test") -> dict[str, float]:
+    """Return what real images, counted by class as scored ones are, get for the measures of `evaluate`.
+
+    From the stored features alone, so in a moment; what they are too few for is left out.
+    """
+    known = _known(judge, classes, reference)
+    drawn = draws_like(classes, judge, known.stored, OTHER[reference]) if known.stored else []
+    return floors(known, chosen(lambda row: row.quick), lambda: drawn)
+
+
+def floor_at(judge: Judge, labels: Tensor, reference: str = "test") -> float | None:
+    """Return the Frechet distance of real images of classes (n,) int64; None if there are too few of one."""
+    return quick_floors(judge, scored_classes(judge, labels, labels), reference).get("fid")
+
+
+def _known(judge: Judge, classes: Classes, reference: str) -> Evidence:
+    """Return the evidence of real images that is at hand in a moment."""
+    sums, stored = judge.reference(reference), known_real(judge)
+    told = {"network": judge, "judge": judge, "classes": classes}
+    return Evidence(**told, reference=sums, expected=sums.histogram, stored=stored)
 
 
 def protocol(
@@ -53,18 +134,9 @@ def protocol(
         progress: show progress bars.
 
     Returns:
-        By name, in the judge's units:
-        `fid`: Frechet distance to the whole reference; `kid`: kernel distance; `is`: inception score;
-        `precision`, `recall`, `density`, `coverage`: see `thaw.scoring.neighbours`, k = 5, against as many real images;
-        `entropy`: nats, of the classes that the judge sees; `chi2`, `chi2_p`: whether their histogram is
-        that of the training split; `share_0`, `share_1`, ...: the histogram
-        (without labels, the floors of these are those of the training split itself);
-        `confidence`: mean largest class probability (it falls with blur and mild noise, but the judge is
-        often sure of, and wrong about, what looks like no digit at all);
-        with labels `accuracy`: share classified as what was asked for, beside the judge's on test images;
-        with splits `novelty`: median distance of the pixels in [0, 1] to the nearest training image, and
-        `copies`: share nearer than the nearest 1 % of test images, both beside those of test images in the same
-        shares of the classes.
+        By name, in the judge's units, all rows of `MEASURES` for which there is evidence: `accuracy` needs labels, and
+        `novelty` and `copies` need splits. Precision, recall, density and coverage are against as many real images.
+        Without labels, the floors of the classes' histogram are those of the training split itself.
         A floor is None where the split has too few images of a class.
 
     Raises:
@@ -75,90 +147,108 @@ def protocol(
     images, labels = prepare(images, labels, reference)
     features = judge.features(images, progress=progress)
     real = real or load_real(judge, progress=progress)
-    n, predicted = len(images), judge.predict(features)
-    classes = scored_classes(judge, labels, predicted)
-    key = {"floors": VERSION, "judge": judge.digest, "data": judge.data, "reference": reference, **classes.key()}
-    unsaved = not judge.digest  # nothing that its floors could be found by again
-    keep = None if unsaved else cache
-    values = _measure(features, judge, real, reference)
-    floors = dict(remember(keep, key, lambda: _floors(classes, judge, real, reference)))
-    if labels is not None:
-        values["accuracy"] = float((predicted == labels).float().mean())
+    classes = scored_classes(judge, labels, judge.predict(features))
+    known = {"network": judge, "judge": judge, "stored": real, "classes": classes, "images": images, "labels": labels}
+    known |= {"real": real.features(reference), "reference": judge.reference(reference), "features": features}
+    found = Evidence(**known, expected=judge.reference("train").histogram)
+    keep = cache if judge.digest else None  # else there is nothing that they could be found by again
     if splits is not None:
-        beside = {"nearest": BESIDE, "judge": judge.digest, "data": judge.data}
-        of_test = remember(
-            keep, beside, lambda: nearest(_test(splits).images, splits["train"].images, progress)[0].tolist()
-        )
-        found = _novelty_floors(classes, judge, _test(splits), torch.tensor(of_test).double())
-        distances = nearest(images, splits["train"].images, progress)[0]
-        values["novelty"] = float(distances.median())
-        values["copies"] = float((distances < found["near"]).double().mean())
-        floors |= found
-    compared = {"chi2", "chi2_p", "novelty", "copies"} | {name for name in values if name.startswith("share_")}
-    return {
-        name: Score(name, value, n, seed, "train" if name in compared else reference, judge.digest, floors.get(name))
-        for name, value in values.items()
-    }
+        found = replace(found, **_distances(images, classes, judge, splits, keep, progress))
+    rows = chosen(lambda row: not row.restores)
+    key = {"floors": VERSION, "judge": judge.digest, "data": judge.data, "reference": reference}
+    key |= {"images": splits is not None, **classes.key()}  # where few features are stored, the images are asked
+    beside = floors(found, rows, lambda: draws_like(classes, judge, real, OTHER[reference], whole=True), keep, key)
+    return scored(found, rows, beside, reference, seed)
 
 
-def prepare(images: Tensor, labels: Tensor | None, reference: str) -> tuple[Tensor, Tensor | None]:
-    """Return images and labels in an order that depends on the images alone.
+def _distances(
+    images: Tensor,
+    classes: Classes,
+    judge: Judge,
+    splits: Mapping[str, ImageSet],
+    cache: Path | None,
+    progress: bool,
+) -> dict[str, Tensor | None]:
+    """Return how far images (N, C, H, W), and `BESIDE` test images, are from training images: see `Evidence`."""
+    test, train = splits["test"], splits["train"].images
+    test = test.take(order_of(len(test), "test")[:BESIDE])
+    key = {"nearest": BESIDE, "judge": judge.digest, "data": judge.data}
+    of_test = remember(cache, key, lambda: nearest(test.images, train, progress)[0].tolist())
+    weights = shares_like(classes, classes.of(test.labels, judge, judge.features(test.images)))
+    distances = nearest(images, train, progress)[0]
+    return {"distances": distances, "of_test": torch.tensor(of_test).double(), "weights": weights}
+
+
+def restoration(restored: Tensor, originals: Tensor, *, seed: int = 0) -> dict[str, Score]:
+    """Score restored images against the originals that were degraded.
+
+    Args:
+        restored: (N, C, H, W) uint8.
+        originals: the same shape and type, in the same order.
+        seed: the seed they were restored with, for the record.
+
+    Returns:
+        By name, the rows of `MEASURES` that need originals: `psnr` and, for images that hold its window, `ssim`. They
+        have no floor.
 
     Raises:
-        ThawError: for an unknown reference split, or pixels that were scaled to 0..1 before they were cast.
+        ThawError: for floats, differing shapes, or no images.
     """
-    if reference not in OTHER:
-        raise ThawError(f"no reference split {reference!r}; choose one of {', '.join(OTHER)}")
-    if images.dtype == torch.uint8 and images.max() == 1:
-        raise ThawError("the largest pixel is 1: scores take greys 0..255, not 0..1; multiply by 255 before the cast")
-    order = sorted(range(len(images)), key=lambda i: images[i].numpy().tobytes())
-    return images[order], None if labels is None else labels[order]
+    for images in (restored, originals):
+        check_uint8(images)
+    if restored.shape != originals.shape or restored.ndim != 4 or not len(restored):
+        shapes = f"{tuple(restored.shape)} and {tuple(originals.shape)}"
+        raise ThawError(f"expected as many restored images (N, C, H, W) as originals, got {shapes}")
+    found, rows = Evidence(restored, originals), chosen(lambda row: row.restores)
+    values, beside = found.measure(rows), found.measure(rows, "floor")
+    about = (len(restored), seed, "originals", "")
+    return {name: Score(name, value, *about, beside.get(name)) for name, value in values.items()}
 
 
-@torch.no_grad()
-def _measure(features: Tensor, judge: Judge, real: RealFeatures, reference: str) -> dict[str, float]:
-    """Measure features (N, D) of images in any order, given the judge and real features."""
-    others = real.features(reference)
-    size = min(len(features), len(others))
-    drawn = torch.randperm(len(features), generator=generator(0, "manifolds"))[:size]
-    values = {"fid": judge.distance(features, reference), "kid": kid(features, others)}
-    logits = judge.network.logits(features)
-    values["is"] = inception_score(logits)
-    if size > NEIGHBOURS:  # else no image has so many
-        values |= vars(manifolds(others[:size], features[drawn], NEIGHBOURS))
-    training = judge.references["train"].histogram
-    histogram = torch.bincount(logits.argmax(dim=1), minlength=len(training))
-    values["entropy"] = entropy(histogram)
-    values["chi2"], values["chi2_p"] = chi_squared(histogram, training)
-    values["confidence"] = float(logits.softmax(dim=1).amax(dim=1).mean())
-    return values | {f"share_{k}": int(count) / len(features) for k, count in enumerate(histogram)}
+def floors(
+    known: Evidence,
+    rows: Mapping[str, Measure],
+    draw: Callable[[], list[Tensor]],
+    cache: Path | None = None,
+    key: Mapping[str, Any] | None = None,
+) -> dict[str, float]:
+    """Return what real images get for some measures, by name; what they are too few for is left out.
+
+    Args:
+        known: the evidence of the scored images.
+        rows: of `MEASURES`.
+        draw: gives the features (n, D) of real images, counted by class as the scored ones are, in disjoint draws.
+        cache: folder in which what was measured of them is kept; None to keep nothing.
+        key: all that the draws depend on.
+    """
+    seen = {name: row for name, row in rows.items() if known.classes.seen and row.seen}
+    own = {name: row for name, row in rows.items() if row.floor and name not in seen}
+    alike = {name: row for name, row in rows.items() if name not in seen | own}
+    found = remember(cache, {**(key or {}), "measures": versions(alike)}, lambda: _floors(known, alike, draw()))
+    return {**found, **known.measure(seen, "seen"), **known.measure(own, "floor")}
 
 
-def _floors(classes: Classes, judge: Judge, real: RealFeatures, reference: str) -> dict[str, float]:
-    """Measure as many real images of each class of the other split in the same way: the mean over the draws."""
-    drawn = draws_like(classes, judge, real, OTHER[reference], whole=True)
-    each = [_measure(features, judge, real, reference) for features in drawn]
-    floors = {name: [values[name] for values in each] for name in (each[0] if each else ())}
-    training = judge.references["train"].histogram
-    if classes.seen:  # their own histogram would say nothing
-        floors |= {"entropy": [entropy(training)], "chi2": [float((training > 0).sum() - 1)]}
-        floors |= {f"share_{k}": [int(count) / int(training.sum())] for k, count in enumerate(training)}
-    else:
-        floors["accuracy"] = accuracy_like(classes, judge, real)
-    return {name: sum(values) / len(values) for name, values in floors.items() if values and name not in NO_FLOOR}
+def _floors(known: Evidence, rows: Mapping[str, Measure], draws: list[Tensor]) -> dict[str, float]:
+    """Measure draws of real images, by their features (n, D), as the scored ones are measured: the means over them."""
+    bare = replace(known, images=None, labels=None, distances=None)
+    each = [replace(bare, features=features).measure(rows) for features in draws]
+    found = {name: [values[name] for values in each if name in values] for name in (each[0] if each else ())}
+    return {name: sum(values) / len(values) for name, values in found.items()}
 
 
-def _test(splits: Mapping[str, ImageSet]) -> ImageSet:
-    """Return the test images that the novelty is compared with."""
-    return splits["test"].take(order_of(len(splits["test"]), "test")[:BESIDE])
+def scored(
+    found: Evidence, rows: Mapping[str, Measure], beside: Mapping[str, float], reference: str, seed: int
+) -> dict[str, Score]:  # fmt: skip
+    """Measure images and return the scores by name.
 
-
-def _novelty_floors(classes: Classes, judge: Judge, test: ImageSet, distances: Tensor) -> dict[str, float]:
-    """Return below which distance an image is near, and what test images get in the scored shares of the classes."""
-    near = distances.quantile(NEAR)
-    weights = shares_like(classes, classes.of(test.labels, judge, judge.features(test.images)))
-    if weights is None:
-        return {"near": float(near)}
-    ordered, order = distances.sort()
-    middle = ordered[int((weights[order].cumsum(0) < 0.5).sum())]
-    return {"novelty": float(middle), "copies": float(weights[distances < near].sum()), "near": float(near)}
+    Args:
+        found: the evidence of them.
+        rows: of `MEASURES`.
+        beside: what real images get, see `floors`.
+        reference, seed: for the record.
+    """
+    network, scores = found.network, {}
+    for measured, value in found.measure(rows).items():
+        name, against = f"{network.prefix}{measured}", row_of(measured).against or reference
+        scores[name] = Score(name, value, len(found.features), seed, against, network.digest, beside.get(measured))
+    return scores

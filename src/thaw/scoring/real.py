@@ -16,18 +16,18 @@ import torch
 from torch import Tensor
 
 from thaw.base.errors import ThawError
-from thaw.base.files import check_target, sha256
+from thaw.base.files import check_target
 from thaw.base.seeding import generator
 from thaw.data import DATA_SETS, ImageSet, data_root, what_changed
 from thaw.experiment.config import make_config
 from thaw.scoring.judge import Judge
+from thaw.scoring.scores import CACHE
 from thaw.store.inputs import load_data
-from thaw.store.tensors import load_tensors
-from thaw.store.weights import PRETRAINED, add_to_manifest, load_released, pretrained, read_manifest, save_tensors
+from thaw.store.released import PRETRAINED, load_released, pretrained, read_manifest, save_released
+from thaw.store.tensors import load_tensors, save_tensors
 
 FORMAT = "thaw-real/2"
 MOST = 10_000  # features of a split that are a random draw; those of rarer classes come after
-CACHE = Path("contents/evaluation")
 
 
 @dataclass(frozen=True)
@@ -151,10 +151,8 @@ def check_real(data: str, judge: str, folder: str | Path = PRETRAINED, replace: 
 def save_real(real: RealFeatures, folder: str | Path = PRETRAINED, replace: bool = False) -> Path:
     """Write real features beside their judge, and list them in MANIFEST.json; see `check_real`."""
     path = check_real(real.data, real.judge, folder, replace)
-    save_tensors(path, {"format": FORMAT} | vars(real))
-    entry = {"sha256": sha256(path), "bytes": path.stat().st_size, "judge": real.judge}
-    add_to_manifest(folder, path.name, entry | {"images": {k: len(v) for k, v in real.codes.items()}})
-    return path
+    entry = {"judge": real.judge, "images": {split: len(codes) for split, codes in real.codes.items()}}
+    return save_released(path, FORMAT, vars(real), entry)
 
 
 def known_real(judge: Judge) -> RealFeatures | None:

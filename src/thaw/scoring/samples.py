@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from thaw.autoencoder import weights_hash
 from thaw.base.errors import ThawError
 from thaw.base.files import check_target, digest_of, replacing
 from thaw.base.pixels import to_uint8
 from thaw.experiment.config import sampled_with
 from thaw.model import Model
 from thaw.scoring.judge import Judge
-from thaw.scoring.real import CACHE
+from thaw.scoring.scores import CACHE, version_of
 from thaw.store.runs import checkpoint_digest
 
 
@@ -59,9 +60,15 @@ def draw_samples(
 
 
 def samples_key(model: Model, n: int, seed: int, labels: Tensor | None, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return all that samples depend on, as plain values."""
+    """Return all that samples depend on, as plain values: the file of the weights, and the model as it is now."""
+    parts = {"network": model.network.state_dict(), "terminal": model.terminal.state()}
+    parts["degradation"] = model.process.degradation.state()
+    if model.coder is not None:
+        parts["coder"] = model.coder.network.state_dict() | {"mean.": model.coder.mean, "std.": model.coder.std}
+    state = weights_hash({f"{part}.{name}": value for part, named in parts.items() for name, value in named.items()})
+    code = version_of(type(model.process.degradation), type(model.network))
     classes = "in turn" if labels is None else digest_of(labels.tolist())
-    key = {"weights": weights_digest(model), "n": n, "seed": seed, "labels": classes}
+    key = {"weights": weights_digest(model), "state": state, "code": code, "n": n, "seed": seed, "labels": classes}
     return key | sampled_with(model.config, settings)
 
 

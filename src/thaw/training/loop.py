@@ -14,7 +14,7 @@ from thaw.base.extras import need
 from thaw.base.files import user_path
 from thaw.experiment.config import Config
 from thaw.model import Model
-from thaw.scoring.judge import Judge
+from thaw.scoring import Judge
 from thaw.store.inputs import load_data
 from thaw.store.runs import RUNS, run_lock
 from thaw.training import reporting

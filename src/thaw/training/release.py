@@ -9,9 +9,7 @@ from thaw.base.errors import ThawError
 from thaw.experiment.build import sampled_as
 from thaw.experiment.config import Config, make_config
 from thaw.model import Model
-from thaw.scoring.judge import load_judge
-from thaw.scoring.metrics import score_model
-from thaw.scoring.reconstruction import score_reconstruction
+from thaw.scoring import load_judge, score_model, score_reconstruction
 from thaw.store import weights
 from thaw.store.inputs import load_data
 from thaw.store.runs import checkpoint_digest, read_yaml

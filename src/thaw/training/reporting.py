@@ -8,9 +8,7 @@ from thaw.base.text import number
 from thaw.data import save_grid
 from thaw.experiment.config import Config
 from thaw.model import Model
-from thaw.scoring.judge import Judge
-from thaw.scoring.metrics import score_model
-from thaw.scoring.reconstruction import originals_above, score_reconstruction
+from thaw.scoring import Judge, originals_above, score_model, score_reconstruction
 from thaw.store.inputs import load_data
 
 ROWS = 8  # of a grid of samples

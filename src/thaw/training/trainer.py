@@ -19,7 +19,7 @@ from thaw.experiment.build import build_model, build_network, build_process
 from thaw.experiment.config import Config
 from thaw.model import Model
 from thaw.process import Draws, Process
-from thaw.scoring.judge import Judge
+from thaw.scoring import Judge
 from thaw.store import runs
 from thaw.training import reporting, resume
 from thaw.training.optimisers import average, build_optimiser, learning_rate

@@ -75,8 +75,7 @@ class SamplePanel(Panel):
         return f"{n} digits in {seconds:.1f} s."
 
     def _scored(self, model: Model, images: torch.Tensor, y: torch.Tensor, digit: int | None, seed: int) -> str:
-        from thaw.scoring.judge import load_judge
-        from thaw.scoring.metrics import evaluate
+        from thaw.scoring import evaluate, load_judge
 
         judge = load_judge(model.config.data_name, self.folder)
         found = evaluate(images, judge, y if model.conditional else None, seed=seed)
