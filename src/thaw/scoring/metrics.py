@@ -198,7 +198,7 @@ MEASURES = {
                         factor=100, quick=True, floor=accuracy_like),
     "novelty": Measure("novelty", ".2f", lambda distances: distances.median(), against="train",
                        floor=lambda of_test, weights:
-                       np.quantile(of_test, 0.5, weights=weights, method="inverted_cdf")),
+                       np.quantile(of_test.numpy(), 0.5, weights=weights.numpy(), method="inverted_cdf")),
     "copies": Measure("copies", ".3f", lambda distances, of_test: near(distances, of_test).double().mean(), "lower",
                       against="train", floor=lambda of_test, weights: weights[near(of_test, of_test)].sum()),
     "psnr": Measure("PSNR", ".1f", psnr, "higher"),
