@@ -54,6 +54,7 @@ def in_the_corner(images: torch.Tensor, originals: torch.Tensor) -> float:
     return float((images[..., 0, 0] == originals[..., 0, 0]).double().mean())
 
 
+@pytest.mark.slow
 def test_a_new_row_is_in_the_commands_table_and_its_record_beside_real_images(released, monkeypatch, capsys):
     monkeypatch.setitem(MEASURES, "ink", Measure("mean grey", ".1f", ink, "higher"))
     monkeypatch.setitem(MEASURES, "spread", Measure("spread of the features", ".4f", spread, quick=True))
@@ -69,6 +70,7 @@ def test_a_new_row_is_in_the_commands_table_and_its_record_beside_real_images(re
     assert quick["spread"].value == pytest.approx(found["spread"]["value"]) and "ink" not in quick
 
 
+@pytest.mark.slow
 def test_a_measure_that_changed_is_measured_again_and_one_that_did_not_is_not(released, monkeypatch):
     before = evaluate_model(released, 256)
     for function, factor in ((spread, 1), (spread_of_all, 2)):
