@@ -65,13 +65,14 @@ SEED = Range(0, 2**63 - 1)
 THREADS = Range(1, MOST_THREADS)
 SIDE = Range(1, 10_000)  # rows or columns of a grid
 SCALE = Range(1, 64)  # screen pixels a pixel
-SHARE = Range(0, 1, whole=False)  # of temperature, noise, time
+SHARE = Range(0, 1, whole=False)  # of noise, time
+TEMPERATURE = Range(0, 2, whole=False)
 WEIGHT = Range(0, whole=False)  # of guidance
 MINUTES = Range(0, whole=False, above=True)
 
 # Parameters of notebooks: what their numbers mean, and those of None that are paths.
 PARAMETERS = {"n": COUNT, "bayes_n": COUNT, "image_n": COUNT, "score_n": SCORED, "final_n": SCORED, "sweep_n": SCORED}
-PARAMETERS |= {"seed": SEED, "seeds": SEED, "steps": COUNT, "epoch": EPOCHS, "taus": SHARE, "weights": WEIGHT}
+PARAMETERS |= {"seed": SEED, "seeds": SEED, "steps": COUNT, "epoch": EPOCHS, "taus": TEMPERATURE, "weights": WEIGHT}
 PARAMETERS |= {"minutes": Range(0, whole=False)}
 PATHS = ("run", "coder_run", "plots")
 KINDS = {

@@ -67,7 +67,7 @@ AnySetting = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
 # Drawing.
 Images = number(a.COUNT, "how many images", "-n")
 Rows = number(a.COUNT, "how many rows", "-n")
-Tau = number(a.SHARE, "temperature, 0 cold to 1")
+Tau = number(a.TEMPERATURE, "temperature, 0 cold, 1 that of the schedule, to 2")
 Steps = number(a.COUNT, "sampling steps")
 Eta = number(a.SHARE, "fresh noise of warm sampling, 0 deterministic to 1", "--eta", "--diffusion")
 Guidance = number(a.WEIGHT, "weight of classifier-free guidance, 1 is off", "--guidance", "--weight")
@@ -112,6 +112,9 @@ Replace = flag("also what another experiment left under the same name")
 Released = word("folder of released weights", "--out", "--to")
 Only = number(a.EPOCHS, "only these", kind=list[int], consume_multiple=True)
 Onnx = word("a file: write the network of a run, file or shipped name as ONNX instead")
+Degradation = Annotated[
+    str, Parameter(help="name of a degradation, a .py file that registers one, a configuration, or a model")
+]
 Sampling = word("take the default sampling settings from this configuration")
 Notebook = word("name, e.g. 01_ddpm")
 Executed = word("path of the executed notebook")

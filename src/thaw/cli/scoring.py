@@ -1,4 +1,4 @@
-"""The verbs that score: evaluate, features."""
+"""The verbs that score: evaluate, budget, features."""
 
 import dataclasses
 import sys
@@ -6,13 +6,19 @@ from pathlib import Path
 
 import torch
 
+from thaw import degradations
 from thaw.base.errors import ThawError
 from thaw.base.files import check_target, write_json
 from thaw.cli import options as o
 from thaw.cli.naming import model_inputs, open_named
 from thaw.data import what_changed
-from thaw.experiment.config import load_config, make_config
+from thaw.degradations import check_laws
+from thaw.experiment.build import build_process
+from thaw.experiment.config import Config, load_config, make_config
+from thaw.experiment.own import register_from
+from thaw.model import Model
 from thaw.store.inputs import load_data
+from thaw.terminal import fit_terminal
 
 
 def evaluate(
@@ -48,6 +54,59 @@ def evaluate(
     if target is not None:
         write_json(target, [evaluation.record() for evaluation in found])
         print(target)
+
+
+def budget(
+    name: o.Degradation, *, data: o.Data = "mnist", tau: o.Tau = None, steps: o.Steps = None, eta: o.Eta = None,
+    seed: o.Seed = 0, threads: o.Threads = 1, out: o.Numbers = None,
+) -> None:  # fmt: skip
+    """Tell what a degradation's sampler loses with a perfect network, part by part, and which settings lose less.
+
+    Of a model with weights, the network's share too.
+    """
+    from thaw.scoring.budget import Oracle, error_budget, network_share
+
+    target = None if out is None else check_target(out, ".json", inputs=[name])
+    torch.set_num_threads(threads)
+    config, model = described(name, data)
+    train = load_data(config)
+    train = train.subset(min(len(train), 5000), seed)
+    images = train.pixels()
+    degradation = build_process(config, train.shape).degradation
+    check_laws(degradation, images)
+    soften = config.soften
+    degradation = degradation.inner if soften > 1 else degradation
+    sampling = config.sampling(degradation.steps * soften).replace(tau=tau, steps=steps, eta=eta)
+    terminal = fit_terminal(degradation, images, train.labels, components=2) if model is None else model.terminal
+    oracle = Oracle(degradation, images, seed)
+    found = error_budget(oracle, sampling, config.schedule, soften, terminal)
+    print(
+        f"{config.degradation}: T = {degradation.steps}"
+        + (f", softened to {degradation.steps * soften}" * (soften > 1))
+    )
+    print(found)
+    record = dataclasses.asdict(found) | {"tried": [[*k, v.distance, v.kept] for k, v in found.tried.items()]}
+    if model is not None:
+        measured = network_share(oracle, model, found, sampling, seed)
+        record["network"], record["measured"] = measured.network, dataclasses.asdict(measured.loss)
+        print(measured)
+    if target is not None:
+        write_json(target, record | {"degradation": config.degradation, "options": config.options, "seed": seed})
+        print(target)
+
+
+def described(name: str, data: str) -> tuple[Config, Model | None]:
+    """Return the experiment that a name, a .py file or a configuration describes, and the model where it is one."""
+    if name.endswith(".py"):
+        name = register_from(name)
+    if name in degradations.names():
+        return make_config({"study": "custom", "degradation": name, "data": data, "tau": (0.0, 2.0), "eta": 1.0}), None
+    if name.endswith((".yaml", ".yml")):
+        return load_config(name), None
+    model = open_named(name)
+    if model.coder is not None or model.config.study == "autoencoder":
+        raise ThawError(f"{name} lives in a latent; a budget is told of degradations of pixels")
+    return model.config, model
 
 
 def features(

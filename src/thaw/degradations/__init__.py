@@ -4,6 +4,7 @@ from thaw.degradations.base import Degradation, build, in_order, names, register
 from thaw.degradations.blur import Blur
 from thaw.degradations.eraser import Eraser
 from thaw.degradations.fade import Fade
+from thaw.degradations.laws import check_laws
 from thaw.degradations.lines import Lines
 from thaw.degradations.mask import Mask
 from thaw.degradations.morph import Morph
@@ -14,4 +15,4 @@ from thaw.degradations.softened import Softened
 from thaw.degradations.zoom import Zoom
 
 __all__ = ["Blur", "Degradation", "Eraser", "Fade", "Lines", "Mask", "Morph", "Pixelate", "Scale", "Snow"]
-__all__ += ["Softened", "Zoom", "build", "in_order", "names", "register"]
+__all__ += ["Softened", "Zoom", "build", "check_laws", "in_order", "names", "register"]

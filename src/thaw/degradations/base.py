@@ -119,6 +119,11 @@ def names() -> list[str]:
     return sorted(_REGISTRY)
 
 
+def registered() -> dict[str, Callable[..., Degradation]]:
+    """Return what is registered, name -> class or function, in order."""
+    return dict(_REGISTRY)
+
+
 def in_order() -> list[str]:
     """Return the names as they were registered: one of your own comes last."""
     return list(_REGISTRY)

@@ -13,6 +13,7 @@ from torch import Tensor
 from thaw.base.errors import ThawError
 from thaw.base.seeding import generator
 from thaw.degradations import Degradation, Softened
+from thaw.model import Model
 from thaw.oracle import Affine, Gaussian, data_oracle, gaussian_oracle
 from thaw.process import Process
 from thaw.sampling import Sampling, final, reverse
@@ -200,3 +201,39 @@ def error_budget(
         total, total.distance - every.distance, every.distance - smooth.distance, smooth.distance,
         None if terminal is None else oracle.start(terminal), tried, (m, tau, name, steps), alike[steps],
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a model's samples have lost, and the network's share of it.
+
+    Attributes:
+        loss: of the samples, the start's included.
+        network: what a perfect network with the same sampler and start would not lose. Below 0 where the network
+            knows more of the data than mean and covariance, as it does of digits.
+        floor: Fréchet distance of as many real images from the data, which is taken off, as a share of the variance.
+    """
+
+    loss: Loss
+    network: float
+    floor: float
+
+    def __str__(self) -> str:
+        return (
+            f"lost with these weights: {100 * self.loss.distance:.1f} % (the network {100 * self.network:.1f}), "
+            f"{100 * self.loss.kept:.0f} % kept; {N} real images are {100 * self.floor:.1f} % away, taken off"
+        )
+
+
+def network_share(oracle: Oracle, model: Model, budget: Budget, sampling: Sampling, seed: int = 0) -> Measured:
+    """Return what samples of a model have lost in the oracle's measure, and how much of it the network is to blame for.
+
+    Its samples are of the classes in turn, without guidance, at the settings that the budget accounts for.
+    """
+    n = min(N, len(oracle.images) // 2)
+    settings = {name: getattr(sampling, name) for name in ("sampler", "tau", "eta", "steps", "order")}
+    drawn = oracle.data.numbers(model.sample(model.labels(n), seed=seed, guidance=1.0, **settings))
+    real = oracle.data.numbers(oracle.images[:n])
+    loss = loss_of(drawn, real, oracle.data)
+    network = loss.distance - budget.total.distance - (budget.start or 0.0)
+    return Measured(loss, network, frechet_share(real, oracle.data))
