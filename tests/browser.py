@@ -55,6 +55,11 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return not probe.connect_ex(("127.0.0.1", port))
+
+
 def _settings(home: Path) -> dict[str, str]:
     """Return an environment in which nobody's own settings, kernels or workspaces are seen, and no data set."""
     files = {
@@ -90,7 +95,7 @@ def server(project: Path, app: str = "lab") -> Iterator[str]:
         process = subprocess.Popen(command, env=environment, cwd=project, stdout=log, stderr=subprocess.STDOUT)
     try:
         started = time.monotonic()
-        while socket.socket().connect_ex(("127.0.0.1", port)):
+        while not _listens(port):
             if process.poll() is not None or time.monotonic() - started > 90:
                 pytest.fail(f"the server did not start: {(project / 'server.log').read_text()[-2000:]}")
             time.sleep(0.2)

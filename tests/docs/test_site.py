@@ -110,7 +110,7 @@ def test_the_gallery_destroys_and_restores_by_every_degradation(built):
             halfway = animation.n_frames // 2
             corner = [animation.seek(frame) or animation.convert("L").crop((1, 1, 29, 29)) for frame in (0, halfway)]
         clean = thaw.to_uint8(first)[0, 0]
-        assert bytes(corner[0].getdata()) == bytes(clean.flatten().tolist()) != bytes(corner[1].getdata()), name
+        assert corner[0].tobytes() == bytes(clean.flatten().tolist()) != corner[1].tobytes(), name
 
 
 @pytest.mark.slow

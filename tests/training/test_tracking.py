@@ -54,6 +54,7 @@ def wandb_points(path) -> dict[str, dict[int, float]]:
                 key = item.key or item.nested_key[0]
                 if not key.startswith("_") and (len(item.nested_key) < 2 or item.nested_key[1] == "filenames"):
                     points.setdefault(key, []).append((record.history.step.num, json.loads(item.value_json)))
+        store.close()
     return unique(points)
 
 

@@ -177,7 +177,7 @@ def matrix(values: Tensor, x_label: str, y_label: str) -> Any:
     """
     with _drawing(3.4, 3.2) as (figure, axes):
         axes.grid(False)
-        axes.imshow(values, cmap="Greys", vmin=0, vmax=1, interpolation="nearest")
+        axes.imshow(values.numpy(), cmap="Greys", vmin=0, vmax=1, interpolation="nearest")
         K = len(values)
         for row, column in [(i, j) for i in range(K) for j in range(K) if K <= 10 and values[i, j] >= 0.005]:
             share = float(values[row, column])
