@@ -23,7 +23,7 @@ def check_laws(degradation: Degradation, images: Tensor | None = None) -> None:
 
     >>> check_laws(Degradation((1, 8, 8), 2))
     Traceback (most recent call last):
-    NotImplementedError: Degradation must define forward(x0, t, z=None)
+    thaw.base.errors.ThawError: Degradation fails at step 0 of 2: Degradation must define forward(x0, t, z=None)
     """
     name, T = type(degradation).__name__, degradation.steps
     if images is None:
