@@ -1,5 +1,8 @@
 from .bayes import calibration_error as calibration_error
 from .bayes import classify as classify
+from .ceiling import Ceiling as Ceiling
+from .ceiling import measure_ceiling as measure_ceiling
+from .ceiling import model_ceiling as model_ceiling
 from .damage import damaged as damaged
 from .evaluation import Evaluation as Evaluation
 from .evaluation import evaluate_images as evaluate_images
