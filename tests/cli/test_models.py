@@ -143,6 +143,50 @@ def test_restore_takes_what_degrade_makes(tmp_path, sampler, digits_test):
     assert open_picture(tmp_path / "a.png").size == (3 * 30, 3 * (2 * 29 + 1))
 
 
+def test_restore_tells_how_close_it_comes_and_what_is_possible(tmp_path, monkeypatch, capsys, digits_test, judge):
+    """Of clean images that it degrades, and of degraded ones beside their originals, alike."""
+    model = load_model("contents/runs/custom_digits_row_default_7_seed0")
+    monkeypatch.setattr("thaw.scoring.load_judge", lambda _: judge)
+    some = digits_test.take(torch.arange(5))
+    np.savez(tmp_path / "clean.npz", images=some.images.numpy(), labels=some.labels.numpy())
+    degraded = model.process.degradation(some.pixels(), torch.full((5,), 7))
+    np.savez(tmp_path / "degraded.npz", images=_uint8(degraded))
+    for index, image in enumerate(some.images):
+        (tmp_path / "nameless").mkdir(exist_ok=True)
+        Image.fromarray(image[0].numpy()).save(tmp_path / "nameless" / f"{index}.png")
+    warm, out = ["--tau", 1, "--steps", 2], ["--out", tmp_path / "x.png"]
+    said = []
+    for given in (["clean.npz", "--degrade", "--score"], ["degraded.npz", "--originals", tmp_path / "clean.npz"]):
+        assert shell("restore", tmp_path / given[0], *given[1:], *warm, *out) == 0
+        said.append(capsys.readouterr().out)
+        for name in ("agreement", "psnr", "ssim", "error_ratio", "consistency", "spread_skill"):
+            assert f"\n{name} " in said[-1]
+        assert ", n = 5, seed 0" in said[-1] and "(exact 2.00)" in said[-1] and "n = 297" in said[-1]
+    assert said[0].split("best guess")[1] == said[1].split("best guess")[1]  # the ceiling is that of the degradation
+    assert shell("restore", tmp_path / "nameless", "--degrade", "--score", "--sampler", "algorithm1", *out) == 0
+    told = capsys.readouterr().out
+    assert "no class agreement: nothing tells the classes" in told and "\npsnr " in told and "spread" not in told
+    assert "use --degrade on clean ones" in fails(capsys, "restore", str(tmp_path / "degraded.npz"), "--score")
+    both = ["--degrade", "--originals", "x"]
+    assert "leave --originals x out" in fails(capsys, "restore", str(tmp_path / "clean.npz"), *both)
+    one = ["--originals", str(tmp_path / "nameless" / "0.png")]
+    assert "has 5 images, " in fails(capsys, "restore", str(tmp_path / "degraded.npz"), *one)
+    classes, others = tmp_path / "classes", tmp_path / "others"
+    for index, label in enumerate(some.labels.tolist()):  # in another order
+        (classes / str(9 - label)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(some.images[index, 0].numpy()).save(classes / str(9 - label) / f"{index}.png")
+    psnr = []
+    for clean in (tmp_path / "clean.npz", classes):
+        assert shell("restore", tmp_path / "nameless", "--originals", clean, "--sampler", "direct", *out) == 0
+        psnr += [line for line in capsys.readouterr().out.splitlines() if line.startswith("psnr")]
+    assert psnr[0] == psnr[1]
+    others.mkdir()
+    for index in range(1, 6):
+        (others / f"{index}.png").write_bytes((tmp_path / "nameless" / "0.png").read_bytes())
+    others = ["--originals", str(others)]
+    assert "the original of 0 in" in fails(capsys, "restore", str(tmp_path / "nameless"), *others)
+
+
 def test_a_model_on_pixels_classifies(tmp_path, capsys):
     out = tmp_path / "numbers.json"
     assert shell("test", "ddpm_digits_testing_seed0", "-n", 3, "--draws", 2, "--out", out) == 0

@@ -33,6 +33,7 @@ COVER = {
     "thaw train": "docs/test_readme.py::test_the_smallest_models_are_trained_drawn_and_tested_as_written",
     "thaw sample": "docs/test_readme.py::test_sampling_commands_run_as_written",
     "thaw sample --dataset": "docs/test_readme.py::test_the_smallest_models_are_trained_drawn_and_tested_as_written",
+    "thaw restore": "cli/test_models.py::test_restore_tells_how_close_it_comes_and_what_is_possible",
     "thaw test": "cli/test_models.py::test_a_model_on_pixels_classifies",
     "thaw test --dataset": "docs/test_readme.py::test_the_smallest_models_are_trained_drawn_and_tested_as_written",
     "thaw export": "cli/test_cli.py::test_training_resumes_and_exports",

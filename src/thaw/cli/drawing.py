@@ -1,19 +1,22 @@
 """The verbs that draw: sample, sample-blend, restore."""
 
 import time
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from thaw.base.errors import ThawError, pick
 from thaw.base.pixels import to_pixels, to_uint8
 from thaw.base.seeding import generator
 from thaw.cli import options as o
 from thaw.cli.naming import BY_NAME, HERE, Computing, Named, model_inputs
-from thaw.data.images import background_hint, background_of, open_set, read_items
+from thaw.data.images import Item, background_hint, background_of, open_set, read_items
 from thaw.data.output import check_out, save_images
 from thaw.model import Model
 from thaw.sampling import SAMPLERS, final
 
+DISTANCE_FROM = 2000  # restorations, from which on their Frechet distance is told
 Sampler = o.word("one of " + ", ".join(SAMPLERS))
 
 
@@ -68,20 +71,28 @@ def sample_blend(
 def restore(
     images: o.Pictures, /, *, model: o.ModelName = None, epoch: o.Epoch = None, computing: Computing = HERE,
     n: o.AtMost = 10, degrade: o.Degrade = False, t: o.Step = None, digit: o.Digit = None, sampler: o.Restorer = "warm",
-    tau: o.Tau = None, eta: o.Eta = None, steps: o.Steps = None, out: o.Drawn = "contents/restored.png",
+    tau: o.Tau = None, eta: o.Eta = None, steps: o.Steps = None, score: o.Scores = False, originals: o.Originals = None,
+    out: o.Drawn = "contents/restored.png",
 ) -> None:  # fmt: skip
     """Restore degraded images; with --degrade, degrade clean ones first.
 
-    A grid shows the degraded images above the restored ones.
+    A grid shows the degraded images above the restored ones. With --score, or --originals, the command tells how close
+    they are to the clean ones, which --degrade or --originals names: class (of images in subfolders named by it, or
+    with `labels`), PSNR, SSIM, and of stochastic restorations their error and spread; beside each what is possible.
     """
-    target = check_out(out, [*model_inputs(model), images])
+    if originals and degrade:
+        raise ThawError(f"with --degrade the images are the originals; leave --originals {originals} out")
+    if score and not (originals or degrade):
+        raise ThawError("--score compares with clean images: use --degrade on clean ones, or name them by --originals")
+    target = check_out(out, [*model_inputs(model), images, *([originals] if originals else [])])
     opened = computing.open(model, epoch)
     process = opened.process
     t = process.steps if t is None else t
     if not 1 <= t <= process.steps:
         raise ThawError(f"-t must be between 1 and T={process.steps}, got {t}")
     items = open_set(images)
-    total, items = len(items), items[:n]
+    clean = _beside(items, images, open_set(originals), originals) if originals else items
+    total, items, clean = len(items), items[:n], clean[:n]
     read = read_items(items, images, shape=opened.shape, background=opened.config.background)
     names = [
         f"{i:05d}.png" if item.array is not None else f"{i:05d}_{item.file.stem}.png" for i, item in enumerate(items)
@@ -104,7 +115,8 @@ def restore(
     tau = tau if tau is not None else 0.0 if cold else opened.sampling.tau
     y = None if digit is None else opened.labels(n, _class(opened, digit))
     settings = {"sampler": sampler, "tau": tau, "eta": eta, "steps": steps, "seed": computing.seed}
-    restored = opened.restore(degraded, t, y=y, z=z, **{k: v for k, v in settings.items() if v is not None})
+    settings = {k: v for k, v in settings.items() if v is not None} | {"y": y, "z": z}
+    restored = opened.restore(degraded, t, **settings)
     shown = [given, degraded] if degrade else [degraded]
     save_images(
         target, to_uint8(restored), columns=n, names=names, frames=[*(x.cpu() for x in shown), restored],
@@ -112,3 +124,54 @@ def restore(
     )  # fmt: skip
     rest = f" (the first of {total}; -n {total} takes all)" if n < total else ""
     print(f"{n} images{rest} restored from step {t} of {process.steps}: {target}")
+    if score or originals:
+        if originals:
+            read = read_items(clean, originals, shape=opened.shape, background=opened.config.background)
+        told = [item.label for item in clean]
+        told = [one.label for one in items] if None in told else told
+        _score(opened, told, restored, degraded, to_pixels(read), t, **settings)
+
+
+def _beside(items: list[Item], images: str, clean: list[Item], originals: str) -> list[Item]:
+    """Return the clean images of degraded ones in their order: by the pictures' names, else by their place in the set.
+
+    Raises:
+        ThawError: for another number of them, or names of which some agree and some do not.
+    """
+    if len(clean) != len(items):
+        raise ThawError(f"{images} has {len(items)} images, {originals} {len(clean)}; give an original for each")
+    names, others = ([item.file.stem for item in part if item.array is None] for part in (items, clean))
+    if len({*names}) == len(items) and {*names} == {*others}:
+        named = dict(zip(others, clean, strict=True))
+        return [named[name] for name in names]
+    if names != others and {*names} & {*others}:
+        one, other = next((a, b) for a, b in zip(names, others, strict=False) if a != b)
+        raise ThawError(f"the original of {one} in {images} would be {other} of {originals}; name them alike")
+    return clean
+
+
+def _score(
+    opened: Model, told: list[str | int | None], restored: Tensor, degraded: Tensor, originals: Tensor, t: int,
+    **settings: Any,
+) -> None:  # fmt: skip
+    """Print the scores of restorations, and what they lack."""
+    from thaw.scoring import evaluate, load_judge, model_ceiling, score_restoration
+
+    known: dict[str, Any] = {}
+    try:
+        if None in told:
+            raise ThawError("nothing tells the classes of the originals (`labels` in an .npz, or a subfolder for each)")
+        judge = load_judge(opened.config.data_name)
+        judge.check_shape(opened.shape)
+        known = {"judge": judge, "true": torch.tensor([judge.class_of(one) for one in told])}
+        if settings["y"] is None:  # else the class was told
+            known["ceiling"] = model_ceiling(opened, t)
+    except ThawError as error:
+        print(f"{'no ceiling' if known else 'no class agreement'}: {error}")
+    scores = score_restoration(opened, restored, degraded, originals, t, **known, **settings)
+    if known and len(restored) >= DISTANCE_FROM:
+        scores["fid"] = evaluate(to_uint8(restored), judge, known["true"], seed=settings["seed"])["fid"]
+    for one in scores.values():
+        print(one)
+    if "ceiling" in known:
+        print(known["ceiling"])

@@ -9,7 +9,9 @@ from .evaluation import evaluate_images as evaluate_images
 from .evaluation import evaluate_model as evaluate_model
 from .evaluation import read_judged as read_judged
 from .evaluation import real_splits as real_splits
+from .evaluation import restore_all as restore_all
 from .evaluation import score_model as score_model
+from .evaluation import score_restoration as score_restoration
 from .evaluation import table as table
 from .judge import Judge as Judge
 from .judge import judge_path as judge_path

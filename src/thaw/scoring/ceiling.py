@@ -43,6 +43,10 @@ class Ceiling:
     error: float
     n: int
 
+    def __str__(self) -> str:
+        shares = f"best guess {self.best_guess:.1%}, exact posterior {self.posterior:.1%} (+- {self.error:.1%})"
+        return f"what the degraded picture tells of the class: {shares}, n = {self.n}"
+
     @classmethod
     def of(cls, p: np.ndarray, labels: np.ndarray) -> "Ceiling":
         """Return it for probabilities of the classes (N, K) and true classes (N,)."""

@@ -19,7 +19,8 @@ from thaw.scoring.real import RealFeatures
 if TYPE_CHECKING:
     from thaw.scoring.metrics import Measure
 
-OF_RESTORATIONS = ("originals",)  # evidence that only restorations have: a measure that needs it is one of them
+# Evidence that only restorations have: a measure that needs any of it is one of them.
+OF_RESTORATIONS = ("originals", "true", "ceiling", "direct", "draws", "degraded", "again")
 
 
 @dataclass(eq=False)
@@ -28,7 +29,13 @@ class Evidence:
 
     Attributes:
         images: (N, C, H, W) uint8, the scored ones.
-        originals: the same shape and order; only restorations have them.
+        originals: the same shape and order; only restorations have them, and all that follows up to `again`.
+        true: (N,) int64, the classes of the originals.
+        ceiling: share of them that the degraded pictures tell, see `thaw.scoring.ceiling`: of one answer a picture the
+            best guess, of draws the posterior.
+        direct: (N, C, H, W) uint8, restorations by one step, beside stochastic ones.
+        draws: (M, N, C, H, W) uint8, stochastic restorations by M seeds.
+        degraded: (N, C, H, W) in [-1, 1], the given D_t(x0; z), and `again`: D_t(x0_hat; z) of the restorations.
         labels: (N,) int64, the classes that were asked for.
         network: whose features these are.
         features: (N, D) of the images.
@@ -43,6 +50,12 @@ class Evidence:
 
     images: Tensor | None = None
     originals: Tensor | None = None
+    true: Tensor | None = None
+    ceiling: float | None = None
+    direct: Tensor | None = None
+    draws: Tensor | None = None
+    degraded: Tensor | None = None
+    again: Tensor | None = None
     labels: Tensor | None = None
     network: Extractor | None = None
     features: Tensor | None = None

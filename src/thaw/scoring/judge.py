@@ -103,6 +103,16 @@ class Judge(Extractor):
                 "`thaw features --config FILE`"
             )
 
+    def class_of(self, told: str | int) -> int:
+        """Return the class that a subfolder's name or a label tells; a `ThawError` for one that it does not know."""
+        names = self.fingerprints.get("train", {}).get("names", [])
+        found = names.index(told) if told in names else int(told) if str(told).isdecimal() else self.classes
+        if found >= self.classes:
+            raise ThawError(
+                f"{told!r} is no class of {self.data}; name subfolders by {', '.join(names) or 'its number'}"
+            )
+        return found
+
     def check(self, images: Tensor) -> None:
         check_uint8(images)
         if images.ndim != 4 or tuple(images.shape[1:]) != self.shape:

@@ -120,6 +120,31 @@ def mean_ssim(images: Tensor, originals: Tensor) -> float | None:
     return float(torch.cat([ssim(*pair) for pair in pairs]).mean())
 
 
+def error_ratio(images: Tensor, originals: Tensor, direct: Tensor) -> float | None:
+    """Return the squared error of restorations over that of direct ones, all (N, C, H, W); None where these have none.
+
+    2 for draws from the exact posterior beside its mean: to the mean's error comes their own spread, which is as large.
+    """
+    error, of_direct = (float((found.double() - originals.double()).square().sum()) for found in (images, direct))
+    return error / of_direct if of_direct else None
+
+
+def spread_skill(draws: Tensor, originals: Tensor) -> float | None:
+    """Return the spread of M restorations (M, N, C, H, W) of each picture over the error of their mean.
+
+    Both are roots of mean squares over all pixels; times sqrt((M + 1) / M), as few draws need it (Fortin et al. 2014),
+    1 for draws from the exact posterior. None for a single draw, or a mean without error.
+    """
+    M = len(draws)
+    error = float((draws.double().mean(dim=0) - originals.double()).square().mean())
+    return (float(draws.double().var(dim=0).mean()) / error * (M + 1) / M) ** 0.5 if M > 1 and error else None
+
+
+def consistency(degraded: Tensor, again: Tensor) -> float:
+    """Return by how much restorations, degraded again, miss the given pictures: root mean square, pixels in [-1, 1]."""
+    return float((again.double() - degraded.double()).square().mean().sqrt())
+
+
 def near(distances: Tensor, of_test: Tensor) -> Tensor:
     """Tell which distances (N,) to training images are less than all but `NEAR` of those of test images (M,).  (N,)"""
     return distances < of_test.quantile(NEAR)
@@ -140,7 +165,7 @@ class Measure:
         inception: whether it is also taken of Inception's features, as `inception_<name>`.
         against: the split that it always refers to; empty for the reference that was chosen.
         floor: computes what real images get, as `of` does; None for the rule: as many real images of each class are
-            measured in the same way. Restorations have none but this.
+            measured in the same way. Restorations have none but this: what exact inference gets.
         seen: the same, in place of the rule, where the classes were not asked for but seen in the images.
 
     Raises:
@@ -201,8 +226,13 @@ MEASURES = {
                        np.quantile(of_test.numpy(), 0.5, weights=weights.numpy(), method="inverted_cdf")),
     "copies": Measure("copies", ".3f", lambda distances, of_test: near(distances, of_test).double().mean(), "lower",
                       against="train", floor=lambda of_test, weights: weights[near(of_test, of_test)].sum()),
+    "agreement": Measure("class agreement", ".3f", lambda predicted, true: (predicted == true).float().mean(), "higher",
+                         factor=100, floor=lambda ceiling: ceiling),
     "psnr": Measure("PSNR", ".1f", psnr, "higher"),
     "ssim": Measure("SSIM", ".2f", mean_ssim, "higher"),
+    "error_ratio": Measure("squared error : direct", ".2f", error_ratio, floor=lambda direct: 2.0),
+    "spread_skill": Measure("spread : error", ".2f", spread_skill, floor=lambda draws: 1.0),
+    "consistency": Measure("consistency", ".3f", consistency, "lower", floor=lambda degraded: 0.0),
 }  # fmt: skip
 
 

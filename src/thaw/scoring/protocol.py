@@ -179,29 +179,36 @@ def _distances(
     return {"distances": distances, "of_test": torch.tensor(of_test).double(), "weights": weights}
 
 
-def restoration(restored: Tensor, originals: Tensor, *, seed: int = 0) -> dict[str, Score]:
+def restoration(
+    restored: Tensor, originals: Tensor, *, judge: Judge | None = None, seed: int = 0, **known: Tensor | float | None
+) -> dict[str, Score]:
     """Score restored images against the originals that were degraded.
 
     Args:
         restored: (N, C, H, W) uint8.
         originals: the same shape and type, in the same order.
+        judge: that sees the classes of the restored ones.
         seed: the seed they were restored with, for the record.
+        known: more of `thaw.scoring.evidence.OF_RESTORATIONS`: the classes, other restorations of the same pictures.
 
     Returns:
-        By name, the rows of `MEASURES` that need originals: `psnr` and, for images that hold its window, `ssim`. They
-        have no floor.
+        By name, the rows of `MEASURES` of restorations for which there is evidence: always `psnr`, and `ssim` of images
+        that hold its window. Beside them what exact inference gets, where that is known.
 
     Raises:
         ThawError: for floats, differing shapes, or no images.
     """
-    for images in (restored, originals):
+    others = {name: known[name] for name in ("direct", "draws") if known.get(name) is not None}
+    for images in (restored, originals, *others.values()):
         check_uint8(images)
-    if restored.shape != originals.shape or restored.ndim != 4 or not len(restored):
-        shapes = f"{tuple(restored.shape)} and {tuple(originals.shape)}"
-        raise ThawError(f"expected as many restored images (N, C, H, W) as originals, got {shapes}")
-    found, rows = Evidence(restored, originals), chosen(lambda row: row.restores)
+    for name, images in {"restored": restored, **others}.items():
+        if images.shape[-4:] != originals.shape or originals.ndim != 4 or not len(originals):
+            shapes = f"{tuple(images.shape)} and {tuple(originals.shape)}"
+            raise ThawError(f"expected as many {name} images (N, C, H, W) as originals, got {shapes}")
+    features = None if judge is None else judge.features(restored)
+    found, rows = Evidence(restored, originals, network=judge, features=features, **known), chosen(lambda r: r.restores)
     values, beside = found.measure(rows), found.measure(rows, "floor")
-    about = (len(restored), seed, "originals", "")
+    about = (len(restored), seed, "originals", judge.digest if judge else "")
     return {name: Score(name, value, *about, beside.get(name)) for name, value in values.items()}
 
 

@@ -27,7 +27,8 @@ class Score:
         reference: split of real images it refers to.
         features: digest of the feature network.
         floor: what real images get, counted by class as the scored ones are: as many of the split that is not the
-            reference, test images for the accuracy. None where it has no meaning, or they are too few.
+            reference, test images for the accuracy. None where it has no meaning, or they are too few. Of restorations,
+            what exact inference gets.
     """
 
     name: str
@@ -43,7 +44,8 @@ class Score:
         return asdict(self)
 
     def __str__(self) -> str:
-        beside = "" if self.floor is None else f" (real images {number(self.floor)})"
+        best = "exact" if self.reference == "originals" else "real images"
+        beside = "" if self.floor is None else f" ({best} {number(self.floor)})"
         return f"{self.name} {number(self.value)}{beside}, n = {self.n}, seed {self.seed}"
 
 
