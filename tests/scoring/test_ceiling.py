@@ -25,18 +25,19 @@ TRAIN, TEST = drawn("train", 4000), drawn("test", 4000)
 
 
 class Weather(Degradation):
-    """Nothing of x0 is left but its mean, beside or below a z of several numbers."""
+    """Nothing of x0 is left but its mean, beside or below a z of one number a picture."""
 
     def __init__(self, shape=SHAPE, steps=2, hides=False):
         super().__init__(shape, steps)
         self.hides = hides
 
     def draw_z(self, n, generator):
-        return torch.rand(n, 1, 1, 1, generator=generator).round() * 2
+        return torch.rand(n, generator=generator).round() * 2
 
     def forward(self, x0, t, z=None):
         mean = x0.mean(dim=(1, 2, 3), keepdim=True).expand_as(x0)
-        return torch.where(t[:, None, None, None] > 0, (mean + z) / 3 if self.hides else mean, x0)
+        hidden = (mean + z[:, None, None, None]) / 3
+        return torch.where(t[:, None, None, None] > 0, hidden if self.hides else mean, x0)
 
 
 def test_where_nothing_survives_the_shares_of_the_classes_are_all_there_is():

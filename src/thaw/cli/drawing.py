@@ -9,6 +9,7 @@ from torch import Tensor
 from thaw.base.errors import ThawError, pick
 from thaw.base.pixels import to_pixels, to_uint8
 from thaw.base.seeding import generator
+from thaw.base.text import number
 from thaw.cli import options as o
 from thaw.cli.naming import BY_NAME, HERE, Computing, Named, model_inputs
 from thaw.data.images import Item, background_hint, background_of, open_set, read_items
@@ -155,7 +156,7 @@ def _score(
     **settings: Any,
 ) -> None:  # fmt: skip
     """Print the scores of restorations, and what they lack."""
-    from thaw.scoring import evaluate, load_judge, model_ceiling, score_restoration
+    from thaw.scoring import evaluate, load_judge, model_ceiling, row_of, score_restoration
 
     known: dict[str, Any] = {}
     try:
@@ -171,7 +172,9 @@ def _score(
     scores = score_restoration(opened, restored, degraded, originals, t, **known, **settings)
     if known and len(restored) >= DISTANCE_FROM:
         scores["fid"] = evaluate(to_uint8(restored), judge, known["true"], seed=settings["seed"])["fid"]
-    for one in scores.values():
-        print(one)
+    for name, one in scores.items():
+        form, best = row_of(name).form, "exact" if one.reference == "originals" else "real images"
+        beside = "" if one.floor is None else f" ({best} {number(one.floor, form)})"
+        print(f"{name:14s}{number(one.value, form)}{beside}, n = {one.n}")
     if "ceiling" in known:
         print(known["ceiling"])

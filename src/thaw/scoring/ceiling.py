@@ -66,7 +66,7 @@ def told(degradation: Degradation, images: ImageSet, t: int, seed: int = 0) -> T
         z = degradation.draw_z(len(x0), draws)
         x_t = degradation(x0, torch.full((len(x0),), t), z)
         numbers = degradation.coordinates(x_t) if t == degradation.steps else x_t.flatten(1)
-        beside = [z.flatten(1)] if z is not None and numbers.shape[1] else []
+        beside = [z.reshape(len(z), -1)] if z is not None and numbers.shape[1] else []
         parts.append(torch.cat([numbers, *beside], dim=1).float())
     return torch.cat(parts)
 
@@ -118,7 +118,7 @@ def measure_ceiling(
         return asdict(Ceiling.of(p, test.labels.numpy()))
 
     key = {"ceiling": VERSION, "told": hashlib.sha256(asked.numpy()).hexdigest(), "seed": seed}
-    key |= {part.split: part.fingerprint["digest"] for part in (train, test)}
+    key |= {"train": train.fingerprint["digest"], "test": test.fingerprint["digest"]}
     return Ceiling(**remember(cache, key, measure))
 
 
