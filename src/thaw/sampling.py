@@ -207,6 +207,7 @@ def reverse(
     order: int = 1,
     z: Tensor | None = None,
     generator: torch.Generator | None = None,
+    corrective: Callable[[int, int], float] | None = None,
 ) -> Iterator[Step]:
     """Walk from x_T back to x_0, yielding every state.
 
@@ -223,6 +224,7 @@ def reverse(
             restorations at both ends (two evaluations a step, one for the last).
         z: what the degradation keeps fixed along the trajectory.
         generator: CPU generator of the fresh noise; needed where nu > 0.
+        corrective: (t, s) -> variance of noise that a step draws beyond nu^2, s above 0: for what a jump reveals.
 
     Yields:
         `Step(t, x_t, x0_hat)` for each visited t, and last `Step(0, x_0, x_0)`, clipped as the process says.
@@ -241,6 +243,8 @@ def reverse(
     for t, s in zip(visited, visited[1:], strict=False):
         here, there = (torch.full((len(x_t),), step, device=x_t.device) for step in (t, s))
         kappa, nu = coefficients(process, sampler, t, s, tau, eta)
+        if corrective is not None and s > 0:
+            nu = math.sqrt(nu**2 + corrective(t, s))
         fresh = 0.0
         if nu > 0:
             fresh = torch.randn(x_t.shape, generator=generator, dtype=x_t.dtype).to(x_t.device)

@@ -4,7 +4,7 @@ The exact restorer of Gaussian data (`thaw.oracle`) takes the network's place in
 compared with the data it began from: the Fréchet distance of mean and covariance, as a share of the data's variance.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +16,7 @@ from thaw.degradations import Degradation, Softened
 from thaw.model import Model
 from thaw.oracle import Affine, Gaussian, data_oracle, gaussian_oracle
 from thaw.process import Process
-from thaw.sampling import Sampling, final, reverse
+from thaw.sampling import Restore, Sampling, final, reverse
 from thaw.schedules import noise_schedule
 from thaw.terminal import Terminal
 
@@ -55,6 +55,21 @@ def loss_of(h: Tensor, real: Tensor, data: Gaussian) -> Loss:
     return Loss(frechet_share(h, data) - frechet_share(real, data), kept)
 
 
+def forgotten(
+    process: Process, restore: Restore, x0: Tensor, tau: float, z: Tensor | None, draws: torch.Generator
+) -> Callable[[int, int], float]:
+    """Return (t, s) -> the variance a pixel of (D_s - D_t)(x0 - x0_hat): what a step reveals, and nobody knows."""
+
+    def variance(t: int, s: int) -> float:
+        here, there = (torch.full((len(x0),), step) for step in (t, s))
+        x_t = process(x0, here, torch.full((len(x0),), float(tau)), torch.randn(x0.shape, generator=draws), z)
+        x0_hat, degrade = restore(x_t, here), process.degradation
+        revealed = degrade(x0, there, z) - degrade(x0, here, z) - degrade(x0_hat, there, z) + degrade(x0_hat, here, z)
+        return float(revealed.square().mean())
+
+    return variance
+
+
 class Oracle:
     """A degradation under samplers with a perfect restorer.
 
@@ -83,8 +98,15 @@ class Oracle:
         """Return the degradation with so many interpolated steps for each."""
         return self.degradation if parts == 1 else Softened(self.degradation, parts)
 
-    def loss(self, sampling: Sampling, schedule: str = "flow", soften: int = 1) -> Loss:
+    def loss(self, sampling: Sampling, schedule: str = "flow", soften: int = 1, corrective: bool = False) -> Loss:
         """Return what a sampler loses with the exact restorer: of Gaussian data, or of the images if D_t is not affine.
+
+        Args:
+            sampling: the sampler's settings; guidance has no part in it.
+            schedule: of the noise.
+            soften: interpolated steps in place of each.
+            corrective: let each step draw, on top of its noise, as much as it is expected to forget:
+                E ||(D_s - D_t)(x0 - x0_hat)||^2 a pixel.
 
         Raises:
             ThawError: where D_t is not affine and the temperature is 0.
@@ -105,8 +127,9 @@ class Oracle:
                 restore = gaussian_oracle(process, affine, sampling.tau)
             else:
                 restore = data_oracle(process, self.images[:n], sampling.tau, None if z is None else z[:1])
+            more = forgotten(process, restore, x0, sampling.tau, z, draws) if corrective else None
             walk = reverse(process, restore, x_T, sampler=sampling.sampler, tau=sampling.tau, eta=sampling.eta,
-                           steps=steps, order=sampling.order, z=z, generator=draws)  # fmt: skip
+                           steps=steps, order=sampling.order, z=z, generator=draws, corrective=more)  # fmt: skip
             ends.append(self.data.numbers(final(walk)))
             begins.append(self.data.numbers(x0))
         return loss_of(torch.cat(ends), torch.cat(begins), self.data)

@@ -1,0 +1,110 @@
+"""What keeps the variance: the error budget of every degradation, and its repairs on trained weights.
+
+    python benchmarks/repairs.py [--n 1000] [--names mask row ...] [--record]
+
+First, without any network (`thaw budget`): what 14 steps at temperature 1 lose, in parts, what each repair alone and
+all together leave of it, and what corrective noise does (fresh noise as strong as what a step is expected to forget).
+Then, for the sets whose names end in `_softened` (begun from the hot weights, softened, trained to temperature 2), the
+distance to the *training* images: as sampled before the repairs, with more steps, warmer, and with both; beside them
+the set as it was trained and sampled before. What was drawn and measured is kept in contents/evaluation/.
+"""
+
+import sys
+from typing import Any
+
+import torch
+from scipy.stats import spearmanr
+
+from thaw import degradations, play
+from thaw.base.files import enter_project
+from thaw.cli import options as o
+from thaw.data import load
+from thaw.report.recorder import Recorder
+from thaw.sampling import Sampling
+from thaw.scoring import MEASURES, evaluate_model, labels_in_shares, load_judge
+from thaw.scoring.budget import Loss, Oracle, error_budget
+
+NAMES = ("row", "col", "blur", "eraser", "zoom_nearest", "zoom_bilinear", "pixelate", "fade", "mask", "snow", "morph")
+BEFORE = Sampling(eta=1.0, steps=14)
+ALONE: dict[str, dict[str, Any]] = {  # what is changed -> settings of Oracle.loss beside those of the sampler
+    "more_steps": {"steps": 28},
+    "softened": {"steps": 28, "soften": 4},
+    "warmer": {"tau": 2.0},
+    "sqrt": {"schedule": "sqrt"},
+    "bridge": {"schedule": "bridge"},
+    "corrective": {"corrective": True},
+    "heun": {"order": 2},
+    "all": {"steps": 28, "soften": 4, "tau": 2.0},
+}
+OURS = ("soften", "schedule", "corrective")  # not settings of the sampler
+WEIGHTS: dict[str, dict[str, Any]] = {
+    "before": {"steps": 14, "tau": 1.0},
+    "more_steps": {"steps": 28, "tau": 1.0},
+    "warmer": {"steps": 14, "tau": 2.0},
+    "all": {"steps": 28, "tau": 2.0},
+}
+RECORDED = ("fid", "precision", "recall", "accuracy")
+
+
+def losses(name: str) -> dict[str, tuple[Any, str]]:
+    """Return the budget of a degradation, and what each repair leaves of it: shares of the variance, in percent."""
+    images = load("mnist", "train").subset(5000, 0).pixels()
+    oracle = Oracle(degradations.build(name, (1, 28, 28)), images)
+    budget = error_budget(oracle, BEFORE)
+    parts = {"steps": budget.steps, "jumps": budget.jumps, "temperature": budget.temperature}
+    found: dict[str, tuple[Any, str]] = {what: (100 * share, ".1f") for what, share in parts.items()}
+
+    def keep(what: str, loss: Loss) -> None:
+        found[f"{what}.lost"], found[f"{what}.kept"] = (100 * loss.distance, ".1f"), (100 * loss.kept, ".0f")
+
+    keep("before", budget.total)
+    for what, settings in ALONE.items():
+        ours = {key: value for key, value in settings.items() if key in OURS}
+        keep(what, oracle.loss(BEFORE.replace(**{k: v for k, v in settings.items() if k not in OURS}), **ours))
+    return found
+
+
+def main(*, n: o.Scored = 1000, names: o.Names = NAMES, record: o.Record = False) -> None:
+    """Print the tables."""
+    enter_project()
+    torch.set_num_threads(1)
+    judge = load_judge("mnist")
+    recorder = Recorder("repairs", {"benchmark": "benchmarks/repairs.py", "seed": 0, "n": n}, judge=judge)
+    lost, measured = {}, {}
+
+    def keep(values: dict[str, tuple[Any, str]], *used: Any) -> None:
+        if record:
+            recorder.record(values, *used)
+
+    for name in names:
+        found = losses(name)
+        lost[name] = found["before.lost"][0]
+        print(f"{name:14s}", "  ".join(f"{what} {value:.1f}" for what, (value, _) in found.items()), flush=True)
+        keep({f"oracle.{name}.{what}": value for what, value in found.items()})
+    shipped = {label for of, label in play.shipped() if of == "mnist"}
+    shares = labels_in_shares(judge, n)
+    for name in names:
+        runs = {f"{name}_default": {"old": WEIGHTS["before"]}, f"{name}_softened": WEIGHTS}
+        for label, ways in ((label, ways) for label, ways in runs.items() if label in shipped):
+            model = play.open_model(label)
+            for what, settings in ways.items():
+                if settings["tau"] > model.process.tau[1]:
+                    continue
+                guided = {"guidance": 1.25, "guidance_interval": (0.2, 0.9), "eta": 1.0}
+                scores = evaluate_model(
+                    model, n, labels=shares, judge=judge, reference="train", **guided, **settings
+                ).scores
+                print(f"{name:14s} {what:12s}", "  ".join(f"{k} {scores[k].value:.3f}" for k in RECORDED), flush=True)
+                if what == "old":
+                    measured[name] = scores["fid"].value
+                values = {f"{name}.{what}.{k}": MEASURES[k].reported(scores[k].value) for k in RECORDED}
+                values |= {"n": (n, ",d"), "floor": (scores["fid"].floor, ".2f")}
+                keep(values, model)
+    if len(measured) > 2:
+        order = float(spearmanr([lost[name] for name in measured], list(measured.values())).statistic)
+        print(f"rank correlation of what is lost without a network and the distance: {order:.2f}")
+        keep({"order": (order, ".2f"), "ordered": (len(measured), "d")})
+
+
+if __name__ == "__main__":
+    sys.exit(o.run(main))
