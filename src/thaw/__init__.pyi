@@ -3,6 +3,7 @@ from . import degradations as degradations
 from . import likelihood as likelihood
 from . import model as model
 from . import networks as networks
+from . import oracle as oracle
 from . import play as play
 from . import process as process
 from . import sampling as sampling

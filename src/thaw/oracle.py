@@ -39,10 +39,15 @@ class Gaussian:
     def of(cls, images: Tensor, rank: int = 150) -> "Gaussian":
         """Return the normal distribution of images (N, C, H, W), in the `rank` directions of largest variance."""
         flat = images.flatten(1).double()
-        variance, basis = torch.linalg.eigh(torch.cov(flat.mT))
-        rank = min(rank, int((variance > 1e-9 * variance[-1]).sum()))
-        mean, basis, variance = flat.mean(dim=0), basis[:, -rank:], variance[-rank:]
-        return cls(mean.view(images.shape[1:]).float(), basis.float(), variance.float())
+        mean = flat.mean(dim=0)
+        if len(flat) > flat.shape[1]:
+            variance, basis = torch.linalg.eigh(torch.cov(flat.mT))
+            variance, basis = variance.flip(0), basis.flip(1)
+        else:
+            _, deviation, directions = torch.linalg.svd(flat - mean, full_matrices=False)
+            variance, basis = deviation.square() / max(1, len(flat) - 1), directions.mT
+        rank = min(rank, int((variance > 1e-9 * variance[0]).sum()))
+        return cls(mean.view(images.shape[1:]).float(), basis[:, :rank].float(), variance[:rank].float())
 
     def draw(self, n: int, draws: torch.Generator) -> Tensor:
         """Draw images (n, C, H, W); they may leave [-1, 1]."""

@@ -77,11 +77,12 @@ class Oracle:
         degradation: D_t, on the CPU, of the step that every setting is a variation of.
         images: training images (N, C, H, W) in [-1, 1]; some thousands.
         seed: of the draws, alike in all settings.
+        n: trajectories behind each number; the data are described in at most n/4 directions.
     """
 
-    def __init__(self, degradation: Degradation, images: Tensor, seed: int = 0) -> None:
-        self.degradation, self.images, self.seed = degradation, images, seed
-        self.data = Gaussian.of(images)
+    def __init__(self, degradation: Degradation, images: Tensor, seed: int = 0, n: int = N) -> None:
+        self.degradation, self.images, self.seed, self.n = degradation, images, seed, n
+        self.data = Gaussian.of(images, rank=min(150, n // 4))
         draws = generator(seed, "budget z")
         self.fixed = [degradation.draw_z(1, draws) for _ in range(EACH)]
         if self.fixed[0] is None:
@@ -118,7 +119,8 @@ class Oracle:
         steps = None if sampling.steps is None else min(sampling.steps, process.steps)
         draws, ends, begins = generator(self.seed, "budget"), [], []
         for affine, z in zip(self._affine[soften], self.fixed, strict=True):
-            n = N // len(self.fixed) if self.affine else min(N // len(self.fixed), len(self.images))
+            n = self.n // len(self.fixed)
+            n = n if self.affine else min(n, len(self.images))
             x0 = self.data.draw(n, draws) if self.affine else self.images[:n]
             z = None if z is None else z.expand(n, *z.shape[1:])
             last, tau = torch.full((n,), process.steps), torch.full((n,), float(sampling.tau))
@@ -136,7 +138,7 @@ class Oracle:
 
     def start(self, terminal: Terminal) -> float:
         """Return the Fréchet distance of terminal draws from D_T of the images, as a share of the images' variance."""
-        n, draws = min(N, len(self.images)), generator(self.seed, "budget start")
+        n, draws = min(self.n, len(self.images)), generator(self.seed, "budget start")
         z = self.fixed[0]
         z = None if z is None else z.expand(n, *z.shape[1:])
         real = self.degradation(self.images[:n], torch.full((n,), self.degradation.steps), z)
@@ -154,7 +156,7 @@ class Budget:
 
     Attributes:
         total: the loss under the settings asked for, with a perfect restorer and a perfect start.
-        steps: what all T steps would save.
+        steps: what all T steps (112 of them at most) would save.
         jumps: what steps that move gradually would save beyond that.
         temperature: what remains even then.
         start: what the terminal adds; None where none was given.
@@ -203,7 +205,8 @@ def error_budget(
     """
     T = oracle.degradation.steps
     total = oracle.loss(sampling, schedule, soften)
-    every = oracle.loss(sampling.replace(steps=T * soften), schedule, soften)
+    most = min(T * soften, max(FINE, sampling.steps or 1))
+    every = oracle.loss(sampling.replace(steps=most), schedule, soften)
     fine = max(soften, FINE // T)
     smooth = every if fine == soften else oracle.loss(sampling.replace(steps=T * fine), schedule, fine)
     tried = {}
@@ -214,7 +217,7 @@ def error_budget(
                 steps = min(28, T * m)
                 tried[m, tau, name, steps] = oracle.loss(sampling.replace(tau=tau, steps=steps), name, m)
     m, tau, name, _ = min(tried, key=lambda settings: tried[settings].distance)
-    for steps in (14, 56, T * m):
+    for steps in (14, 56, min(T * m, FINE)):
         if steps <= T * m:
             tried[m, tau, name, steps] = oracle.loss(sampling.replace(tau=tau, steps=steps), name, m)
     alike = {s: tried[m, tau, name, s] for s in sorted(s for *rest, s in tried if tuple(rest) == (m, tau, name))}
@@ -253,7 +256,7 @@ def network_share(oracle: Oracle, model: Model, budget: Budget, sampling: Sampli
 
     Its samples are of the classes in turn, without guidance, at the settings that the budget accounts for.
     """
-    n = min(N, len(oracle.images) // 2)
+    n = min(oracle.n, len(oracle.images) // 2)
     settings = {name: getattr(sampling, name) for name in ("sampler", "tau", "eta", "steps", "order")}
     drawn = oracle.data.numbers(model.sample(model.labels(n), seed=seed, guidance=1.0, **settings))
     real = oracle.data.numbers(oracle.images[:n])
