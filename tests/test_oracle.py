@@ -102,7 +102,7 @@ def test_the_exact_restorer_is_the_best_linear_guess():
     x_t = process(x0, t, torch.ones(N), torch.randn(x0.shape, generator=draws))
     error = (gaussian_oracle(process, Affine(degradation, data), 1.0)(x_t, t) - x0).flatten(1)
     seen = (x_t - x_t.mean(dim=0)).flatten(1)
-    assert float((error.mT @ seen / N).abs().max()) < 0.02 * float(x_t.std() * x0.std())
+    assert float((error.mT @ seen / N).abs().max()) < 0.035 * float(x_t.std() * x0.std())
 
 
 @pytest.mark.parametrize("eta", [0.0, 1.0])

@@ -301,3 +301,40 @@ def test_the_degradation_in_the_readme_trains_draws_and_is_scored_as_written(tmp
     assert model.terminal.rank == 0
     images = torch.cat([names["picture"]] * 4)
     assert evaluate(images, load_judge("mnist"), model.labels(256))["fid"].n == 256
+
+
+CURTAIN = """import torch, thaw
+@thaw.register("curtain_of_the_budget")
+class Curtain(thaw.Degradation):
+    def __init__(self, shape, steps=7):
+        super().__init__(shape, steps)
+    def forward(self, x0, t, z=None):
+        hidden = torch.arange(self.shape[2]) < (t / self.steps * self.shape[2])[:, None]
+        return torch.where(hidden[:, None, None, :], torch.zeros(()), x0)
+"""
+
+
+def test_a_budget_is_told_of_a_name_a_file_a_configuration_and_a_model(tmp_path, capsys):
+    few, mine, out = ["--data", "digits", "-n", "40"], tmp_path / "mine.py", tmp_path / "mine.json"
+    mine.write_text(CURTAIN)
+    assert main(["budget", str(mine), *few, "--steps", "7", "--out", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert "curtain_of_the_budget: T = 7" in told and "lost with a perfect network" in told and "advice: soften" in told
+    record = json.loads(out.read_text())
+    parts = record["steps"] + record["jumps"] + record["temperature"]
+    assert parts == pytest.approx(record["total"]["distance"]) and record["degradation"] == "curtain_of_the_budget"
+    config = tmp_path / "config.yaml"
+    config.write_text("study: custom\ndegradation: mask\nsoften: 2\ndata: digits\ntau: [0.0, 1.0]\neta: 1.0\n")
+    assert main(["budget", str(config), "-n", "40"]) == 0
+    assert "mask: T = 14, softened to 28" in capsys.readouterr().out
+    assert "there are:" in fails(capsys, "budget", "nothing")
+    assert "no file" in fails(capsys, "budget", str(tmp_path / "other.py"))
+    mine.write_text(CURTAIN.replace("(t / self.steps", "1 + (t / self.steps"))
+    assert "Curtain at step 0 must be the identity" in fails(capsys, "budget", str(mine), *few)
+    assert "lives in a latent" in fails(capsys, "budget", "flow")
+
+
+@pytest.mark.slow
+def test_a_budget_of_a_model_tells_the_share_of_its_network(capsys):
+    assert main(["budget", "mask_default", "-n", "40", "--steps", "3"]) == 0
+    assert "lost with these weights" in capsys.readouterr().out

@@ -18,6 +18,7 @@ VERBS = {
     "evaluate": (["evaluate", "in/model.pth", "--out", "{out}"], (".json",)),
     "evaluate images": (["evaluate", "--images", "in", "--out", "{out}"], (".json",)),
     "evaluate one file": (["evaluate", "--images", "in/a.npz", "--out", "{out}"], (".json",)),
+    "budget": (["budget", "in/config.yaml", "--out", "{out}"], (".json",)),
     "test": (["test", "in/model.pth", "--out", "{out}"], (".json",)),
     "test-reconstruction": (["test-reconstruction", "in/model.pth", "--out", "{out}"], (".png",)),
     "numbers": (["numbers", "--out", "{out}"], (".tex",)),

@@ -74,7 +74,7 @@ def test_the_tour_shows_every_degradation(tmp_path, monkeypatch):
     assert not [output for output in outputs(notebook) if output.output_type == "error"]
     shown = [output for output in outputs(notebook) if "image/png" in output.get("data", {})]
     saved = [path for path in plots.iterdir() if path.suffix in (".png", ".pdf")]
-    assert len(shown) == len(saved) == 2 * len(degradations.names()) + 3
+    assert len(shown) == len(saved) == 2 * len(degradations.names()) + 4
 
 
 @pytest.mark.slow

@@ -114,6 +114,7 @@ Replace = flag("also what another experiment left under the same name")
 Released = word("folder of released weights", "--out", "--to")
 Only = number(a.EPOCHS, "only these", kind=list[int], consume_multiple=True)
 Onnx = word("a file: write the network of a run, file or shipped name as ONNX instead")
+Trajectories = number(a.Range(40, 1_000_000), "trajectories behind each number", "-n", "--n")
 Degradation = Annotated[
     str, Parameter(help="name of a degradation, a .py file that registers one, a configuration, or a model")
 ]

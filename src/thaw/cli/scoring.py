@@ -57,8 +57,8 @@ def evaluate(
 
 
 def budget(
-    name: o.Degradation, *, data: o.Data = "mnist", tau: o.Tau = None, steps: o.Steps = None, eta: o.Eta = None,
-    seed: o.Seed = 0, threads: o.Threads = 1, out: o.Numbers = None,
+    name: o.Degradation, /, *, data: o.Data = "mnist", tau: o.Tau = None, steps: o.Steps = None, eta: o.Eta = None,
+    n: o.Trajectories = 1000, seed: o.Seed = 0, threads: o.Threads = 1, out: o.Numbers = None,
 ) -> None:  # fmt: skip
     """Tell what a degradation's sampler loses with a perfect network, part by part, and which settings lose less.
 
@@ -78,7 +78,7 @@ def budget(
     degradation = degradation.inner if soften > 1 else degradation
     sampling = config.sampling(degradation.steps * soften).replace(tau=tau, steps=steps, eta=eta)
     terminal = fit_terminal(degradation, images, train.labels, components=2) if model is None else model.terminal
-    oracle = Oracle(degradation, images, seed)
+    oracle = Oracle(degradation, images, seed, n)
     found = error_budget(oracle, sampling, config.schedule, soften, terminal)
     print(
         f"{config.degradation}: T = {degradation.steps}"
