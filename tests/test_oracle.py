@@ -151,3 +151,14 @@ def test_on_a_bridge_the_noise_is_that_of_the_schedule_at_every_step(tau, eta):
     for step in reverse(process, lambda x, t: x0, x_T, tau=tau, eta=eta, generator=draws):
         noise = step.x_t - degradation(x0, torch.full((N,), step.t))
         assert float(noise.std()) == pytest.approx(tau * float(process.sigma[step.t]), rel=0.02, abs=1e-6)
+
+
+def test_corrective_noise_is_added_to_that_of_the_step():
+    """With a restorer that knows x0, x_s - D_s(x0) has the variance of the schedule and what was asked for on top."""
+    degradation = build("mask", SHAPE, steps=4)
+    process = Process(degradation, noise_schedule("flow", 4)[1], bounded=False)
+    x0, draws = torch.zeros(N, *SHAPE), generator(4, "draws")
+    x_T = torch.randn(N, *SHAPE, generator=draws)
+    first, then, *_, last = reverse(process, lambda x, t: x0, x_T, generator=draws, corrective=lambda t, s: 0.25)
+    assert float(then.x_t.var()) == pytest.approx(float(process.sigma[3]) ** 2 + 0.25, rel=0.02)
+    assert float(last.x_t.abs().max()) == 0  # at 0 there is no noise

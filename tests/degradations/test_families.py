@@ -1,5 +1,6 @@
 """Each family of degradations against a slow, obvious reference written from its description, and its own laws."""
 
+import itertools
 import math
 from fractions import Fraction
 
@@ -431,3 +432,18 @@ def test_on_digits_every_coordinate_counts(digits, name, rank):
 def test_a_zoom_without_a_known_mode_is_refused_by_name():
     with pytest.raises(ThawError, match="bicubic"):
         degradations.Zoom(SHAPE, "bicubic")
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 20, 30)])
+def test_a_zoom_of_more_steps_than_lines_has_a_continuous_scale(mode, shape):
+    """Whole numbers of lines are cropped as before, to the bit, and what lies between moves by less."""
+    whole = degradations.build(f"zoom_{mode}", shape)
+    fine = degradations.build(f"zoom_{mode}", shape, steps=4 * whole.steps)
+    x0 = 2 * torch.rand(2, *shape, generator=generator(0, "zoom")) - 1
+    coarse = [whole(x0, torch.full((2,), t)) for t in range(whole.steps + 1)]
+    states = [fine(x0, torch.full((2,), t)) for t in range(fine.steps + 1)]
+    assert all(torch.equal(one, other) for one, other in zip(states[::4], coarse, strict=True))
+    moved = [max(float((b - a).square().mean()) for a, b in itertools.pairwise(walk)) for walk in (coarse, states)]
+    assert moved[1] < moved[0]
+    degradations.check_laws(fine)
