@@ -99,6 +99,7 @@ def main(*, n: o.Scored = 1000, names: o.Names = NAMES, record: o.Record = False
                     measured[name] = scores["fid"].value
                 values = {f"{name}.{what}.{k}": MEASURES[k].reported(scores[k].value) for k in RECORDED}
                 values |= {"n": (n, ",d"), "floor": (scores["fid"].floor, ".2f")}
+                values |= {"epochs": (model.epoch, "d")} if ways is WEIGHTS else {}
                 keep(values, model)
     if len(measured) > 2:
         order = float(spearmanr([lost[name] for name in measured], list(measured.values())).statistic)

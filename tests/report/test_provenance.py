@@ -114,6 +114,9 @@ LINES = (
     "strip",
     "trialline",
     "qualityline",
+    "lost",
+    "repaired",
+    "unrepaired",
 )
 
 
