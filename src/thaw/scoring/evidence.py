@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,9 +15,6 @@ from thaw.scoring.floors import Classes
 from thaw.scoring.judge import Judge
 from thaw.scoring.neighbours import NEIGHBOURS, Manifolds, manifolds
 from thaw.scoring.real import RealFeatures
-
-if TYPE_CHECKING:
-    from thaw.scoring.metrics import Measure
 
 # Evidence that only restorations have: a measure that needs any of it is one of them.
 OF_RESTORATIONS = ("originals", "true", "ceiling", "direct", "draws", "degraded", "again")
@@ -98,7 +95,7 @@ class Evidence:
         found = {name: getattr(self, name) for name in inspect.signature(function).parameters}
         return None if any(value is None for value in found.values()) else function(**found)
 
-    def measure(self, rows: Mapping[str, "Measure"], by: str = "of") -> dict[str, float]:
+    def measure(self, rows: Mapping[str, Any], by: str = "of") -> dict[str, float]:
         """Return by name what can be measured of some rows of `MEASURES`; see `Measure.of`.
 
         Args:
