@@ -24,7 +24,9 @@ def main(*, names: o.Names = NAMES, record: o.Record = False) -> None:
     """Print the table, in percent."""
     enter_project()
     torch.set_num_threads(1)
-    recorder = Recorder("ceiling", {"benchmark": "benchmarks/ceilings.py", "seed": 0, "sklearn": sklearn.__version__})
+    recorder = Recorder(
+        "ceiling", {"benchmark": "benchmarks/ceilings.py", "data": "mnist", "seed": 0, "sklearn": sklearn.__version__}
+    )
     for name in names:
         model = open_model(f"{name}_default")
         found = model_ceiling(model)

@@ -76,6 +76,7 @@ def main(*, n: o.Scored = 1000, names: o.Names = NAMES, record: o.Record = False
         if record:
             recorder.record(values, *used)
 
+    keep({"steps_before": (WEIGHTS["before"]["steps"], "d"), "steps_after": (WEIGHTS["all"]["steps"], "d")})
     for name in names:
         found = losses(name)
         lost[name] = found["before.lost"][0]
