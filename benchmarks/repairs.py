@@ -96,7 +96,7 @@ def main(*, n: o.Scored = 1000, names: o.Names = NAMES, record: o.Record = False
                     model, n, labels=shares, judge=judge, reference="train", **guided, **settings
                 ).scores
                 print(f"{name:14s} {what:12s}", "  ".join(f"{k} {scores[k].value:.3f}" for k in RECORDED), flush=True)
-                if what == "old":
+                if what == "before":  # alike in training, and in how they are sampled
                     measured[name] = scores["fid"].value
                 values = {f"{name}.{what}.{k}": MEASURES[k].reported(scores[k].value) for k in RECORDED}
                 values |= {"n": (n, ",d"), "floor": (scores["fid"].floor, ".2f")}
