@@ -11,7 +11,7 @@ import torch
 from thaw.base.errors import ThawError
 from thaw.base.seeding import generator
 from thaw.cli.main import main
-from thaw.degradations import build
+from thaw.degradations import Softened, build
 from thaw.model import Model
 from thaw.oracle import Affine, Gaussian
 from thaw.scoring import (
@@ -90,19 +90,21 @@ def test_a_measure_that_changed_is_measured_again_and_one_that_did_not_is_not(re
     assert evaluate_model(released, 256) == before
 
 
-@pytest.mark.parametrize("part", ["network", "terminal", "degradation"])
+@pytest.mark.parametrize("part", ["network", "terminal", "degradation", "softened degradation"])
 def test_scores_of_a_model_that_changed_since_it_was_loaded_are_not_those_of_its_file(released, part, tmp_path):
     """Trained on in a notebook, say; the digest of the file is still the same."""
-    judge = load_judge("digits")
+    judge, inner = load_judge("digits"), released.process.degradation
+    if part == "softened degradation":
+        released.process.degradation = Softened(inner, 1)
     before = score_model(released, judge, 256, cache=tmp_path)
     assert score_model(released, judge, 256, cache=tmp_path) == before and len(list(tmp_path.glob("*.json"))) == 1
-    changed, degradation = released, released.process.degradation
+    changed = released
     if part == "network":
         torch.nn.init.normal_(next(released.network.parameters()))
     elif part == "terminal":
         changed = replace(released, terminal=replace(released.terminal, centres=released.terminal.centres + 1))
     else:
-        degradation.__class__ = type("Other", (type(degradation),), {"__module__": __name__})  # other code
+        inner.__class__ = type("Other", (type(inner),), {"__module__": __name__})  # other code
     score_model(changed, judge, 256, cache=tmp_path)
     assert len(list(tmp_path.glob("*.json"))) == 2
 

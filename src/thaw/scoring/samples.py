@@ -13,6 +13,7 @@ from thaw.autoencoder import weights_hash
 from thaw.base.errors import ThawError
 from thaw.base.files import check_target, digest_of, replacing
 from thaw.base.pixels import to_uint8
+from thaw.degradations import Degradation
 from thaw.experiment.config import sampled_with
 from thaw.model import Model
 from thaw.scoring.judge import Judge
@@ -66,7 +67,8 @@ def samples_key(model: Model, n: int, seed: int, labels: Tensor | None, settings
     if model.coder is not None:
         parts["coder"] = model.coder.network.state_dict() | {"mean.": model.coder.mean, "std.": model.coder.std}
     state = weights_hash({f"{part}.{name}": value for part, named in parts.items() for name, value in named.items()})
-    code = version_of(type(model.process.degradation), type(model.network))
+    inside = [type(part) for part in model.process.degradation.modules() if isinstance(part, Degradation)]
+    code = version_of(*inside, type(model.network))
     classes = "in turn" if labels is None else digest_of(labels.tolist())
     key = {"weights": weights_digest(model), "state": state, "code": code, "n": n, "seed": seed, "labels": classes}
     return key | sampled_with(model.config, settings)
