@@ -9,9 +9,7 @@ from .evaluation import evaluate_images as evaluate_images
 from .evaluation import evaluate_model as evaluate_model
 from .evaluation import read_judged as read_judged
 from .evaluation import real_splits as real_splits
-from .evaluation import restore_all as restore_all
 from .evaluation import score_model as score_model
-from .evaluation import score_restoration as score_restoration
 from .evaluation import table as table
 from .judge import Judge as Judge
 from .judge import judge_path as judge_path
@@ -29,6 +27,8 @@ from .protocol import restoration as restoration
 from .real import load_real as load_real
 from .reconstruction import originals_above as originals_above
 from .reconstruction import score_reconstruction as score_reconstruction
+from .restorations import restore_all as restore_all
+from .restorations import score_restoration as score_restoration
 from .samples import draw_samples as draw_samples
 from .samples import labels_in_shares as labels_in_shares
 from .scores import CACHE as CACHE
