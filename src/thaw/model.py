@@ -192,8 +192,7 @@ class Model:
 
     def _walk(self, restore: Restore, x: Tensor, sampling: Sampling, **more: Any) -> Iterator[Step]:
         """Return `reverse` with these settings."""
-        settings = {name: getattr(sampling, name) for name in ("sampler", "tau", "eta", "steps", "order")}
-        return reverse(self.process, restore, x, **settings, **more)
+        return reverse(self.process, restore, x, **sampling.walking(), **more)
 
     def restore(
         self, x_t: Tensor, t: int, *, y: Tensor | None = None, z: Tensor | None = None, seed: int = 0, **settings: Any

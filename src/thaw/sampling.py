@@ -110,6 +110,10 @@ class Sampling:
             given = {"tau": 0.0} | given
         return dataclasses.replace(self, **given)
 
+    def walking(self) -> dict[str, Any]:
+        """Return the settings that `reverse` takes, by name; guidance is the restorer's."""
+        return {name: getattr(self, name) for name in ("sampler", "tau", "eta", "steps", "order")}
+
     def visited(self, process: Process) -> list[int]:
         """Return the steps that it visits, from T down to 0."""
         return time_steps(process.steps, self.steps if SAMPLERS[self.sampler].many else 1)

@@ -327,6 +327,11 @@ def test_a_budget_is_told_of_a_name_a_file_a_configuration_and_a_model(tmp_path,
     config.write_text("study: custom\ndegradation: mask\nsoften: 2\ndata: digits\ntau: [0.0, 1.0]\neta: 1.0\n")
     assert main(["budget", str(config), "-n", "40"]) == 0
     assert "mask: T = 14, softened to 28" in capsys.readouterr().out
+    config.write_text(
+        "study: custom\ndegradation: mask\ndata: digits\ntau: [0.0, 1.0]\nsample_tau: 0.0\nsampler: algorithm2\n"
+    )
+    assert main(["budget", str(config), "-n", "40"]) == 0  # what a cold sampler loses; the advice may be warm
+    assert "advice: soften" in capsys.readouterr().out
     assert "there are:" in fails(capsys, "budget", "nothing")
     assert "no file" in fails(capsys, "budget", str(tmp_path / "other.py"))
     mine.write_text(CURTAIN.replace("(t / self.steps", "1 + (t / self.steps"))
@@ -337,4 +342,5 @@ def test_a_budget_is_told_of_a_name_a_file_a_configuration_and_a_model(tmp_path,
 @pytest.mark.slow
 def test_a_budget_of_a_model_tells_the_share_of_its_network(capsys):
     assert main(["budget", "mask_default", "-n", "40", "--steps", "3"]) == 0
-    assert "lost with these weights" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "lost with these weights" in told and "40 real images" in told

@@ -80,10 +80,8 @@ def budget(
     terminal = fit_terminal(degradation, images, train.labels, components=2) if model is None else model.terminal
     oracle = Oracle(degradation, images, seed, n)
     found = error_budget(oracle, sampling, config.schedule, soften, terminal)
-    print(
-        f"{config.degradation}: T = {degradation.steps}"
-        + (f", softened to {degradation.steps * soften}" * (soften > 1))
-    )
+    softened = f", softened to {degradation.steps * soften}" if soften > 1 else ""
+    print(f"{config.degradation}: T = {degradation.steps}{softened}")
     print(found)
     record = dataclasses.asdict(found) | {"tried": [[*k, v.distance, v.kept] for k, v in found.tried.items()]}
     if model is not None:

@@ -16,7 +16,7 @@ from thaw.degradations import Degradation, Softened
 from thaw.model import Model
 from thaw.oracle import Affine, Gaussian, data_oracle, gaussian_oracle
 from thaw.process import Process
-from thaw.sampling import Restore, Sampling, final, reverse
+from thaw.sampling import SAMPLERS, Restore, Sampling, final, reverse
 from thaw.schedules import noise_schedule
 from thaw.terminal import Terminal
 
@@ -88,6 +88,7 @@ class Oracle:
         if self.fixed[0] is None:
             self.fixed = [None]
         self._affine: dict[int, list[Affine]] = {}
+        self._losses: dict[tuple[Sampling, str, int, bool], Loss] = {}
         try:
             for t in (1, max(1, degradation.steps // 2), degradation.steps):
                 Affine(degradation, self.data, self.fixed[0]).at(t)
@@ -113,10 +114,18 @@ class Oracle:
             ThawError: where D_t is not affine and the temperature is 0.
         """
         degradation = self.softened(soften)
+        steps = min(sampling.steps or degradation.steps, degradation.steps)
+        asked = (sampling.replace(steps=steps), schedule, soften, corrective)
+        if asked not in self._losses:  # the same settings are asked for again, as a part and for the advice
+            self._losses[asked] = self._measure(degradation, *asked)
+        return self._losses[asked]
+
+    def _measure(
+        self, degradation: Degradation, sampling: Sampling, schedule: str, soften: int, corrective: bool
+    ) -> Loss:
         process = Process(degradation, noise_schedule(schedule, degradation.steps)[1], tau=(0.0, 2.0), bounded=False)
         if soften not in self._affine:
             self._affine[soften] = [Affine(degradation, self.data, z) for z in self.fixed]
-        steps = None if sampling.steps is None else min(sampling.steps, process.steps)
         draws, ends, begins = generator(self.seed, "budget"), [], []
         for affine, z in zip(self._affine[soften], self.fixed, strict=True):
             n = self.n // len(self.fixed)
@@ -130,24 +139,22 @@ class Oracle:
             else:
                 restore = data_oracle(process, self.images[:n], sampling.tau, None if z is None else z[:1])
             more = forgotten(process, restore, x0, sampling.tau, z, draws) if corrective else None
-            walk = reverse(process, restore, x_T, sampler=sampling.sampler, tau=sampling.tau, eta=sampling.eta,
-                           steps=steps, order=sampling.order, z=z, generator=draws, corrective=more)  # fmt: skip
+            walk = reverse(process, restore, x_T, **sampling.walking(), z=z, generator=draws, corrective=more)
             ends.append(self.data.numbers(final(walk)))
             begins.append(self.data.numbers(x0))
         return loss_of(torch.cat(ends), torch.cat(begins), self.data)
 
     def start(self, terminal: Terminal) -> float:
         """Return the Fréchet distance of terminal draws from D_T of the images, as a share of the images' variance."""
-        n, draws = min(self.n, len(self.images)), generator(self.seed, "budget start")
-        z = self.fixed[0]
+        n, draws, z = min(self.n, len(self.images)), generator(self.seed, "budget start"), self.fixed[0]
         z = None if z is None else z.expand(n, *z.shape[1:])
         real = self.degradation(self.images[:n], torch.full((n,), self.degradation.steps), z)
         drawn = self.degradation.from_coordinates(terminal.sample(torch.full((n,), -1), draws), z)
-        one, other = Gaussian.of(real, rank=96), drawn
-        if float(one.variance.sum()) < 1e-9:
+        left = Gaussian.of(real, rank=96)
+        if float(left.variance.sum()) < 1e-9:
             return 0.0
-        share = frechet_share(one.numbers(other), one) - frechet_share(one.numbers(real), one)
-        return max(0.0, share) * float(one.variance.sum() / self.data.variance.sum())
+        share = loss_of(left.numbers(drawn), left.numbers(real), left).distance
+        return max(0.0, share) * float(left.variance.sum() / self.data.variance.sum())
 
 
 @dataclass(frozen=True)
@@ -205,6 +212,7 @@ def error_budget(
     """
     T = oracle.degradation.steps
     total = oracle.loss(sampling, schedule, soften)
+    noisy = sampling.replace(sampler="warm") if SAMPLERS[sampling.sampler].temperatures == "cold" else sampling
     most = min(T * soften, max(FINE, sampling.steps or 1))
     every = oracle.loss(sampling.replace(steps=most), schedule, soften)
     fine = max(soften, FINE // T)
@@ -215,11 +223,11 @@ def error_budget(
         for tau in taus:
             for name in schedules:
                 steps = min(28, T * m)
-                tried[m, tau, name, steps] = oracle.loss(sampling.replace(tau=tau, steps=steps), name, m)
+                tried[m, tau, name, steps] = oracle.loss(noisy.replace(tau=tau, steps=steps), name, m)
     m, tau, name, _ = min(tried, key=lambda settings: tried[settings].distance)
     for steps in (14, 56, min(T * m, FINE)):
         if steps <= T * m:
-            tried[m, tau, name, steps] = oracle.loss(sampling.replace(tau=tau, steps=steps), name, m)
+            tried[m, tau, name, steps] = oracle.loss(noisy.replace(tau=tau, steps=steps), name, m)
     alike = {s: tried[m, tau, name, s] for s in sorted(s for *rest, s in tried if tuple(rest) == (m, tau, name))}
     enough = max(0.01, TOLERATED * min(loss.distance for loss in alike.values()))
     steps = next(s for s, loss in alike.items() if loss.distance <= enough)
@@ -238,16 +246,18 @@ class Measured:
         network: what a perfect network with the same sampler and start would not lose. Below 0 where the network
             knows more of the data than mean and covariance, as it does of digits.
         floor: Fréchet distance of as many real images from the data, which is taken off, as a share of the variance.
+        n: samples, and real images.
     """
 
     loss: Loss
     network: float
     floor: float
+    n: int
 
     def __str__(self) -> str:
         return (
             f"lost with these weights: {100 * self.loss.distance:.1f} % (the network {100 * self.network:.1f}), "
-            f"{100 * self.loss.kept:.0f} % kept; {N} real images are {100 * self.floor:.1f} % away, taken off"
+            f"{100 * self.loss.kept:.0f} % kept; {self.n} real images are {100 * self.floor:.1f} % away, taken off"
         )
 
 
@@ -257,9 +267,8 @@ def network_share(oracle: Oracle, model: Model, budget: Budget, sampling: Sampli
     Its samples are of the classes in turn, without guidance, at the settings that the budget accounts for.
     """
     n = min(oracle.n, len(oracle.images) // 2)
-    settings = {name: getattr(sampling, name) for name in ("sampler", "tau", "eta", "steps", "order")}
-    drawn = oracle.data.numbers(model.sample(model.labels(n), seed=seed, guidance=1.0, **settings))
+    drawn = oracle.data.numbers(model.sample(model.labels(n), seed=seed, guidance=1.0, **sampling.walking()))
     real = oracle.data.numbers(oracle.images[:n])
     loss = loss_of(drawn, real, oracle.data)
     network = loss.distance - budget.total.distance - (budget.start or 0.0)
-    return Measured(loss, network, frechet_share(real, oracle.data))
+    return Measured(loss, network, frechet_share(real, oracle.data), n)
