@@ -152,6 +152,7 @@ def test_images_of_ones_own_are_a_data_set_like_any_other(classes, folders, tmp_
 
     What has fewer real images than are scored has no floor: a dash in the table, not a number of other images.
     """
+    load_folder.cache_clear(), real._load.cache_clear()  # of another test's folder of this name
     shutil.copytree(folders[classes], tmp_path / "mine")
     values = folder_settings(folders, classes) | {"data_path": "mine", "limit": None, "evaluate_every": 1, "epochs": 1}
     config = configure(**values, evaluate_n=256)
@@ -181,7 +182,8 @@ def test_images_of_ones_own_are_a_data_set_like_any_other(classes, folders, tmp_
     assert main(["evaluate", "contents/runs/own", "-n", "256"]) == 1
     assert "no folder mine; set data_path" in (told := capsys.readouterr().err) and "need the data" in told
     shutil.copytree("mine_before", "mine")
-    shutil.copy(next(Path("mine").rglob("*.png")), "mine/class00/zzz.png")
+    for name in ("yyy", "zzz"):  # two, so that one more is for training, however many there were
+        shutil.copy(next(Path("mine").rglob("*.png")), f"mine/class00/{name}.png")
     assert main(["evaluate", "contents/runs/own", "-n", "256"]) == 1
     assert re.search("mine is not what its judge was trained on: .* in place of", capsys.readouterr().err)
 
