@@ -1,0 +1,123 @@
+"""The eleven degradations at equal budget: what a degradation of your own is compared with.
+
+    python benchmarks/equal_budget.py [--epochs 5 2] [--taus 1 2 0] [--seeds 0 1 2] [--n 500] [--names row ...]
+        [--runs contents/runs] [--record]
+
+Every set whose name ends in `_softened` begins from the hot weights. Those of five epochs are shipped; for another
+number of epochs they are trained alike, with the whole decay of the learning rate, in run directories of their own.
+Digits in the shares of the training classes are scored against the *training* images, at some temperatures, by some
+seeds. With `--record` each row goes to equal_budget.json beside the weights as soon as it is measured, and what stands
+there of the same weights is not measured again: killed, the same command goes on.
+"""
+
+import itertools
+import json
+import statistics
+import sys
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from repairs import NAMES
+
+from thaw import load_model
+from thaw.base import arguments as a
+from thaw.base.errors import ThawError
+from thaw.base.files import enter_project, write_json
+from thaw.cli import options as o
+from thaw.experiment.config import load_config
+from thaw.model import Model
+from thaw.sampling import Sampling
+from thaw.scoring import Judge, labels_in_shares, load_judge
+from thaw.scoring.protocol import protocol
+from thaw.scoring.samples import draw_samples, weights_digest
+from thaw.store.released import pretrained
+from thaw.store.runs import RUNS
+from thaw.training.loop import train
+
+FORMAT = "thaw-equal-budget/1"
+FILE = "equal_budget.json"
+SAMPLING = Sampling(eta=1.0, steps=28, guidance=1.25, guidance_interval=(0.2, 0.9))  # of the softened sets
+RECORDED = ("fid", "accuracy", "precision", "recall", "coverage", "entropy")
+IDENTITY = ("degradation", "epochs", "tau", "seed")  # of a row
+Epochs = o.number(a.EPOCHS, "of training, from the hot weights", kind=list[int], consume_multiple=True)
+Taus = o.number(a.TEMPERATURE, "temperatures", kind=list[float], consume_multiple=True)
+Seeds = o.number(a.SEED, "of what is drawn", kind=list[int], consume_multiple=True)
+Runs = o.word("folder of the runs that are trained; contents/runs by default")
+
+
+@cache
+def trained(name: str, epochs: int, runs: Path) -> tuple[Model, dict[str, Any]]:
+    """Return the softened model of a degradation after so many epochs, trained if need be, and what it cost."""
+    path = f"configs/custom/{name}_softened.yaml"
+    config = load_config(path)
+    if epochs == config.epochs:
+        model = load_model(f"{name}_softened")
+        cost = {"seconds": model.info.get("train_seconds"), "machine": model.info.get("machine")}
+    else:
+        run = runs / f"e{epochs}_{name}"
+        *_, last = train(load_config(path, epochs=epochs, save_every=epochs, sample_every=0, evaluate_every=0), run)
+        model = load_model(run)
+        cost = {key: last.record.get(key) for key in ("seconds", "machine")}
+    return model, {"weights": weights_digest(model), "batch_size": config.batch_size} | cost
+
+
+def score(model: Model, judge: Judge, n: int, tau: float, seed: int) -> tuple[dict[str, float], dict[str, float]]:
+    """Draw n digits and return their scores and the floors; novelty, which takes real images, is left out."""
+    labels = labels_in_shares(judge, n)
+    images = draw_samples(model, n, labels=labels, seed=seed, **asdict(SAMPLING.replace(tau=tau)))
+    scores = protocol(images, judge, labels, reference="train", seed=seed)
+    return {key: scores[key].value for key in RECORDED}, {key: scores[key].floor for key in RECORDED}
+
+
+def recorded(path: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """Return the table in a file, an empty one where there is none; a `ThawError` if it was measured otherwise."""
+    about = json.loads(json.dumps(about))
+    table = json.loads(path.read_text()) if path.is_file() else about | {"real": {}, "models": {}, "rows": []}
+    if other := [key for key in about if table.get(key) != about[key]]:
+        raise ThawError(f"{path} was measured with another {', '.join(other)}; move it, or ask for the same")
+    return table
+
+
+def rows_of(table: dict[str, Any], name: str, epochs: int, tau: float) -> dict[int, dict[str, Any]]:
+    """Return the rows of a model at a temperature, by their seed."""
+    asked = (name, epochs, tau)
+    return {row["seed"]: row for row in table["rows"] if tuple(row[key] for key in IDENTITY[:3]) == asked}
+
+
+def main(
+    *, epochs: Epochs = (5, 2), taus: Taus = (1.0, 2.0, 0.0), seeds: Seeds = (0, 1, 2), n: o.Scored = 500,
+    names: o.Names = NAMES, runs: Runs = None, record: o.Record = False,
+) -> None:  # fmt: skip
+    """Print the table."""
+    enter_project()
+    torch.set_num_threads(1)
+    judge = load_judge("mnist")
+    path = pretrained() / FILE
+    about = {"format": FORMAT, "data": "mnist", "reference": "train", "judge": judge.digest, "n": n}
+    about |= {"training_images": int(judge.references["train"].count)}
+    about |= {"sampling": {key: value for key, value in asdict(SAMPLING).items() if key not in ("tau", "order")}}
+    table = recorded(path, about)
+    for tau, count, name in itertools.product(taus, epochs, names):
+        model, origin = trained(name, count, RUNS if runs is None else Path(runs))
+        known = table["models"].setdefault(name, {})
+        if known.get(str(count), origin)["weights"] != origin["weights"]:  # other weights: nothing of theirs stands
+            table["rows"] = [row for row in table["rows"] if (row["degradation"], row["epochs"]) != (name, count)]
+        known[str(count)] = origin
+        for seed in seeds:
+            if seed in rows_of(table, name, count, tau):
+                continue
+            values, table["real"] = score(model, judge, n, tau, seed)
+            table["rows"].append(dict(zip(IDENTITY, (name, count, tau, seed), strict=True)) | values)
+            table["rows"].sort(key=lambda row: [row[key] for key in IDENTITY])
+            if record:
+                write_json(path, table)
+        found = rows_of(table, name, count, tau).values()
+        means = {key: statistics.mean(row[key] for row in found) for key in RECORDED}
+        print(f"{name:14s} {count} tau {tau:g}", "  ".join(f"{k} {v:.3f}" for k, v in means.items()), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(o.run(main))
