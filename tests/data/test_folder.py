@@ -14,7 +14,7 @@ from thaw.base.errors import ThawError
 from thaw.base.pixels import to_uint8
 from thaw.base.seeding import generator
 from thaw.data import ImageSet
-from thaw.data.folder import load_folder
+from thaw.data.folder import _read_once, load_folder
 from thaw.data.images import open_set, read_items
 from thaw.experiment.config import load_config, make_config
 from thaw.networks import count_parameters
@@ -71,9 +71,22 @@ def test_train_and_test_folders_are_the_splits(tmp_path):
     train, test = (load_folder(tmp_path / "set", split) for split in ("train", "test"))
     assert train.labels.tolist() == [0, 1] and test.labels.tolist() == [1] and test.classes == 2
     paint(tmp_path / "set" / "test" / "c" / "x.png", 3)
-    load_folder.cache_clear()
+    _read_once.cache_clear()
     with pytest.raises(ThawError, match="classes that .*train has not: c"):
         load_folder(tmp_path / "set", "test")
+
+
+def test_a_folder_is_the_one_that_its_path_leads_to_now(tmp_path, monkeypatch):
+    """The same name in another working directory, or behind a link that was moved, is another folder."""
+    for place, count in (("here", 12), ("there", 7)):
+        for index in range(count):
+            paint(tmp_path / place / "mine" / f"{index}.png", index)
+        monkeypatch.chdir(tmp_path / place)
+        assert len(load_folder("mine")) + len(load_folder("mine", "test")) == count
+        (tmp_path / "link").unlink(missing_ok=True)
+        (tmp_path / "link").symlink_to(tmp_path / place / "mine")
+        assert len(load_folder(tmp_path / "link", size=8)) + len(load_folder(tmp_path / "link", "test", 8)) == count
+    assert load_folder("mine") is load_folder("mine")
 
 
 def test_an_image_is_cropped_around_its_middle_turned_upright_and_resized(tmp_path):

@@ -35,6 +35,17 @@ def test_the_advice_loses_less_and_is_one_of_what_was_tried(budget):
     assert "advice: soften" in str(budget) and "% of the variance kept" in str(budget)
 
 
+def test_the_hot_process_is_advised_nothing_but_steps_and_fresh_noise(images):
+    """Its noise is bound to its signal: another temperature, schedule or softening would be another process."""
+    oracle = Oracle(build("scale", SHAPE, steps=100, schedule="cosine"), images)
+    budget = error_budget(oracle, Sampling(steps=5, eta=0.5), "cosine")
+    assert {settings[:3] for settings in budget.tried} == {(1, 1.0, "cosine")} and budget.eta in (0.0, 0.5, 1.0)
+    assert budget.advised.distance <= budget.total.distance and budget.tried[budget.advice] == budget.advised
+    assert f"advice: eta {budget.eta:g}, {budget.advice[-1]} steps: " in str(budget)
+    lost = {eta: oracle.loss(Sampling(steps=28, eta=eta), "cosine").distance for eta in (0.0, 0.5, 1.0)}
+    assert budget.eta == min(lost, key=lost.get)
+
+
 def test_samples_of_the_data_lose_nothing(images):
     oracle = Oracle(build("mask", SHAPE), images)
     one, other = (oracle.data.numbers(oracle.data.draw(4000, generator(seed, "draw"))) for seed in (0, 1))

@@ -25,7 +25,7 @@ from thaw.base.errors import ThawError
 from thaw.base.pixels import to_uint8
 from thaw.cli.main import main
 from thaw.data import ImageSet
-from thaw.data.folder import load_folder
+from thaw.data.folder import _read_once
 from thaw.data.images import read_images
 from thaw.model import Model
 from thaw.scoring import (
@@ -152,7 +152,6 @@ def test_images_of_ones_own_are_a_data_set_like_any_other(classes, folders, tmp_
 
     What has fewer real images than are scored has no floor: a dash in the table, not a number of other images.
     """
-    load_folder.cache_clear(), real._load.cache_clear()  # of another test's folder of this name
     shutil.copytree(folders[classes], tmp_path / "mine")
     values = folder_settings(folders, classes) | {"data_path": "mine", "limit": None, "evaluate_every": 1, "epochs": 1}
     config = configure(**values, evaluate_n=256)
@@ -177,7 +176,7 @@ def test_images_of_ones_own_are_a_data_set_like_any_other(classes, folders, tmp_
     # The folder moved, and then is another: what rests on its pixels is left out, or told.
     for folder in (Path("mine"), Path("contents/evaluation")):
         folder.rename(f"{folder}_before")
-    load_folder.cache_clear(), real._load.cache_clear()
+    _read_once.cache_clear(), real._load.cache_clear()
     capsys.readouterr()
     assert main(["evaluate", "contents/runs/own", "-n", "256"]) == 1
     assert "no folder mine; set data_path" in (told := capsys.readouterr().err) and "need the data" in told

@@ -11,7 +11,7 @@ from runs import VARIANTS, assert_equal, configure, losses, run, states
 
 from thaw.base.errors import ThawError
 from thaw.base.machine import machine
-from thaw.data.folder import load_folder
+from thaw.data.folder import _read_once
 from thaw.degradations import Lines
 from thaw.store.weights import list_checkpoints, load_checkpoint, load_model, load_tensors, save_release
 from thaw.terminal import fit_terminal
@@ -394,7 +394,7 @@ def test_a_run_whose_images_changed_does_not_go_on(change, said, old, tmp_path, 
     if old:
         _forget(tmp_path / "run")
     change(folder)
-    load_folder.cache_clear()
+    _read_once.cache_clear()
     if old and change not in (_add, _empty):
         assert run(config, tmp_path / "run")[-1].epoch == 3
         return

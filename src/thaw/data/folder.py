@@ -1,5 +1,6 @@
 """Any folder of images as a data set: cropped to squares, resized, labelled by its subfolders."""
 
+import os
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +17,6 @@ from thaw.data.images import ENDINGS, Item, check_differ, hidden, open_set, read
 TEST_SHARE = 0.1  # of a folder without train/ and test/
 
 
-@lru_cache(maxsize=4)
 def load_folder(
     path: Path,
     split: str = "train",
@@ -25,7 +25,7 @@ def load_folder(
     extensions: tuple[str, ...] = ENDINGS,
     background: int = 0,
 ) -> ImageSet:
-    """Load a folder of images, or a file of them, into memory, once a process.
+    """Load a folder of images, or a file of them, into memory, once a process for each folder that a path leads to.
 
     Where it holds `train/` and `test/`, these are the splits; otherwise a tenth of the images, drawn
     by a fixed seed, is the test split. The names of the subfolders that hold images, in alphabetical
@@ -47,6 +47,13 @@ def load_folder(
     if split not in ("train", "test"):
         raise ThawError(f"unknown split {split!r}; choose train or test")
     path = user_path(path)
+    return _read_once(path, os.path.realpath(path), split, size, channels, extensions, background)
+
+
+@lru_cache(maxsize=4)
+def _read_once(
+    path: Path, _: str, split: str, size: int, channels: int, extensions: tuple[str, ...], background: int
+) -> ImageSet:
     if not path.exists():
         raise ThawError(f"no folder {path}; set data_path to a folder of images")
     divided = (path / "train").is_dir() and (path / "test").is_dir()

@@ -1,6 +1,6 @@
 """Degradations D_t: one family a file, each known by name once its file is imported here."""
 
-from thaw.degradations.base import Degradation, build, in_order, names, register
+from thaw.degradations.base import Degradation, build, names, register, registered
 from thaw.degradations.blur import Blur
 from thaw.degradations.eraser import Eraser
 from thaw.degradations.fade import Fade
@@ -15,4 +15,4 @@ from thaw.degradations.softened import Softened
 from thaw.degradations.zoom import Zoom
 
 __all__ = ["Blur", "Degradation", "Eraser", "Fade", "Lines", "Mask", "Morph", "Pixelate", "Scale", "Snow"]
-__all__ += ["Softened", "Zoom", "build", "check_laws", "in_order", "names", "register"]
+__all__ += ["Softened", "Zoom", "build", "check_laws", "names", "register", "registered"]

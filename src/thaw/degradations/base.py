@@ -120,13 +120,8 @@ def names() -> list[str]:
 
 
 def registered() -> dict[str, Callable[..., Degradation]]:
-    """Return what is registered, name -> class or function, in order."""
+    """Return what is registered, name -> class or function, in order: one of your own comes last."""
     return dict(_REGISTRY)
-
-
-def in_order() -> list[str]:
-    """Return the names as they were registered: one of your own comes last."""
-    return list(_REGISTRY)
 
 
 def build(name: str, shape: tuple[int, int, int], steps: int | None = None, **options: object) -> Degradation:

@@ -30,7 +30,7 @@ SHOWN = 10  # states of a strip
 
 def own_names() -> list[str]:
     """Return the registered degradations that are not the package's own, the newest first."""
-    return [name for name in reversed(degradations.in_order()) if name not in {*TITLES, "scale"}]
+    return [name for name in reversed(degradations.registered()) if name not in {*TITLES, "scale"}]
 
 
 def destroyed_tile(name: str, folder: str | Path | None = None, rows: int = 3, data: str = "mnist") -> Tile:

@@ -1,5 +1,6 @@
 """Real pictures to begin with: embedded ones, or a data set's."""
 
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,7 +16,7 @@ Picture = tuple[Tensor, int | None]  # pixels (1, C, H, W) in [-1, 1], and the c
 
 
 @lru_cache(maxsize=2)
-def _test_split(data: str, root: Path) -> ImageSet:
+def _test_split(data: str, _: str) -> ImageSet:
     return load(data, "test", download=False)
 
 
@@ -25,7 +26,7 @@ def from_test_split(index: int, data: str) -> Picture:
     Raises:
         ThawError: where the data set is not, or for an index beyond its end.
     """
-    images = _test_split(data, data_root())
+    images = _test_split(data, os.path.realpath(data_root()))
     if index >= len(images):
         raise ThawError(f"{data} has {len(images)} test images; choose one below {len(images)}")
     return images.pixels(slice(index, index + 1)), int(images.labels[index])

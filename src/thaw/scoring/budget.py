@@ -170,6 +170,8 @@ class Budget:
         tried: (soften, tau, schedule, steps) -> the loss: what the advice rests on.
         advice: the settings that lose least for their steps.
         advised: their loss.
+        eta: the share of fresh noise of all of these; where `hot`, the one of 0, 1 and the given that loses least.
+        hot: whether the image fades as the noise grows: then steps and eta alone are free.
     """
 
     total: Loss
@@ -180,15 +182,18 @@ class Budget:
     tried: dict[tuple[int, float, str, int], Loss]
     advice: tuple[int, float, str, int]
     advised: Loss
+    eta: float
+    hot: bool
 
     def __str__(self) -> str:
         soften, tau, schedule, steps = self.advice
         parts = {"start": self.start, "steps": self.steps, "jumps": self.jumps, "temperature": self.temperature}
         told = ", ".join(f"{name} {100 * share:.1f}" for name, share in parts.items() if share is not None)
+        settings = f"eta {self.eta:g}" if self.hot else f"soften {soften}, tau {tau:g}, schedule {schedule}"
         return (
             f"lost with a perfect network: {100 * self.total.distance:.1f} % of the data's variance ({told}); "
             f"{100 * self.total.kept:.0f} % of the variance kept\n"
-            f"advice: soften {soften}, tau {tau:g}, schedule {schedule}, {steps} steps: "
+            f"advice: {settings}, {steps} steps: "
             f"{100 * self.advised.distance:.1f} % lost, {100 * self.advised.kept:.0f} % kept"
         )
 
@@ -209,6 +214,7 @@ def error_budget(
         sampling, schedule, soften: the settings to account for.
         terminal: where sampling starts, if that is to be accounted for.
         taus, schedules: what the advice may choose from; softening is tried at 1, 2 and 4 where T m is at most 112.
+            The hot process, whose signal is bound to its noise, can change neither, nor be softened.
     """
     T = oracle.degradation.steps
     total = oracle.loss(sampling, schedule, soften)
@@ -219,6 +225,10 @@ def error_budget(
     smooth = every if fine == soften else oracle.loss(sampling.replace(steps=T * fine), schedule, fine)
     tried = {}
     parts = [m for m in (1, 2, 4) if m == 1 or T * m <= FINE]
+    if hot := float(oracle.degradation.alpha(torch.tensor([T]))) != 1.0:
+        parts, taus, schedules = [soften], (sampling.tau,), (schedule,)
+        ways = (noisy.replace(sampler="warm", eta=eta, steps=min(28, T)) for eta in (sampling.eta, 0.0, 1.0))
+        noisy = min(ways, key=lambda way: oracle.loss(way, schedule, soften).distance)
     for m in parts:
         for tau in taus:
             for name in schedules:
@@ -234,6 +244,7 @@ def error_budget(
     return Budget(
         total, total.distance - every.distance, every.distance - smooth.distance, smooth.distance,
         None if terminal is None else oracle.start(terminal), tried, (m, tau, name, steps), alike[steps],
+        noisy.eta, hot,
     )  # fmt: skip
 
 

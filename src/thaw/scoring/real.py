@@ -8,6 +8,7 @@ way, and kept in `contents/evaluation/` under the judge's digest.
 """
 
 import json
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from thaw.base.errors import ThawError
-from thaw.base.files import check_target
+from thaw.base.files import check_target, user_path
 from thaw.base.seeding import generator
 from thaw.data import DATA_SETS, ImageSet, data_root, what_changed
 from thaw.experiment.config import make_config
@@ -60,8 +61,9 @@ def real_images(judge: Judge, *, download: bool = True) -> dict[str, ImageSet]:
         ThawError: if it is not where it was, or not what it was.
     """
     settings, splits = json.dumps(judge.reading or _by_name(judge.data)), {}
+    place = os.path.realpath(user_path(judge.reading.get("data_path") or data_root()))
     for split in ("train", "test"):
-        splits[split] = images = _load(settings, split, download, data_root())
+        splits[split] = images = _load(settings, split, download, place)
         changed = what_changed(judge.fingerprints.get(split, {}), images)
         if changed:
             raise ThawError(
@@ -72,7 +74,7 @@ def real_images(judge: Judge, *, download: bool = True) -> dict[str, ImageSet]:
 
 
 @lru_cache(maxsize=4)
-def _load(settings: str, split: str, download: bool, _: Path) -> ImageSet:
+def _load(settings: str, split: str, download: bool, _: str) -> ImageSet:
     return load_data(make_config(json.loads(settings)), split, download=download)
 
 

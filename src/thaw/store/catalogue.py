@@ -1,5 +1,6 @@
 """What is shipped: the released weights that can be sampled from, as the manifest names them."""
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -76,7 +77,7 @@ def open_model(label: str, epoch: int | None = None, data: str = "mnist", folder
 
 
 @lru_cache(maxsize=16)
-def _cached(path: Path, _: float) -> Model:
+def _cached(path: Path, *_: str | float) -> Model:
     return load_model(path)
 
 
@@ -88,6 +89,6 @@ def cached_model(label: str, epoch: int | None = None, data: str = "mnist", fold
     """
     path = release_path(label, epoch, data, folder)
     try:
-        return _cached(path, path.stat().st_mtime)
+        return _cached(path, os.path.realpath(path), path.stat().st_mtime)
     except OSError:
         raise ThawError(f"no file {path} any more; restore it with {by_git(path)}") from None
