@@ -187,6 +187,16 @@ def test_images_of_ones_own_are_a_data_set_like_any_other(classes, folders, tmp_
     assert re.search("mine is not what its judge was trained on: .* in place of", capsys.readouterr().err)
 
 
+def test_the_real_images_of_a_judge_are_those_that_its_path_leads_to_now(judge, folders, tmp_path, monkeypatch):
+    """The same name in another working directory is another folder."""
+    own = replace(judge, reading=configure(**folder_settings(folders, 2) | {"data_path": "mine"}).reading)
+    for classes in (2, 3):
+        (tmp_path / str(classes)).mkdir()
+        monkeypatch.chdir(tmp_path / str(classes))
+        Path("mine").symlink_to(folders[classes])
+        assert real.real_images(own)["train"].classes == classes
+
+
 @pytest.mark.parametrize(("classes", "said"), [(0, "tell classes apart, .* none"), (1, "tell classes apart, .* 1;")])
 def test_a_judge_needs_classes_and_something_to_compare_with(classes, said, folders, tmp_path, capsys):
     """Models of such images are trained and exported without a score, and that is told."""
