@@ -113,13 +113,15 @@ class Model:
             raise ThawError(f"the labels of this model are {known}; got {int(wrong[0])}")
 
     def restorer(
-        self, y: Tensor, tau: float, guidance: float = 1.0, interval: tuple[float, float] = (0.0, 1.0)
-    ) -> Restore:
+        self, y: Tensor, tau: float, guidance: float = 1.0, interval: tuple[float, float] = (0.0, 1.0),
+        seen: Tensor | None = None,
+    ) -> Restore:  # fmt: skip
         """Return `restore(x_t, t) -> x0_hat`, clipped as the process says, for labels y (B,) at temperature tau.
 
         Guidance w gives u + w (c - u), with c the conditional and u the null-class prediction
         (Ho & Salimans 2022); w = 1 is off and costs one evaluation instead of two. It acts where t/T lies
-        in the interval (Kynkäänniemi et al. 2024), the ends included; t must be alike in the batch.
+        in the interval (Kynkäänniemi et al. 2024), the ends included; t must be alike in the batch. `seen` (B, C, H, W)
+        are the degraded pictures without noise, for a network that observes them.
 
         Raises:
             ThawError: for labels that the model does not know, or no interval.
@@ -131,18 +133,18 @@ class Model:
 
         @torch.no_grad()
         def restore(x_t: Tensor, t: Tensor) -> Tensor:
-            conditional = self.denoise(x_t, t, y, tau)
+            conditional = self.denoise(x_t, t, y, tau, seen)
             if guidance != 1.0 and guided_at(int(t[0]), self.process.steps, interval):
-                unconditional = self.denoise(x_t, t, null, tau)
+                unconditional = self.denoise(x_t, t, null, tau, seen)
                 conditional = unconditional + guidance * (conditional - unconditional)
             return self.process.clip(conditional)
 
         return restore
 
-    def denoise(self, x_t: Tensor, t: Tensor, y: Tensor, tau: float = 1.0) -> Tensor:
+    def denoise(self, x_t: Tensor, t: Tensor, y: Tensor, tau: float = 1.0, seen: Tensor | None = None) -> Tensor:
         """Return the network's x0_hat for labels y (B,), not clipped; gradients flow.  (B, C, H, W)"""
         temperature = torch.full((len(x_t),), float(tau), device=x_t.device)
-        output = self.network(x_t, self.process.time(t), temperature, y)
+        output = self.network(x_t, self.process.time(t), temperature, y, *([] if seen is None else [seen]))
         return self.process.predict(output, x_t, t, temperature)
 
     def start(self, y: Tensor, draws: torch.Generator) -> Start:
@@ -218,10 +220,11 @@ class Model:
         sampling = RESTORING.replace(**settings)
         y = torch.full((len(x_t),), self.classes) if y is None else y
         noise = torch.randn(x_t.shape, generator=draws).to(self.device)
-        z = None if z is None else z.to(self.device)
-        noisy = self.noisy(x_t.to(self.device), t, sampling.tau, noise, z)
+        x_t, z = x_t.to(self.device), None if z is None else z.to(self.device)
+        noisy = self.noisy(x_t, t, sampling.tau, noise, z)
         self.network.eval()
-        restore = self.restorer(y, sampling.tau, sampling.guidance, sampling.guidance_interval)
+        seen = x_t if self.process.observed else None
+        restore = self.restorer(y, sampling.tau, sampling.guidance, sampling.guidance_interval, seen)
         return final(self._walk(restore, noisy, sampling, start=t, z=z, generator=draws)).cpu()
 
     def _check_pixels(self) -> None:

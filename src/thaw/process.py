@@ -72,6 +72,7 @@ class Draws(NamedTuple):
     tau: Tensor  # (B,) in [0, 2]
     noise: Tensor  # (B, C, H, W) standard normal
     z: Tensor | None  # what the degradation keeps fixed along a trajectory
+    seen: Tensor | None = None  # (B,) int64, step of the clean degraded picture that the network sees; 0 for none
 
     def part(self, chosen: slice) -> "Draws":
         """Return the numbers of some of the images."""
@@ -94,6 +95,8 @@ class Process(nn.Module):
         noise_in: "everywhere", or "destroyed" for noise that lies only where D_t destroys:
             x_t = D_t(x0; z) + tau sigma_t R_t eps, with `Degradation.destroyed` as R_t.
         bounded: whether x0 lies in [-1, 1], as pixels do and latents do not.
+        observed: the share of training images of which the network sees, beside x_t, D_s(x0; z) without noise at some
+            s >= t: at T for half of them, else uniform on t..T. 0 for a network that never does.
     """
 
     def __init__(
@@ -105,6 +108,7 @@ class Process(nn.Module):
         loss_weight: str = "uniform",
         noise_in: str = "everywhere",
         bounded: bool = True,
+        observed: float = 0.0,
     ) -> None:
         super().__init__()
         steps = degradation.steps
@@ -127,7 +131,7 @@ class Process(nn.Module):
         if noise_in == "destroyed" and type(degradation).destroyed is Degradation.destroyed:
             raise ThawError(f"{type(degradation).__name__} has no destroyed subspace; use noise_in: everywhere")
         self.degradation, self.prediction, self.loss_weight = degradation, prediction, loss_weight
-        self.noise_in, self.bounded = noise_in, bounded
+        self.noise_in, self.bounded, self.observed = noise_in, bounded, observed
         self.tau = (float(tau[0]), float(tau[1]))
         self.register_buffer("sigma", sigma.double(), persistent=False)
 
@@ -183,7 +187,19 @@ class Process(nn.Module):
         low, high = self.tau
         tau = low + (high - low) * (1.5 * torch.rand(n, generator=generator) - 0.25).clamp(0, 1)
         noise = torch.randn(n, *self.shape, generator=generator)
-        return Draws(t, tau, noise, self.degradation.draw_z(n, generator))
+        z = self.degradation.draw_z(n, generator)
+        return Draws(t, tau, noise, z, self._draw_seen(t, generator) if self.observed else None)
+
+    def _draw_seen(self, t: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw the steps of what the network sees beside x_t, 0 for nothing.  (B,) int64 -> (B,) int64"""
+        further, at_end, sees = torch.rand(3, len(t), generator=generator)
+        s = torch.where(at_end < 0.5, self.steps, t + (further * (self.steps - t + 1)).long())
+        return torch.where(sees < self.observed, s, 0)
+
+    def observation(self, x0: Tensor, seen: Tensor, z: Tensor | None = None) -> Tensor:
+        """Return D_s(x0; z) without noise for the steps s that are seen, zeros where s is 0.  (B, C, H, W)"""
+        with torch.autocast(x0.device.type, enabled=False):
+            return self.degradation(x0, seen, z) * (seen > 0).to(x0.dtype)[:, None, None, None]
 
     def clip(self, x0: Tensor) -> Tensor:
         """Return x0 clipped to [-1, 1] where it is bounded, else as it is."""
@@ -209,7 +225,8 @@ class Process(nn.Module):
     def loss(self, network: nn.Module, x0: Tensor, y: Tensor, draws: Draws) -> Tensor:
         """Return the weighted mean squared error of the network on these draws, a scalar."""
         x_t = self(x0, draws.t, draws.tau, draws.noise, draws.z)
-        raw = network(x_t, self.time(draws.t), draws.tau, y)
+        seen = () if draws.seen is None else (self.observation(x0, draws.seen, draws.z),)
+        raw = network(x_t, self.time(draws.t), draws.tau, y, *seen)
         error = (raw - self.target(x0, draws.t, draws.tau, draws.noise)).square().mean(dim=(1, 2, 3))  # (B,)
         return (error * self.weight(draws.t, draws.tau).to(error.dtype)).mean()
 

@@ -27,7 +27,7 @@ def build_process(config: Config, shape: tuple[int, int, int]) -> Process:
         degradation = degradations.Softened(degradation, config.soften)
     sigma = noise_schedule(config.schedule, degradation.steps)[1]
     settings = (config.prediction, config.tau, config.loss_weight, config.noise_in)
-    return Process(degradation, sigma, *settings, bounded=config.study != "latent")
+    return Process(degradation, sigma, *settings, bounded=config.study != "latent", observed=config.observed)
 
 
 def build_network(config: Config, shape: tuple[int, int, int], classes: int) -> nn.Module:

@@ -108,6 +108,10 @@ class Config(BaseModel):
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout in the residual blocks (unet)")
     label_dropout: float = Field(0.1, ge=0, le=1, description="share of labels replaced by the null class")
 
+    observed: float = Field(
+        0.0, ge=0, le=1, description="share of images whose degraded picture is seen without noise beside x_t (unet)"
+    )
+
     epochs: int = Field(20, ge=0, description="passes over the training set")
     minutes: float | None = Field(None, gt=0, description="end training after so long, whatever epochs says")
     batch_size: int = Field(128, ge=1, description="images a step, over all processes")

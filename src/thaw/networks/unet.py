@@ -23,6 +23,8 @@ class UNet(nn.Module):
             becomes 14 x 14, four times fewer multiply-adds for the same width.
         activation: one of silu, gelu, selu.
         dropout: dropout probability inside the residual blocks.
+        observed: above 0 for a second input, the degraded picture without noise (its share of the images is the
+            process's); it begins with weights of zero, as if it were not there.
     """
 
     conditional = True
@@ -36,6 +38,7 @@ class UNet(nn.Module):
         patch: int = 2,
         activation: str = "silu",
         dropout: float = 0.0,
+        observed: float = 0.0,
     ) -> None:
         super().__init__()
         act = activation_of(activation)
@@ -62,8 +65,15 @@ class UNet(nn.Module):
         self.head = nn.Sequential(
             nn.GroupNorm(math.gcd(8, widths[0]), widths[0]), act(), nn.Conv2d(widths[0], channels, 3, padding=1)
         )
+        if observed:
+            # Beside the stem, and as a whole into the condition. No biases: zeros, for nothing seen, change nothing.
+            self.seen_stem = nn.Conv2d(channels, widths[0], 3, padding=1, bias=False)
+            whole = nn.Linear(math.prod(shape), dim, bias=False), act(), nn.Linear(dim, dim, bias=False)
+            self.seen_whole = nn.Sequential(nn.Flatten(), *whole)
+            for last in (self.seen_stem, self.seen_whole[-1]):
+                nn.init.zeros_(last.weight)
 
-    def forward(self, x: Tensor, time: Tensor, tau: Tensor, y: Tensor) -> Tensor:
+    def forward(self, x: Tensor, time: Tensor, tau: Tensor, y: Tensor, seen: Tensor | None = None) -> Tensor:
         """Map noisy images to the raw prediction of the process.
 
         Args:
@@ -71,14 +81,16 @@ class UNet(nn.Module):
             time: t / T in [0, 1], (B,).
             tau: temperature in [0, 1], (B,).
             y: class labels in 0..K, K the null class, (B,) int64.
+            seen: degraded pictures without noise, (B, C, H, W) in [-1, 1]; zeros, or None, for none.
 
         Returns:
             Raw prediction (B, C, H, W); `Process.predict` turns it into x0_hat.
         """
         H, W = x.shape[-2:]
-        x = F.pad(x, (0, -W % self.patch, 0, -H % self.patch))
         condition = self.condition(time, tau, y)
-        h = self.stem(F.pixel_unshuffle(x, self.patch).contiguous(memory_format=torch.channels_last))
+        h = self.stem(self._unshuffled(x))
+        if seen is not None:
+            h, condition = h + self.seen_stem(self._unshuffled(seen)), condition + self.seen_whole(seen)
         skips = []
         for down, shrink in zip(self.down, self.shrink, strict=True):
             for residual in down:
@@ -93,3 +105,9 @@ class UNet(nn.Module):
             for residual in up:
                 h = residual(h, condition)
         return F.pixel_shuffle(self.head(h), self.patch)[..., :H, :W]
+
+    def _unshuffled(self, x: Tensor) -> Tensor:
+        """Return images with each patch of pixels as channels.  (B, C, H, W) -> (B, C p p, H / p, W / p)"""
+        H, W = x.shape[-2:]
+        x = F.pad(x, (0, -W % self.patch, 0, -H % self.patch))
+        return F.pixel_unshuffle(x, self.patch).contiguous(memory_format=torch.channels_last)

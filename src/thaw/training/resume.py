@@ -89,13 +89,15 @@ def load_initial_weights(network: nn.Module, config: Config, images: ImageSet) -
     model = load_model(config.start_from)
     theirs = model.config.network_settings() | {"shape": model.process.shape, "classes": model.classes}
     ours = config.network_settings() | {"shape": images.shape, "classes": images.classes}
+    if config.observed and "observed" in theirs:
+        ours["observed"] = theirs["observed"]  # what they lack begins with zeros, as if it were not there
     for name, value in ours.items():
         if theirs.get(name) != value:
             raise ThawError(
                 f"a run cannot start from {config.start_from}: {name} is {theirs.get(name)!r} there and {value!r} "
                 "here; make it alike, or leave start_from out"
             )
-    network.load_state_dict(model.network.state_dict())
+    network.load_state_dict(network.state_dict() | model.network.state_dict())
 
 
 def _stored(path: Path, read: Callable[[dict[str, Any]], Any], otherwise: str) -> Any:
