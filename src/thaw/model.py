@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,9 +22,11 @@ from thaw.sampling import (
     Step,
     check_interval,
     final,
+    fitted,
     guided_at,
     reverse,
     with_known,
+    with_measured,
 )
 from thaw.terminal import Terminal
 
@@ -197,8 +200,9 @@ class Model:
         return reverse(self.process, restore, x, **sampling.walking(), **more)
 
     def restore(
-        self, x_t: Tensor, t: int, *, y: Tensor | None = None, z: Tensor | None = None, seed: int = 0, **settings: Any
-    ) -> Tensor:
+        self, x_t: Tensor, t: int, *, y: Tensor | None = None, z: Tensor | None = None, seed: int = 0,
+        infer: bool = False, consistent: bool = False, **settings: Any,
+    ) -> Tensor:  # fmt: skip
         """Restore given degraded pictures; with tau > 0, different seeds give different restorations.
 
         Args:
@@ -207,17 +211,24 @@ class Model:
             y: class labels (B,); the null class by default.
             z: the z they were degraded with.
             seed: of the noise.
+            infer: tell the network the classes that `infer` finds: drawn at tau > 0, else the likeliest.
+            consistent: move every guess to where D_t makes x_t of it, see `thaw.sampling.fitted`.
             settings: of `Sampling`, in place of tau 0, eta 1, all steps, no guidance; noise tau sigma_t is added here.
 
         Returns:
             (B, C, H, W) in [-1, 1].
 
         Raises:
-            ThawError: for a flow in a latent, which knows no degraded pictures.
+            ThawError: for a flow in a latent, which knows no degraded pictures, or classes that cannot be inferred.
         """
         self._check_pixels()
         draws = generator(seed, "restore")
         sampling = RESTORING.replace(**settings)
+        if infer:
+            if y is not None or t != self.process.steps:
+                given = f"t={t}" if y is None else "classes that were told"
+                raise ThawError(f"classes that are not told are inferred at T={self.process.steps}; got {given}")
+            y = self.infer(x_t, generator(seed, "restored classes") if sampling.tau else None)
         y = torch.full((len(x_t),), self.classes) if y is None else y
         noise = torch.randn(x_t.shape, generator=draws).to(self.device)
         x_t, z = x_t.to(self.device), None if z is None else z.to(self.device)
@@ -225,7 +236,30 @@ class Model:
         self.network.eval()
         seen = x_t if self.process.observed else None
         restore = self.restorer(y, sampling.tau, sampling.guidance, sampling.guidance_interval, seen)
-        return final(self._walk(restore, noisy, sampling, start=t, z=z, generator=draws)).cpu()
+        if not consistent:
+            return final(self._walk(restore, noisy, sampling, start=t, z=z, generator=draws)).cpu()
+        here = torch.full((len(x_t),), t, device=self.device)
+        measured = partial(self.process.degradation, t=here, z=z), x_t
+        restore = with_measured(restore, *measured, rounds=2, iterations=4)
+        return fitted(final(self._walk(restore, noisy, sampling, start=t, z=z, generator=draws)), *measured).cpu()
+
+    def infer(self, x_T: Tensor, draws: torch.Generator | None = None) -> Tensor:
+        """Infer the classes of fully degraded pictures from the numbers that survive, by the terminal's posterior.
+
+        Args:
+            x_T: D_T(x0; z) without noise, (B, C, H, W).
+            draws: CPU generator to draw from p(y | x_T) with; the likeliest class without it.
+
+        Returns:
+            (B,) int64.
+
+        Raises:
+            ThawError: for a model that is not told the class.
+        """
+        if not self.conditional:
+            raise ThawError("this model is not told the class, so that there is none to infer")
+        p = self.terminal.posterior(self.process.degradation.coordinates(x_T.to(self.device)).cpu(), self.classes)
+        return p.argmax(dim=1) if draws is None else torch.multinomial(p, 1, generator=draws)[:, 0]
 
     def _check_pixels(self) -> None:
         if self.coder is not None:

@@ -63,6 +63,19 @@ class Terminal:
         inner = self.centres[component] + torch.einsum("brs,bs->br", self.factors[component], noise)
         return self.mean + inner @ self.basis.T
 
+    def posterior(self, coordinates: Tensor, classes: int) -> Tensor:
+        """Return p(y | coordinates) by Bayes' rule; all classes alike where nothing survives.  (B, D) -> (B, K)"""
+        if self.rank == 0:
+            return torch.full((len(coordinates), classes), 1 / classes)
+        inner = ((coordinates - self.mean) @ self.basis).double()
+        whitened = torch.linalg.solve_triangular(
+            self.factors.double(), (inner - self.centres[:, None]).mT, upper=False
+        )  # (M, R, B)
+        log_p = self.weights.log() - self.factors.diagonal(dim1=1, dim2=2).log().sum(dim=1)  # (M,)
+        log_p = log_p - whitened.square().sum(dim=1).mT / 2  # (B, M)
+        of_class = torch.where(self.labels == torch.arange(classes)[:, None], 0.0, -torch.inf)  # (K, M)
+        return torch.logsumexp(log_p[:, None] + of_class, dim=2).softmax(dim=1)
+
     @classmethod
     def point(cls, mean: Tensor) -> "Terminal":
         """Return the terminal of a degradation that leaves nothing: rank 0, always the same coordinates (D,)."""
