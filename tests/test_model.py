@@ -170,6 +170,35 @@ def test_restoration_follows_its_seed_when_warm_and_needs_none_when_cold(warm_ro
     assert warm.shape == x_t.shape and warm.abs().max() <= 1
 
 
+@pytest.mark.parametrize("settings", [{}, {"tau": 0.5}, {"sampler": "direct"}, {"sampler": "algorithm1"}], ids=str)
+def test_consistent_restorations_degrade_to_what_was_given(warm_rows, settings):
+    degradation, x0 = warm_rows.process.degradation, load("digits", "test").pixels(slice(0, 4))
+    for t in (4, 7):
+        x_t = degradation(x0, full(4, t))
+        found = warm_rows.restore(x_t, t, consistent=True, **settings)
+        missed = [(degradation(x, full(4, t)) - x_t).square().mean().sqrt() for x in
+                  (found, warm_rows.restore(x_t, t, **settings))]  # fmt: skip
+        assert missed[0] < 0.01 < missed[1] and found.abs().max() <= 1
+
+
+def test_classes_that_are_not_told_are_inferred_from_what_survives(warm_rows):
+    """The likeliest, or drawn where seeds are to differ; only at T, and only where none is told."""
+    images = load("digits", "test").subset(200, 0)
+    x_T = warm_rows.process.degradation(images.pixels(), full(200, 7))
+    likeliest, drawn = warm_rows.infer(x_T), warm_rows.infer(x_T, torch.Generator().manual_seed(0))
+    right = (likeliest == images.labels).double().mean()
+    assert right > 0.4 and 0.2 < (drawn == images.labels).double().mean() <= right + 0.1
+    told, inferred = ({"y": likeliest[:4]}, {"infer": True})
+    assert torch.equal(*(warm_rows.restore(x_T[:4], 7, **way) for way in (told, inferred)))
+    one, other = (warm_rows.restore(x_T[:4], 7, infer=True, tau=0.5, seed=seed) for seed in (0, 1))
+    assert not torch.equal(one, other)
+    for wrong, named in (({"t": 5}, "at T=7.*t=5"), ({"t": 7, "y": likeliest[:4]}, "classes that were told")):
+        with pytest.raises(ThawError, match=named):
+            warm_rows.restore(x_T[:4], infer=True, **wrong)
+    with pytest.raises(ThawError, match="not told the class"):
+        replace(warm_rows, conditional=False).infer(x_T)
+
+
 def test_interpolation_goes_from_one_start_to_the_other(warm_rows):
     y, weights = full(5, 3), torch.linspace(0, 1, 5)
     images = warm_rows.interpolate(y, weights, seeds=(4, 9), tau=0.7)

@@ -123,6 +123,34 @@ def test_noise_is_standard_normal_and_everything_follows_the_generator():
     assert first.noise.mean().abs() < 0.02 and (first.noise.std() - 1).abs() < 0.02
 
 
+def test_what_is_seen_is_drawn_beside_the_rest_and_never_less_degraded_than_x_t():
+    plain, seeing = make_process(ROW), make_process(ROW, observed=0.8)
+    before, draws = (process.draw(6000, generator(0)) for process in (plain, seeing))
+    assert before.seen is None
+    assert all(torch.equal(a, b) for a, b in zip(before[:3], draws[:3], strict=True))
+    seen, t, T = draws.seen, draws.t, seeing.steps
+    assert ((seen == 0) | ((seen >= t) & (seen <= T))).all()
+    assert (seen > 0).double().mean().item() == pytest.approx(0.8, abs=0.02)
+    at_end = (seen == T)[(seen > 0) & (t == 1)].double().mean().item()
+    assert at_end == pytest.approx(0.5 + 0.5 / T, abs=0.05)
+
+
+def test_what_is_seen_is_the_degraded_picture_without_noise_or_nothing():
+    process, x0, seen = make_process(ROW, observed=0.5), pictures(4), torch.tensor([0, 2, 7, 0])
+    found = process.observation(x0, seen)
+    assert torch.equal(found[1:3], process.degradation(x0, seen)[1:3]) and not found[[0, 3]].any()
+    handed: list = []
+
+    def network(x_t, time, tau, y, *more):
+        handed.extend(more)
+        return x_t
+
+    for one in (process, make_process(ROW)):
+        draws = one.draw(4, generator(0))
+        one.loss(network, x0, full(4, 0), draws)
+    assert len(handed) == 1 and torch.equal(handed[0], process.observation(x0, process.draw(4, generator(0)).seen))
+
+
 def test_the_network_is_told_the_share_of_the_steps():
     time = make_process(ROW).time(torch.arange(8))
     assert time.dtype == torch.float32
@@ -152,7 +180,7 @@ def test_min_snr_weighs_the_error_of_the_restored_image_whatever_is_predicted(ca
     x0, draws, error = pictures(16).double(), process.draw(16, generator(0)), torch.randn(16, *SHAPE).double()
     draws = Draws(draws.t, draws.tau.double(), draws.noise.double(), None)
     oracle = Oracle(process, x0, draws, error)
-    x0_hat = process.predict(oracle.answer, process(x0, *draws), draws.t, draws.tau)
+    x0_hat = process.predict(oracle.answer, process(x0, *draws[:4]), draws.t, draws.tau)
     alpha, level = process.degradation.alpha(draws.t), draws.tau * process.sigma[draws.t]
     expected = (x0_hat - x0).square().mean(dim=(1, 2, 3)) * (alpha / level).square().clamp(max=5)
     torch.testing.assert_close(process.loss(oracle, x0, full(16, 0), draws), expected.mean(), rtol=1e-6, atol=1e-9)

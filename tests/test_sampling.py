@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
-from cases import ALL, LINES, SCALES, SHAPE, full, make_process, name_of, pictures
+from cases import ALL, LINES, SCALES, SHAPE, draw, full, make, make_process, name_of, pictures
 
 from thaw.base.errors import ThawError
 from thaw.base.seeding import generator
 from thaw.process import Process
-from thaw.sampling import SAMPLERS, Step, coefficients, final, reverse, slerp, time_steps
+from thaw.sampling import SAMPLERS, Step, coefficients, final, fitted, reverse, slerp, time_steps
 
 ROW = ("row", {"group": 4})
 FLOW, LINEAR = ("scale", {"schedule": "flow"}), ("scale", {"schedule": "linear"})
@@ -198,6 +198,41 @@ def test_settings_that_make_no_sense_are_refused(range_, settings, named):
     process = make_process(ROW, tau=range_)
     with pytest.raises(ThawError, match=named):
         list(reverse(process, blur, torch.zeros(1, *SHAPE), **{"tau": 0.5, **settings}))
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+@pytest.mark.parametrize("case", [(name, {}) for name in ("row", "col", "mask", "zoom_nearest", "zoom_bilinear")]
+                         + [("pixelate", {}), ("blur", {})], ids=name_of)  # fmt: skip
+def test_any_guess_is_moved_to_where_a_linear_degradation_makes_of_it_what_was_measured(case, share):
+    """At T, and of projections at any step, to 1e-3 in every pixel; what fits already stays; all within [-1, 1]."""
+    degradation = make(case)
+    t = full(3, round(share * degradation.steps))
+    x0, guess = pictures(3), pictures(3, seed=1)
+    measured = degradation(x0, t)
+    found = fitted(guess, lambda x: degradation(x, t), measured, rounds=6, iterations=20)
+    missed = (degradation(found, t) - measured).abs()
+    exact = share == 1.0 or case[0] in ("row", "col", "mask", "zoom_nearest")
+    assert missed.max() < 1e-3 if exact else missed.square().mean().sqrt() < 0.02
+    assert found.abs().max() <= 1
+    torch.testing.assert_close(fitted(x0, lambda x: degradation(x, t), measured), x0, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["fade", "snow", "eraser", "morph"])
+def test_a_guess_is_fitted_to_what_depends_on_z_too(name):
+    degradation = make((name, {"data": "digits"} if name == "morph" else {}))
+    t, z, x0 = full(3, degradation.steps // 3), draw(degradation, 3), pictures(3)
+    measured = degradation(x0, t, z)
+    found = fitted(pictures(3, seed=1), lambda x: degradation(x, t, z), measured, rounds=6, iterations=20)
+    assert (degradation(found, t, z) - measured).square().mean().sqrt() < 0.02
+
+
+def test_what_is_certain_moves_least_where_a_guess_is_fitted():
+    """A row's mean is too low: its grey pixel brightens, its black ones hardly."""
+    rows = make(("row", {}))
+    guess = torch.full((1, *SHAPE), -1.0)
+    guess[..., 14] = 0.0
+    moved = fitted(guess, lambda x: rows(x, full(1, 28)), rows(guess, full(1, 28)) + 0.02, rounds=2) - guess
+    assert moved[..., 14].min() > 10 * moved[..., :14].max() > 0
 
 
 def test_slerp_meets_its_ends_and_keeps_the_strength_of_noise():

@@ -1,5 +1,8 @@
 """The terminal distribution: where sampling starts."""
 
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 from cases import SHAPE, few, full
@@ -54,6 +57,23 @@ def test_the_null_class_draws_from_all_components_by_their_weights(made_by_hand)
     centre = made_by_hand.sample(full(4000, 2), generator(0))[:, 0].round()
     shares = [(centre == at).double().mean().item() for at in (-1, 1, 3)]
     assert shares == pytest.approx([0.5, 0.25, 0.25], abs=0.03)
+
+
+def test_the_posterior_is_bayes_rule_over_the_components(made_by_hand):
+    """Halfway between two components the weights decide; what lies off the basis tells nothing."""
+    wide = replace(made_by_hand, factors=torch.eye(2).repeat(3, 1, 1))
+    asked = torch.tensor([[-5.0, 0.0, 5.0], [0.0, 0.0, 7.0], [9.0, 1.0, 5.0]])
+    p = wide.posterior(asked, 3)  # a third class was never seen
+    near, far = (math.exp(-(d**2) / 2) for d in (1, 3))
+    torch.testing.assert_close(p.sum(dim=1), torch.ones(3).double())
+    assert p[0, 0] > 0.999 and p[2, 1] > 0.999 and (p[:, 2] == 0).all()
+    assert p[1, 0].item() == pytest.approx(0.5 * near / (0.5 * near + 0.25 * near + 0.25 * far))
+    assert (Terminal.point(torch.zeros(4)).posterior(torch.zeros(2, 4), 5) == 0.2).all()
+
+
+def test_the_classes_of_digits_can_be_told_from_their_row_means(digits, rows, fitted):
+    p = fitted.posterior(terminal_coordinates(rows, digits.pixels()).float(), 10)
+    assert (p.argmax(dim=1) == digits.labels).double().mean() > 0.5
 
 
 def test_factors_shape_the_noise(made_by_hand):

@@ -66,7 +66,7 @@ class Terminal:
     def posterior(self, coordinates: Tensor, classes: int) -> Tensor:
         """Return p(y | coordinates) by Bayes' rule; all classes alike where nothing survives.  (B, D) -> (B, K)"""
         if self.rank == 0:
-            return torch.full((len(coordinates), classes), 1 / classes)
+            return torch.full((len(coordinates), classes), 1 / classes, dtype=torch.float64)
         inner = ((coordinates - self.mean) @ self.basis).double()
         whitened = torch.linalg.solve_triangular(
             self.factors.double(), (inner - self.centres[:, None]).mT, upper=False

@@ -50,6 +50,22 @@ def test_every_activation_gives_finite_outputs_and_gradients(name, activation):
     assert all(g is not None and torch.isfinite(g).all() for g in gradients)
 
 
+@pytest.mark.parametrize("shape", UNSHIPPED, ids=str)
+def test_a_network_that_sees_nothing_is_the_one_without_a_second_input_to_the_bit(shape):
+    """Whatever it has learnt to see: None, and zeros, are nothing. New, it makes nothing of what it sees."""
+    plain, seeing = (networks.build("unet", shape, 10, widths=(8, 16), observed=share) for share in (0.0, 0.5))
+    asked, picture = inputs(3, shape), torch.randn(3, *shape)
+    for p in plain.parameters():
+        p.data = torch.randn_like(p) / 8
+    seeing.load_state_dict(seeing.state_dict() | plain.state_dict())
+    assert torch.equal(seeing(*asked, picture), plain(*asked))
+    for p in (*seeing.seen_stem.parameters(), *seeing.seen_whole.parameters()):
+        p.data = torch.randn_like(p)
+    for nothing in (None, torch.zeros(3, *shape)):
+        assert torch.equal(seeing(*asked, nothing), plain(*asked))
+    assert not torch.equal(seeing(*asked, picture), plain(*asked))
+
+
 def test_the_cnn_has_the_parameters_of_the_earlier_study():
     network = networks.build("cnn", (1, 28, 28), 10, widths=(16, 32, 32, 16))
     assert networks.count_parameters(network) == sum(p.numel() for p in network.parameters()) == 291_217

@@ -33,7 +33,7 @@ from thaw.play.panels.restore import RestorePanel
 from thaw.play.panels.sample import SamplePanel
 from thaw.play.panels.watch import WatchPanel
 from thaw.play.pictures import Tile, as_html, as_picture
-from thaw.play.restoring import restorations, ways
+from thaw.play.restoring import SPREAD, restorations, rows_of, spread_of, ways
 from thaw.sampling import SAMPLERS, check_sampler
 from thaw.store import weights
 from thaw.store.examples import load_examples
@@ -205,17 +205,31 @@ def test_the_watch_panel_scrubs_and_saves(folder, tmp_path):
 # Destroying and restoring.
 
 
-@pytest.mark.parametrize(("label", "count"), [("default", 4), ("row_default_28", 6), ("row_default_cold", 3)])
+@pytest.mark.parametrize(("label", "count"), [("default", 6), ("row_default_28", 8), ("row_default_cold", 3)])
 def test_only_restorations_that_suit_are_made_and_all_are_measured(label, count, folder):
     model = play.open_model(label, folder=folder)
     picture, digit = play.example(3, folder=folder)
     assert digit == 1 and len(ways(model.process)) == count
     t = max(1, model.process.steps // 2)
     *_, (tiles, total) = restorations(model, picture, t)
-    assert total == count and len(tiles) == count + 2
-    assert all(re.fullmatch(r"SSIM -?[\d.]+\nPSNR [\d.]+ dB", tile.text) for tile in tiles[1:])
+    rows = rows_of(tiles)
+    assert total == count and len(rows[0]) + max(0, len(sum(rows[1:], [])) - 1) == count + 2
+    measured = [tile for tile in tiles[1:] if tile.title != SPREAD]
+    assert all(re.fullmatch(r"SSIM -?[\d.]+\nPSNR [\d.]+ dB", tile.text) for tile in measured)
     warm = [tile.image for tile in tiles if tile.title.startswith("warm")]
     assert all(not torch.equal(one, other) for one, other in zip(warm, warm[1:], strict=False))
+    assert [tile.title for row in rows[1:] for tile in row][-1:] == ([SPREAD] if warm else [])
+
+
+def test_the_spread_of_restorations_is_a_heat_map_bright_where_they_differ():
+    images = torch.full((4, 1, 5, 6), 200, dtype=torch.uint8)
+    assert (spread_of(images).image.permute(1, 2, 0).reshape(-1, 3).unique(dim=0)).shape == (1, 3)
+    images[1, 0, 2, 3] = 0
+    tile = spread_of(images)
+    brightness = tile.image.double().mean(dim=0)
+    assert tile.image.shape == (3, 5, 6) and brightness.argmax() == 2 * 6 + 3
+    expected = float((images[:, 0, 2, 3].double() / 127.5).std())
+    assert tile.text == f"0 to {expected:.2f}"
 
 
 def test_a_step_that_is_none_is_refused(warm_rows):
@@ -229,7 +243,9 @@ def test_the_restore_panel_takes_a_drawing(folder):
     assert "canvas is empty" in pressed(one)
     one.picker.canvas.strokes = [[[0.5, 0.2], [0.5, 0.8]]]
     assert "Restored with row_default_28" in pressed(one)
-    assert one.gallery.value.count("<img") == 8 and "SSIM" in one.gallery.value
+    assert one.gallery.value.count("<img") == 11 and "SSIM" in one.gallery.value
+    before, one.t.value, one.true.value = one.gallery.value, one.t.max, True
+    assert "Restored with row_default_28" in pressed(one) and one.gallery.value != before
 
 
 # Your own degradation.

@@ -147,6 +147,20 @@ def test_a_run_starts_from_the_weights_of_another_and_goes_on_without_them(tmp_p
         assert_equal(states(path), states(whole))
 
 
+def test_a_network_that_sees_the_degraded_picture_starts_from_one_that_does_not(tmp_path):
+    """Old weights are its beginning, to the bit; the way back is refused."""
+    rows = {**VARIANTS["warm lines"], "epochs": 0}
+    before = run(configure(**rows), tmp_path / "first")[-1].model.network.state_dict()
+    seeing = configure(**rows | {"observed": 0.5, "start_from": str(tmp_path / "first"), "epochs": 1})
+    begun = run(seeing, tmp_path / "second", until=0)[0].model.network.state_dict()
+    assert_equal({name: begun[name] for name in before}, dict(before))
+    run(seeing, tmp_path / "second")
+    network = load_model(tmp_path / "second").network
+    assert network.seen_stem.weight.any() and network.seen_whole[-1].weight.any()
+    with pytest.raises(ThawError, match="observed is 0.5 there and 0.0 here"):
+        run(configure(**rows | {"start_from": str(tmp_path / "second")}), tmp_path / "third")
+
+
 @pytest.mark.parametrize(
     ("other", "message"),
     [

@@ -72,7 +72,8 @@ def sample_blend(
 def restore(
     images: o.Pictures, /, *, model: o.ModelName = None, epoch: o.Epoch = None, computing: Computing = HERE,
     n: o.AtMost = 10, degrade: o.Degrade = False, t: o.Step = None, digit: o.Digit = None, sampler: o.Restorer = "warm",
-    tau: o.Tau = None, eta: o.Eta = None, steps: o.Steps = None, score: o.Scores = False, originals: o.Originals = None,
+    tau: o.Tau = None, eta: o.Eta = None, steps: o.Steps = None, infer: o.Infer = False,
+    consistent: o.Consistent = False, score: o.Scores = False, originals: o.Originals = None,
     out: o.Drawn = "contents/restored.png",
 ) -> None:  # fmt: skip
     """Restore degraded images; with --degrade, degrade clean ones first.
@@ -117,6 +118,7 @@ def restore(
     y = None if digit is None else opened.labels(n, _class(opened, digit))
     settings = {"sampler": sampler, "tau": tau, "eta": eta, "steps": steps, "seed": computing.seed}
     settings = {k: v for k, v in settings.items() if v is not None} | {"y": y, "z": z}
+    settings |= {"infer": infer, "consistent": consistent}
     restored = opened.restore(degraded, t, **settings)
     shown = [given, degraded] if degrade else [degraded]
     save_images(

@@ -83,6 +83,8 @@ Pictures = Annotated[str, Parameter(help="an image, a folder of images, or an .n
 AtMost = number(a.COUNT, "how many images at most", "-n")
 Restorer = word("warm, algorithm1, algorithm2 or direct")
 Degrade = flag("the images are clean: degrade them first")
+Infer = flag("let the degraded picture tell its class (at T): the likeliest where cold, drawn where warm")
+Consistent = flag("end at an image that the degradation turns into what was given")
 Scores = flag("tell how close the restored images are to the clean ones, beside what is possible")
 Originals = word("the clean images of degraded ones, in the same order: to score them")
 Step = number(a.COUNT, "the step the images stand at, 1 to T (default)", "-t")

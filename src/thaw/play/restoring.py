@@ -15,7 +15,8 @@ from thaw.play.real import example_for
 from thaw.process import Process
 from thaw.sampling import check_sampler
 
-WARM = 3  # restorations with a seed of their own
+WARM = 5  # restorations with a seed of their own
+SPREAD = "spread of the\nwarm ones"
 
 
 def ways(process: Process) -> dict[str, dict[str, object]]:
@@ -36,8 +37,29 @@ def _suits(process: Process, settings: dict[str, object]) -> bool:
     return True
 
 
+def spread_of(images: Tensor) -> Tile:
+    """Return the standard deviation of restorations (M, C, H, W) uint8 of one picture, pixel by pixel, as a heat map.
+
+    From black, where all agree, to yellow, where they differ most; its text tells how much that is, of [-1, 1].
+    """
+    from matplotlib import colormaps
+
+    spread = (images.double() / 127.5).std(dim=0).mean(dim=0)  # (H, W)
+    most = float(spread.max())
+    colours = colormaps["inferno"]((spread / max(most, 1e-6)).numpy(), bytes=True)[..., :3]
+    return Tile(torch.from_numpy(colours.copy()).permute(2, 0, 1), SPREAD, f"0 to {most:.2f}")
+
+
+def rows_of(tiles: list[Tile]) -> list[list[Tile]]:
+    """Return tiles in rows: the original and the cold ones; the warm ones with their spread, if there are any."""
+    rows: list[list[Tile]] = [[], []]
+    for tile in tiles:
+        rows[tile.title.startswith("warm") or tile.title == SPREAD].append(tile)
+    return [row for row in rows if row]
+
+
 def restorations(
-    model: Model, picture: Tensor, t: int, label: int | None = None, seed: int = 0
+    model: Model, picture: Tensor, t: int, label: int | None = None, seed: int = 0, true: bool = False
 ) -> Iterator[tuple[list[Tile], int]]:
     """Destroy a picture and restore it every way that suits the model.
 
@@ -47,9 +69,11 @@ def restorations(
         t: how far, 1..T.
         label: the class, if the network is to be told.
         seed: of the damage; restorations have their own.
+        true: whether they are to be `consistent`, and at T of a class that the damaged picture tells, if none is told.
 
     Yields:
-        The tiles so far (original, damaged, one a way; last of all with SSIM and PSNR), and how many ways there are.
+        The tiles so far (original, damaged, one a way; last of all with SSIM and PSNR, and where there are warm ones
+        with their spread), and how many ways there are.
 
     Raises:
         ThawError: for a t that is none.
@@ -64,8 +88,9 @@ def restorations(
     tiles = [Tile(original[0], "original"), Tile(shown(x_t)[0], f"destroyed,\nt = {t} of {degradation.steps}")]
     yield list(tiles), len(found)
     steps = model.config.sample_steps if model.process.steps > 100 else None
+    more = {"consistent": true, "infer": true and y is None and model.conditional and t == degradation.steps}
     for title, settings in found.items():
-        restored = to_uint8(model.restore(x_t, t, y=y, z=z, eta=model.config.eta, steps=steps, **settings))
+        restored = to_uint8(model.restore(x_t, t, y=y, z=z, eta=model.config.eta, steps=steps, **more, **settings))
         tiles.append(Tile(restored[0], title))
         yield list(tiles), len(found)
     from thaw.scoring import restoration  # torchmetrics takes seconds to import: the pictures come first
@@ -74,6 +99,9 @@ def restorations(
         scores = restoration(tile.image[None], original)
         similar = f"SSIM {scores['ssim'].value:.2f}\n" if "ssim" in scores else ""  # images smaller than its window
         tiles[index] = tile._replace(text=f"{similar}PSNR {scores['psnr'].value:.1f} dB")
+    warm = [tile.image for tile in tiles if tile.title.startswith("warm")]
+    if warm:
+        tiles.append(spread_of(torch.stack(warm)))
     yield tiles, len(found)
 
 
@@ -93,4 +121,4 @@ def restore(
     picture = example_for(model) if picture is None else picture
     t = max(1, round(2 * model.process.steps / 3)) if t is None else t
     *_, (tiles, _) = restorations(model, picture, t, label, seed)
-    return as_picture([tiles[:4], tiles[4:]] if len(tiles) > 5 else [tiles])
+    return as_picture(rows_of(tiles))

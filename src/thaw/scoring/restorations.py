@@ -42,6 +42,8 @@ def score_restoration(
     seeds: int = SEEDS,
     part: int = 256,
     seed: int = 0,
+    infer: bool = False,
+    consistent: bool = False,
     **settings: Any,
 ) -> dict[str, Score]:
     """Score a model's restorations by all rows of `MEASURES` for which there is evidence.
@@ -55,7 +57,7 @@ def score_restoration(
         degraded: what it was given: D_t(originals; z), of the same shape.
         originals: of the same shape.
         t: the step of the degraded ones.
-        z, y, seed, settings: as `Model.restore` was given them.
+        z, y, seed, infer, consistent, settings: as `Model.restore` was given them.
         true: (N,) int64, classes of the originals.
         judge: that sees the classes.
         ceiling: of the degradation at t, where no class was told.
@@ -64,17 +66,18 @@ def score_restoration(
     device, images = model.device, to_uint8(originals.cpu())
     step = torch.full((len(restored),), t, device=device)
     again = model.process.degradation(restored.to(device), step, None if z is None else z.to(device))
+    way = {"infer": infer, "consistent": consistent}
     stochastic = RESTORING.replace(**settings).tau > 0
     known: dict[str, Any] = {"true": true, "degraded": degraded.cpu(), "again": again.cpu()}
     if ceiling is not None:
         known["ceiling"] = ceiling.posterior if stochastic else ceiling.best_guess
     if stochastic and model.process.tau[0] == 0:
-        known["direct"] = to_uint8(restore_all(model, degraded, t, z=z, y=y, seed=seed, sampler="direct"))
+        known["direct"] = to_uint8(restore_all(model, degraded, t, z=z, y=y, seed=seed, sampler="direct", **way))
     scores = restoration(to_uint8(restored), images, judge=judge, seed=seed, **known)
     if stochastic:
         z, y = (None if told is None else told[:part] for told in (z, y))
         others = [derive(seed, "ensemble", k) for k in range(1, seeds)]
-        draws = [restore_all(model, degraded[:part], t, z=z, y=y, seed=other, **settings) for other in others]
+        draws = [restore_all(model, degraded[:part], t, z=z, y=y, seed=other, **way, **settings) for other in others]
         draws = torch.stack([to_uint8(drawn) for drawn in (restored[:part], *draws)])
         found = restoration(draws[0], images[:part], seed=seed, draws=draws)
         scores |= {name: score for name, score in found.items() if name == "spread_skill"}

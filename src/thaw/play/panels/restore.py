@@ -10,9 +10,9 @@ from thaw.model import Model
 from thaw.play.panels.controls import ModelChooser, control, seed_control
 from thaw.play.panels.panel import Panel, Run, Update, hint, put, view_of
 from thaw.play.panels.picker import Picker
-from thaw.play.pictures import as_html
+from thaw.play.pictures import Tile, as_html
 from thaw.play.real import Picture
-from thaw.play.restoring import restorations
+from thaw.play.restoring import restorations, rows_of
 from thaw.process import Process
 from thaw.store.catalogue import Weights
 
@@ -25,8 +25,9 @@ class RestorePanel(Panel):
         self.picker = Picker(folder, self.models.weights.data)
         self.t, self.seed = control(widgets.IntSlider, "how far, t", 1, 1, 2), seed_control()
         self.conditional = control(widgets.Checkbox, "tell the network which digit it is", False, indent=False)
+        self.true = control(widgets.Checkbox, "hold on to what is left, and the class it tells", False, indent=False)
         self.note, self.gallery = widgets.HTML(), widgets.HTML()
-        controls = [self.picker, self.models, self.t, self.seed, self.conditional, self.note]
+        controls = [self.picker, self.models, self.t, self.seed, self.conditional, self.true, self.note]
         super().__init__(controls, [self.gallery], self._start, "Destroy and restore", "magic", "restore")
         fit = self.safely(self._fit)
         self.models.on_choice(fit)
@@ -42,23 +43,27 @@ class RestorePanel(Panel):
 
     def _start(self) -> Run:
         model, t, seed, read = self.models.load(), self.t.value, self.seed.value, self.picker.read()
-        return self._restore(model, self.models.title, t, seed, read, self.conditional.value)
+        return self._restore(model, self.models.title, t, seed, read, self.conditional.value, self.true.value)
 
     def _restore(
-        self, model: Model, title: str, t: int, seed: int, read: Callable[[], Picture], conditional: bool
+        self, model: Model, title: str, t: int, seed: int, read: Callable[[], Picture], conditional: bool, true: bool
     ) -> Run:  # fmt: skip
         yield Update(0.02, "Getting the picture ...", always=True)
         picture, label = read()
         label = label if conditional and model.conditional else None
-        for tiles, total in restorations(model, picture, t, label, seed):
+        for tiles, total in restorations(model, picture, t, label, seed, true):
             measuring = len(tiles) == total + 2 and not tiles[-1].text
             text = (
                 "Measuring; the first time takes some seconds ..." if measuring else f"Way {len(tiles) - 1} of {total}"
             )
             share = 0.95 * (len(tiles) - 1) / (total + 1)
-            yield Update(share, text, partial(put, self.gallery, as_html, tiles), always=True)
+            yield Update(share, text, partial(put, self.gallery, _gallery, tiles), always=True)
         unknown = " Nobody knows which digit a drawing is." if conditional and label is None else ""
         return f"Restored with {title}.{unknown}"
+
+
+def _gallery(tiles: list[Tile]) -> str:
+    return "".join(as_html(row) for row in rows_of(tiles))
 
 
 def unsuited(process: Process) -> str:
