@@ -25,7 +25,7 @@ from repairs import NAMES
 from thaw import load_model
 from thaw.base import arguments as a
 from thaw.base.errors import ThawError
-from thaw.base.files import enter_project, write_json
+from thaw.base.files import enter_project, locked, write_json
 from thaw.cli import options as o
 from thaw.experiment.config import load_config
 from thaw.model import Model
@@ -81,10 +81,16 @@ def recorded(path: Path, about: dict[str, Any]) -> dict[str, Any]:
     return table
 
 
-def rows_of(table: dict[str, Any], name: str, epochs: int, tau: float) -> dict[int, dict[str, Any]]:
-    """Return the rows of a model at a temperature, by their seed."""
-    asked = (name, epochs, tau)
-    return {row["seed"]: row for row in table["rows"] if tuple(row[key] for key in IDENTITY[:3]) == asked}
+def add(table: dict[str, Any], row: dict[str, Any], origin: dict[str, Any], real: dict[str, float]) -> None:
+    """Add a row, or replace it, with where it comes from; what rests on other weights of its model is dropped."""
+    name, epochs = row["degradation"], row["epochs"]
+    known = table["models"].setdefault(name, {})
+    alike = known.get(str(epochs), origin)["weights"] == origin["weights"]
+    others = [one for one in table["rows"] if alike or (one["degradation"], one["epochs"]) != (name, epochs)]
+    others = [one for one in others if any(one[key] != row[key] for key in IDENTITY)]
+    table["rows"] = sorted([*others, row], key=lambda one: [one[key] for key in IDENTITY])
+    known[str(epochs)], table["real"] = origin, real
+    table["seeds"], table["temperatures"] = (sorted({one[key] for one in table["rows"]}) for key in ("seed", "tau"))
 
 
 def main(
@@ -99,22 +105,21 @@ def main(
     about = {"format": FORMAT, "data": "mnist", "reference": "train", "judge": judge.digest, "n": n}
     about |= {"training_images": int(judge.references["train"].count)}
     about |= {"sampling": {key: value for key, value in asdict(SAMPLING).items() if key not in ("tau", "order")}}
-    table = recorded(path, about)
     for tau, count, name in itertools.product(taus, epochs, names):
         model, origin = trained(name, count, RUNS if runs is None else Path(runs))
-        known = table["models"].setdefault(name, {})
-        if known.get(str(count), origin)["weights"] != origin["weights"]:  # other weights: nothing of theirs stands
-            table["rows"] = [row for row in table["rows"] if (row["degradation"], row["epochs"]) != (name, count)]
-        known[str(count)] = origin
-        for seed in seeds:
-            if seed in rows_of(table, name, count, tau):
+        found = []
+        for identity in ((name, count, tau, seed) for seed in seeds):
+            known = recorded(path, about)
+            rows = {tuple(row[key] for key in IDENTITY): row for row in known["rows"]}
+            if identity in rows and known["models"][name][str(count)]["weights"] == origin["weights"]:
+                found.append(rows[identity])
                 continue
-            values, table["real"] = score(model, judge, n, tau, seed)
-            table["rows"].append(dict(zip(IDENTITY, (name, count, tau, seed), strict=True)) | values)
-            table["rows"].sort(key=lambda row: [row[key] for key in IDENTITY])
+            values, real = score(model, judge, n, tau, identity[-1])
+            found.append(dict(zip(IDENTITY, identity, strict=True)) | values)
             if record:
-                write_json(path, table)
-        found = rows_of(table, name, count, tau).values()
+                with locked(path):  # by several that measure different rows
+                    add(table := recorded(path, about), found[-1], origin, real)
+                    write_json(path, table)
         means = {key: statistics.mean(row[key] for row in found) for key in RECORDED}
         print(f"{name:14s} {count} tau {tau:g}", "  ".join(f"{k} {v:.3f}" for k, v in means.items()), flush=True)
 
