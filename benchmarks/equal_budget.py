@@ -108,7 +108,7 @@ def main(
     for tau, count, name in itertools.product(taus, epochs, names):
         model, origin = trained(name, count, RUNS if runs is None else Path(runs))
         found = []
-        for identity in ((name, count, tau, seed) for seed in seeds):
+        for identity in ((name, count, float(tau), seed) for seed in seeds):
             known = recorded(path, about)
             rows = {tuple(row[key] for key in IDENTITY): row for row in known["rows"]}
             if identity in rows and known["models"][name][str(count)]["weights"] == origin["weights"]:
