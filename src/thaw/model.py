@@ -1,8 +1,9 @@
 """A model: process, network and terminal together, ready to sample from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from thaw.autoencoder import Coder
 from thaw.base.errors import ThawError
 from thaw.base.pixels import check_images
 from thaw.base.seeding import derive, generator
+from thaw.flow_map import FlowMap
 from thaw.process import Process
 from thaw.sampling import (
     SAMPLERS,
@@ -116,9 +118,14 @@ class Model:
             raise ThawError(f"the labels of this model are {known}; got {int(wrong[0])}")
 
     def restorer(
-        self, y: Tensor, tau: float, guidance: float = 1.0, interval: tuple[float, float] = (0.0, 1.0),
+        self,
+        y: Tensor,
+        tau: float,
+        guidance: float = 1.0,
+        interval: tuple[float, float] = (0.0, 1.0),
         seen: Tensor | None = None,
-    ) -> Restore:  # fmt: skip
+        visited: Sequence[int] = (),
+    ) -> Restore:
         """Return `restore(x_t, t) -> x0_hat`, clipped as the process says, for labels y (B,) at temperature tau.
 
         Guidance w gives u + w (c - u), with c the conditional and u the null-class prediction
@@ -126,16 +133,24 @@ class Model:
         in the interval (Kynkäänniemi et al. 2024), the ends included; t must be alike in the batch. `seen` (B, C, H, W)
         are the degraded pictures without noise, for a network that observes them.
 
+        A flow map is told the weight, and where each step goes: to the next of those visited (T, ..., 0), or of all.
+
         Raises:
-            ThawError: for labels that the model does not know, or no interval.
+            ThawError: for labels that the model does not know, or no interval; for a flow map, guidance that it was
+                not trained for.
         """
         check_interval(interval)
+        if isinstance(self.process, FlowMap):
+            self._check_flow_map(guidance, interval)
         self.check_labels(y)
         y = y.to(self.device)
         null = torch.full_like(y, self.classes)
+        after = dict(pairwise(visited or range(self.process.steps, -1, -1)))
 
         @torch.no_grad()
         def restore(x_t: Tensor, t: Tensor) -> Tensor:
+            if self.process.flow_map:
+                return self.process.clip(self.jump(x_t, t, after[int(t[0])], y, tau, guidance))
             conditional = self.denoise(x_t, t, y, tau, seen)
             if guidance != 1.0 and guided_at(int(t[0]), self.process.steps, interval):
                 unconditional = self.denoise(x_t, t, null, tau, seen)
@@ -145,10 +160,28 @@ class Model:
         return restore
 
     def denoise(self, x_t: Tensor, t: Tensor, y: Tensor, tau: float = 1.0, seen: Tensor | None = None) -> Tensor:
-        """Return the network's x0_hat for labels y (B,), not clipped; gradients flow.  (B, C, H, W)"""
+        """Return the network's x0_hat for labels y (B,), not clipped; gradients flow.  (B, C, H, W)
+
+        Raises:
+            ThawError: for a flow map, which knows no x0_hat, only where it jumps to.
+        """
+        if self.process.flow_map:
+            raise ThawError("fast weights only jump from step to step; take their teacher for this")
         temperature = torch.full((len(x_t),), float(tau), device=x_t.device)
         output = self.network(x_t, self.process.time(t), temperature, y, *([] if seen is None else [seen]))
         return self.process.predict(output, x_t, t, temperature)
+
+    def jump(self, x_t: Tensor, t: Tensor, s: int, y: Tensor, tau: float, guidance: float) -> Tensor:
+        """Return F of a flow map's jump to step s, in place of x0_hat; not clipped.  (B, C, H, W)"""
+        temperature, weight = (torch.full((len(x_t),), float(value), device=x_t.device) for value in (tau, guidance))
+        return self.process.evaluate(self.network, x_t, t, torch.full_like(t, s), temperature, y, weight)
+
+    def _check_flow_map(self, guidance: float, interval: tuple[float, float]) -> None:
+        """Raise a `ThawError` for guidance that a flow map was not trained for."""
+        self.process.share(torch.tensor([guidance]))
+        known = self.sampling.guidance_interval
+        if guidance != 1 and tuple(interval) != tuple(known):
+            raise ThawError(f"these weights were trained for guidance_interval {tuple(known)}, got {tuple(interval)}")
 
     def start(self, y: Tensor, draws: torch.Generator) -> Start:
         """Draw where the trajectories for labels y (B,) begin, on the model's device, as `check_labels` allows."""
@@ -189,14 +222,21 @@ class Model:
         self.network.eval()
         drawn = self.start(y, draws)  # drawn in any case: fresh noise does not depend on where it began
         start = drawn if start is None else start
-        restore = self.restorer(y, sampling.tau, sampling.guidance, sampling.guidance_interval)
+        restore = self._restorer(y, sampling)
         if known is not None:
             restore = with_known(restore, *(part.to(self.device) for part in known))
         walk = self._walk(restore, self.begin(start, sampling.tau), sampling, z=start.z, generator=draws)
         return self.shown(walk) if decoded else walk
 
+    def _restorer(self, y: Tensor, sampling: Sampling, start: int | None = None, seen: Tensor | None = None) -> Restore:
+        """Return `restorer` with these settings, for a walk from step `start`, T by default."""
+        visited = sampling.visited(self.process, start)
+        return self.restorer(y, sampling.tau, sampling.guidance, sampling.guidance_interval, seen, visited)
+
     def _walk(self, restore: Restore, x: Tensor, sampling: Sampling, **more: Any) -> Iterator[Step]:
         """Return `reverse` with these settings."""
+        if self.process.flow_map and sampling.order != 1:
+            raise ThawError(f"fast weights jump without a corrector: order must be 1, got {sampling.order}")
         return reverse(self.process, restore, x, **sampling.walking(), **more)
 
     def restore(
@@ -234,8 +274,7 @@ class Model:
         x_t, z = x_t.to(self.device), None if z is None else z.to(self.device)
         noisy = self.noisy(x_t, t, sampling.tau, noise, z)
         self.network.eval()
-        seen = x_t if self.process.observed else None
-        restore = self.restorer(y, sampling.tau, sampling.guidance, sampling.guidance_interval, seen)
+        restore = self._restorer(y, sampling, t, x_t if self.process.observed else None)
         if not consistent:
             return final(self._walk(restore, noisy, sampling, start=t, z=z, generator=draws)).cpu()
         here = torch.full((len(x_t),), t, device=self.device)
@@ -332,7 +371,7 @@ class Model:
         ends = [self.labels(rows, digit) for digit in digits]
         starts = [self.start(y, generator(seed, "sample")) for y in ends]  # the same noise twice
         x_a, x_b = (self.begin(start, sampling.tau) for start in starts)
-        f_a, f_b = (self.restorer(spread(y), sampling.tau, sampling.guidance, sampling.guidance_interval) for y in ends)
+        f_a, f_b = (self._restorer(spread(y), sampling) for y in ends)
 
         def restore(x_t: Tensor, t: Tensor) -> Tensor:
             return torch.lerp(f_a(x_t, t), f_b(x_t, t), share)

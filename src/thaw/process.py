@@ -99,6 +99,8 @@ class Process(nn.Module):
             s >= t: at T for half of them, else uniform on t..T. 0 for a network that never does.
     """
 
+    flow_map: tuple[float, float] | None = None  # guidance weights of a flow map, see `thaw.flow_map`
+
     def __init__(
         self,
         degradation: Degradation,
@@ -162,7 +164,7 @@ class Process(nn.Module):
         """Return the noise of step t, of unit scale: as it is, or only where D_t destroys.  (B, C, H, W)"""
         return noise if self.noise_in == "everywhere" else self.degradation.destroyed(noise, t, z)
 
-    def carried(self, residual: Tensor, kappa: float, t: Tensor, s: Tensor, z: Tensor | None = None) -> Tensor:
+    def carried(self, residual: Tensor, kappa: Number, t: Tensor, s: Tensor, z: Tensor | None = None) -> Tensor:
         """Return what of x_t - D_t(x0_hat) goes on to step s: kappa of the noise, all of the rest.  (B, C, H, W)
 
         With noise everywhere, all of it is noise. With noise where D_t destroys, the residual elsewhere

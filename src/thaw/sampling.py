@@ -115,16 +115,16 @@ class Sampling:
         """Return the settings that `reverse` takes, by name; guidance is the restorer's."""
         return {name: getattr(self, name) for name in ("sampler", "tau", "eta", "steps", "order")}
 
-    def visited(self, process: Process) -> list[int]:
-        """Return the steps that it visits, from T down to 0."""
-        return time_steps(process.steps, self.steps if SAMPLERS[self.sampler].many else 1)
+    def visited(self, process: Process, start: int | None = None) -> list[int]:
+        """Return the steps that it visits, from T (or `start`) down to 0."""
+        return visited_steps(process, self.sampler, self.steps, start)
 
     def evaluations(self, process: Process) -> int:
-        """Return how many network evaluations an image takes."""
+        """Return how many network evaluations an image takes; guidance costs a flow map none."""
         *before, _ = self.visited(process)
         restored = before + (before[1:] if self.order == 2 else [])
         guided = sum(guided_at(t, process.steps, self.guidance_interval) for t in restored)
-        return len(restored) + (guided if self.guidance != 1 else 0)
+        return len(restored) + (guided if self.guidance != 1 and not process.flow_map else 0)
 
 
 class Step(NamedTuple):
@@ -145,6 +145,22 @@ def time_steps(total: int, count: int | None = None) -> list[int]:
     if not 1 <= count <= total:
         raise ThawError(f"sampling takes between 1 and T={total} steps, got {count}")
     return [round(total * i / count) for i in range(count, -1, -1)]
+
+
+def visited_steps(process: Process, sampler: str, steps: int | None = None, start: int | None = None) -> list[int]:
+    """Return the steps that a sampler visits, from `start` (T by default) down to 0.
+
+    Raises:
+        ThawError: for a start outside 1..T, or more steps than T.
+    """
+    start = process.steps if start is None else start
+    if not 1 <= start <= process.steps:
+        raise ThawError(f"start must be between 1 and T={process.steps}, got {start}")
+    if not SAMPLERS[sampler].many:
+        return time_steps(start, 1)
+    if steps is not None and steps > process.steps:
+        raise ThawError(f"sampling takes between 1 and T={process.steps} steps, got {steps}")
+    return time_steps(start, None if steps is None else min(steps, start))
 
 
 def coefficients(process: Process, sampler: str, t: int, s: int, tau: float, eta: float = 1.0) -> tuple[float, float]:
@@ -237,13 +253,7 @@ def reverse(
     check_sampler(process, sampler, tau, eta)
     if order not in (1, 2):
         raise ThawError(f"order must be 1 (Euler) or 2 (Heun), got {order}")
-    start = process.steps if start is None else start
-    if not 1 <= start <= process.steps:
-        raise ThawError(f"start must be between 1 and T={process.steps}, got {start}")
-    row = SAMPLERS[sampler]
-    if steps is not None and row.many and steps > process.steps:
-        raise ThawError(f"sampling takes between 1 and T={process.steps} steps, got {steps}")
-    visited = time_steps(start, 1 if not row.many else None if steps is None else min(steps, start))
+    row, visited = SAMPLERS[sampler], visited_steps(process, sampler, steps, start)
     x_t, degrade = x_T, process.degradation
     for t, s in zip(visited, visited[1:], strict=False):
         here, there = (torch.full((len(x_t),), step, device=x_t.device) for step in (t, s))
@@ -370,6 +380,10 @@ class Start(NamedTuple):
     coordinates: Tensor  # (B, D), drawn from the terminal
     noise: Tensor  # (B, C, H, W) standard normal
     z: Tensor | None  # what the degradation keeps fixed
+
+    def first(self, n: int) -> "Start":
+        """Return the starts of the first n trajectories."""
+        return Start(*(None if part is None else part[:n] for part in self))
 
     def towards(self, other: "Start", weight: Tensor) -> "Start":
         """Return the start a share `weight` (B,) of the way to another one, with this one's z.

@@ -12,6 +12,7 @@ from thaw.cli.main import build_app, main
 from thaw.cli.naming import Computing
 from thaw.store.runs import list_checkpoints
 from thaw.store.weights import load_model
+from thaw.training.loop import train
 
 TINY = ["data=digits", "widths=[8, 16]", "limit=64", "batch_size=32", "terminal_components=2", "sample_steps=3"]
 
@@ -67,6 +68,35 @@ def test_init_makes_a_run_that_train_goes_on_with(tmp_path, capsys):
     assert shell("train", *tiny("ddpm/testing.yaml"), "--epochs", 1, "--run", run, "--train-only") == 0
     straight = load_model("contents/runs/ddpm_digits_testing_seed0").network.state_dict()
     assert all(torch.equal(value, straight[key]) for key, value in load_model(run).network.state_dict().items())
+    Path("contents/runs/.latest").unlink()
+    Path("contents/runs/.latest").symlink_to("custom_digits_row_default_7_seed0")
+
+
+def test_a_model_is_distilled_and_what_comes_of_it_is_shipped(tmp_path, capsys):
+    """Killed within, it goes on to the same weights; its file is named after it and draws in one evaluation."""
+    teacher = Path("contents/runs/custom_digits_row_default_7_seed0")
+    small = ["--train-only", "--set", "limit=250", "--set", "batch_size=64", "--set", "data=digits"]
+    straight, resumed, out = (tmp_path / name for name in ("straight", "resumed", "out"))
+    assert shell("distill", teacher, *small, "--epochs", 2, "--run", straight) == 0
+    parts = list(Path("contents/trajectories").glob("*/*.pt"))
+    assert len(parts) == 1
+    parts[0].write_bytes(parts[0].read_bytes()[:1000])  # as a full disk would leave it: it is drawn again
+    config = load_model(straight).config
+    epochs = train(config, resumed, progress=False)
+    assert [next(epochs).epoch, next(epochs).epoch] == [0, 1]
+    epochs.close()
+    assert shell("distill", teacher, *small, "--epochs", 2, "--run", resumed) == 0
+    ours, theirs = (load_model(path).network.state_dict() for path in (straight, resumed))
+    assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+    assert shell("export", straight, "--out", out, "--n", 0, "--epochs", 2) == 0
+    model = load_model(out / "custom_digits_2_row_fast.pth")
+    assert model.config.start_from == str(teacher) and model.sampling.steps == 4
+    assert (
+        shell("sample", out / "custom_digits_2_row_fast.pth", "--steps", 1, "-n", 4, "--out", tmp_path / "four.png")
+        == 0
+    )
+    capsys.readouterr()
+    assert "fast itself" in fails(capsys, "distill", str(out / "custom_digits_2_row_fast.pth"), *small)
     Path("contents/runs/.latest").unlink()
     Path("contents/runs/.latest").symlink_to("custom_digits_row_default_7_seed0")
 

@@ -40,6 +40,7 @@ COVER = {
     "thaw evaluate": "cli/test_cli.py::test_evaluate_scores_shipped_weights_once",
     "thaw evaluate --images": "cli/test_cli.py::test_pngs_and_arrays_of_the_same_images_get_the_same_scores",
     "thaw evaluate --features inception": "scoring/test_evaluation.py::test_the_command_asks_inception",
+    "thaw distill": "cli/test_models.py::test_a_model_is_distilled_and_what_comes_of_it_is_shipped",
     "thaw budget": "cli/test_cli.py::test_a_budget_is_told_of_a_name_a_file_a_configuration_and_a_model",
     "thaw features": "scoring/test_evaluation.py::test_judges_of_other_seeds_lie_beside_and_agree_on_what_is_worse",
     "thaw info": "cli/test_cli.py::test_info_tells_what_is_shipped",

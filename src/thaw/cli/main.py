@@ -10,6 +10,7 @@ from thaw.cli.options import STYLE, run
 VERBS = {
     "init": ("training", "make a run directory from a configuration"),
     "train": ("training", "train a configuration, by its notebook or alone"),
+    "distill": ("training", "from a model to one that draws in one to four evaluations"),
     "info": ("releasing", "tell what a run or a weights file is; list what is shipped"),
     "export": ("releasing", "from a run to released weights; one network as ONNX"),
     "sample": ("drawing", "draw images"),

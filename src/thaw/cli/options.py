@@ -60,6 +60,7 @@ Settings = Annotated[
 ]
 Passes = number(a.COUNT, "passes over the training set")
 Smoke = flag("tiny settings, to see that everything works")
+Teacher = Annotated[str, Parameter(help="the model to distil: shipped weights by name, a .pth file or a run")]
 TrainOnly = flag("no notebook, no samples, no scores")
 Plots = word("folder of the notebook's figures and numbers; Plots/ by default")
 AnySetting = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]

@@ -12,9 +12,10 @@ from thaw import data
 from thaw.base.errors import ThawError
 from thaw.base.settings import settings_of
 from thaw.cli import options as o
-from thaw.cli.naming import DataSet, Kind, Split, as_settings, configuration, device_of
-from thaw.experiment.config import Config, load_config, override
+from thaw.cli.naming import DataSet, Kind, Split, as_settings, configuration, device_of, find_run
+from thaw.experiment.config import Config, fast, load_config, override
 from thaw.store.runs import RUNS, check_run, list_checkpoints
+from thaw.store.weights import load_model, release_path
 
 NOTEBOOKS = {"ddpm": "01_ddpm", "custom": "02_custom_degradation", "latent": "03_latent_flow"}
 
@@ -69,6 +70,28 @@ class Experiment:
 NOTHING = Experiment()
 
 
+def distill(
+    name: o.Teacher, /, *more: o.AnySetting, epochs: o.Epochs = None, set: o.Settings = (), run: o.RunFolder = None,
+    smoke: o.Smoke = False, train_only: o.TrainOnly = False, plots: o.Plots = None,
+) -> None:  # fmt: skip
+    """Distil a model into a flow map, which draws in one to four evaluations: by its notebook, or train only.
+
+    It goes on where it ended, and needs no data set: it learns from trajectories of the model, which are kept in
+    contents/trajectories. Every setting of thaw.Config is an option too.
+    """
+    path = find_run(name)
+    path = path if path.exists() or path.suffix else release_path(name)
+    settings = settings_of([*set, *as_settings(more)]) | ({} if epochs is None else {"epochs": epochs})
+    config = fast(load_model(path).config, str(path), **settings)
+    config = config.smoke() if smoke else config
+    folder = check_run(RUNS / config.run_name if run is None else run, [path])
+    if train_only:
+        _train_only(config, folder)
+    else:
+        _run_notebook("06_few_steps", folder, {"teacher": str(path), "overrides": settings, "smoke": smoke}, plots)
+    _tell_end(folder)
+
+
 def init(*more: o.AnySetting, experiment: Experiment = NOTHING) -> None:
     """Make a run directory from a configuration, with the checkpoint of epoch 0, and train nothing yet.
 
@@ -104,20 +127,31 @@ def train(
     config, path, settings, run = experiment.open(more, **only)
     rank = launched()[0]  # of several processes that train one model, the first one runs the notebook, and tells
     if train_only or rank or config.study not in NOTEBOOKS:
-        from thaw.training.loop import train as train_epochs
-
-        for epoch in train_epochs(override(config, only), run):
-            if not rank:
-                print(epoch, flush=True)
-        if rank:
-            return
-        print(f"run directory      {run}")
+        _train_only(override(config, only), run, tell=not rank)
     else:
-        from thaw.report.notebooks import run_notebook
+        _run_notebook(
+            NOTEBOOKS[config.study], run, {"config": path, "overrides": settings, "smoke": experiment.smoke}, plots
+        )
+    if not rank:
+        _tell_end(run)
 
-        notebook = NOTEBOOKS[config.study]
-        parameters = {"config": path, "overrides": settings, "run": str(run), "smoke": experiment.smoke}
-        parameters |= {} if plots is None else {"plots": plots}
-        output = run_notebook(f"notebooks/{notebook}.ipynb", run / f"{notebook}.ipynb", parameters)
-        print(f"run directory      {run}\nexecuted notebook  {output} (and .html)")
+
+def _train_only(config: Config, run: Path, tell: bool = True) -> None:
+    from thaw.training.loop import train as train_epochs
+
+    for epoch in train_epochs(config, run):
+        if tell:
+            print(epoch, flush=True)
+
+
+def _run_notebook(notebook: str, run: Path, parameters: dict[str, Any], plots: str | None) -> None:
+    from thaw.report.notebooks import run_notebook
+
+    parameters |= {"run": str(run)} | ({} if plots is None else {"plots": plots})
+    output = run_notebook(f"notebooks/{notebook}.ipynb", run / f"{notebook}.ipynb", parameters)
+    print(f"executed notebook  {output} (and .html)")
+
+
+def _tell_end(run: Path) -> None:
+    print(f"run directory      {run}")
     print(f"to ship it         python -m thaw export {shlex.quote(str(run))}")

@@ -9,6 +9,7 @@ from torch import nn
 from thaw import degradations, networks
 from thaw.autoencoder import Coder, Reconstruction
 from thaw.experiment.config import Config, with_sampling_of
+from thaw.flow_map import FlowMap
 from thaw.model import Model
 from thaw.process import Process
 from thaw.schedules import noise_schedule
@@ -27,6 +28,8 @@ def build_process(config: Config, shape: tuple[int, int, int]) -> Process:
         degradation = degradations.Softened(degradation, config.soften)
     sigma = noise_schedule(config.schedule, degradation.steps)[1]
     settings = (config.prediction, config.tau, config.loss_weight, config.noise_in)
+    if config.flow_map:
+        return FlowMap(degradation, sigma, *settings, flow_map=config.flow_map)
     return Process(degradation, sigma, *settings, bounded=config.study != "latent", observed=config.observed)
 
 

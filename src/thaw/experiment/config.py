@@ -69,6 +69,10 @@ class Config(BaseModel):
         None, description="begin with the weights of this model, whose network is alike: a .pth file or a run directory"
     )
 
+    flow_map: tuple[float, float] | None = Field(
+        None, description="a flow map distilled from start_from: the range of guidance weights that it is trained for"
+    )
+
     degradation: Annotated[str, named(degradations.names, "degradation")] = Field(
         "scale", description="name of a registered degradation"
     )
@@ -164,6 +168,8 @@ class Config(BaseModel):
             raise ValueError("study: latent and autoencoder (a run directory or .pth file) belong together")
         if self.study in ("latent", "autoencoder") and self.degradation != "scale":
             raise ValueError(f"a latent is degraded by scale alone, got degradation={self.degradation!r}")
+        if self.flow_map and (self.start_from is None or self.network != "unet" or self.autoencoder):
+            raise ValueError("flow_map needs start_from, the teacher, and network: unet; a latent has none")
         if bool(self.milestones) != (self.lr_decay == "milestones"):
             raise ValueError("milestones and lr_decay: milestones belong together; set both or neither")
         return self
@@ -245,7 +251,26 @@ class Config(BaseModel):
         steps = None if self.steps is None else min(self.steps, 40)
         small = {"limit": 256, "widths": (8, 16), "epochs": 2, "batch_size": 64, "save_every": 1, "sample_every": 1}
         small |= {"evaluate_every": 1, "evaluate_n": 256, "sample_steps": 3, "steps": steps, "set": f"{self.set}_smoke"}
+        if self.flow_map:  # the network is the teacher's, and so is the process
+            kept = ("set", "batch_size", "save_every", "evaluate_n")
+            small = {name: small[name] for name in kept} | {"limit": 500, "epochs": 1}
+            return override(self, small)
         return override(self, small | {"terminal_components": 2})
+
+
+def fast(teacher: Config, path: str, **settings: Any) -> Config:
+    """Return the experiment that distils a model into one that draws in one to four evaluations, see `thaw.flow_map`.
+
+    Args:
+        teacher: the model's configuration.
+        path: where its weights are.
+        settings: replace any of the experiment's.
+    """
+    low, high = sorted((1.0, teacher.guidance))
+    ours = {"set": "fast", "start_from": path, "flow_map": (low, max(high, 2.0)), "label_dropout": 0.0}
+    ours |= {"optimiser": "muon", "lr": 8e-3, "lr_decay": "cosine", "milestones": (), "epochs": 25, "minutes": None}
+    ours |= {"limit": 30_000, "sampler": "warm", "sample_steps": 4, "eta": 0.0, "save_every": 5, "evaluate_every": 0}
+    return make_config({**teacher.model_dump(), **ours, **settings}, f"fast weights of {path}")
 
 
 # Settings that training does not depend on.

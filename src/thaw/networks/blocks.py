@@ -28,17 +28,29 @@ class Condition(nn.Module):
 
     Time and temperature enter through Fourier features and a shared two-layer perceptron (Ho et
     al. 2020); the class through a table whose row K is the null class of classifier-free guidance.
+    A flow map is told two numbers more, with weights that are zero at first: then it is the network without them.
     """
 
-    def __init__(self, dim: int, classes: int, features: int = 64) -> None:
+    def __init__(self, dim: int, classes: int, features: int = 64, jumps: bool = False) -> None:
         super().__init__()
         self.features = features
         self.mlp = nn.Sequential(nn.Linear(2 * features, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.label = nn.Embedding(classes + 1, dim)
+        if jumps:
+            self.jump = nn.Linear(2 * features, dim, bias=False)
+            nn.init.zeros_(self.jump.weight)
 
-    def forward(self, time: Tensor, tau: Tensor, y: Tensor) -> Tensor:
-        numbers = torch.cat([fourier_features(time, self.features), fourier_features(tau, self.features)], dim=1)
-        return F.silu(self.mlp(numbers.to(self.label.weight.dtype)) + self.label(y))  # (B, dim)
+    def forward(self, time: Tensor, tau: Tensor, y: Tensor, *jump: Tensor) -> Tensor:
+        """Return the vector (B, dim) of time and temperature (B,), class y (B,), and a flow map's two more (B,)."""
+        first, act, last = self.mlp
+        hidden = first(self._numbers(time, tau))
+        if jump:
+            hidden = hidden + self.jump(self._numbers(*jump))
+        return F.silu(last(act(hidden)) + self.label(y))
+
+    def _numbers(self, *values: Tensor) -> Tensor:
+        features = torch.cat([fourier_features(value, self.features) for value in values], dim=1)
+        return features.to(self.label.weight.dtype)
 
 
 class ResidualBlock(nn.Module):

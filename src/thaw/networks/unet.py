@@ -1,6 +1,7 @@
 """The default network: a small U-Net that is told the time, the temperature and the class."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,8 @@ class UNet(nn.Module):
         dropout: dropout probability inside the residual blocks.
         observed: above 0 for a second input, the degraded picture without noise (its share of the images is the
             process's); it begins with weights of zero, as if it were not there.
+        flow_map: the range of guidance weights of a flow map, which is also told where it jumps to and the weight;
+            None for a network that is told neither.
     """
 
     conditional = True
@@ -39,6 +42,7 @@ class UNet(nn.Module):
         activation: str = "silu",
         dropout: float = 0.0,
         observed: float = 0.0,
+        flow_map: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
         act = activation_of(activation)
@@ -47,7 +51,7 @@ class UNet(nn.Module):
         self.shape, self.classes, self.patch = tuple(shape), classes, patch
         dim = 2 * widths[-1]
         channels = shape[0] * patch * patch
-        self.condition = Condition(dim, classes)
+        self.condition = Condition(dim, classes, jumps=flow_map is not None)
         self.stem = nn.Conv2d(channels, widths[0], 3, padding=1)
 
         def block(c_in: int, c_out: int) -> ResidualBlock:
@@ -73,7 +77,9 @@ class UNet(nn.Module):
             for last in (self.seen_stem, self.seen_whole[-1]):
                 nn.init.zeros_(last.weight)
 
-    def forward(self, x: Tensor, time: Tensor, tau: Tensor, y: Tensor, seen: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, time: Tensor, tau: Tensor, y: Tensor, seen: Tensor | None = None, jump: Sequence[Tensor] = ()
+    ) -> Tensor:
         """Map noisy images to the raw prediction of the process.
 
         Args:
@@ -82,12 +88,13 @@ class UNet(nn.Module):
             tau: temperature in [0, 1], (B,).
             y: class labels in 0..K, K the null class, (B,) int64.
             seen: degraded pictures without noise, (B, C, H, W) in [-1, 1]; zeros, or None, for none.
+            jump: of a flow map: s / T of the step it jumps to, and guidance as a share of its range, (B,) each.
 
         Returns:
             Raw prediction (B, C, H, W); `Process.predict` turns it into x0_hat.
         """
         H, W = x.shape[-2:]
-        condition = self.condition(time, tau, y)
+        condition = self.condition(time, tau, y, *jump)
         h = self.stem(self._unshuffled(x))
         if seen is not None:
             h, condition = h + self.seen_stem(self._unshuffled(seen)), condition + self.seen_whole(seen)

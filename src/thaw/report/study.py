@@ -111,13 +111,18 @@ class Study(Recorder):
 
 
 def open_study(
-    notebook: str, config: str, overrides: dict[str, Any], run: str | None, smoke: bool, plots: str | None = None
+    notebook: str,
+    config: str | Config,
+    overrides: dict[str, Any],
+    run: str | None,
+    smoke: bool,
+    plots: str | None = None,
 ) -> Study:
     """Read the settings of a notebook's parameters cell; from the project's root, on the data set at hand.
 
     Args:
         notebook: its name, for the origin of what it writes.
-        config, overrides: the experiment's file and the settings that replace its own.
+        config, overrides: the experiment's file, or itself, and the settings that replace its own.
         run: the run directory; `contents/runs/<run name>` where None.
         smoke: tiny settings.
         plots: folder of figures and numbers; `Plots/` where None, or in the run directory for a smoke run.
@@ -126,7 +131,7 @@ def open_study(
         ThawError: for unknown settings or files.
     """
     enter_project()
-    experiment = load_config(config, **overrides)
+    experiment = override(config, overrides) if isinstance(config, Config) else load_config(config, **overrides)
     experiment = override(experiment.smoke() if smoke else experiment, {"data": data.resolve(experiment.data)})
     folder = Path(run) if run else weights.RUNS / experiment.run_name
     try:
@@ -138,9 +143,10 @@ def open_study(
         judge = None
     default = folder / "Plots" if smoke else results.PLOTS
     of = "" if experiment.data == "mnist" else f"_{experiment.data_name}"
+    source = str(config) if isinstance(config, str | Path) else experiment.start_from
     return Study(
         name=f"{experiment.study}{of}_{experiment.label}",
-        made_by={"notebook": notebook, "config": str(config), "run": folder.name, "seed": experiment.seed},
+        made_by={"notebook": notebook, "config": source, "run": folder.name, "seed": experiment.seed},
         plots=Path(plots) if plots else default,
         judge=judge,
         config=experiment,

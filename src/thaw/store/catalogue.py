@@ -38,6 +38,7 @@ class Weights(NamedTuple):
         set: hyperparameter set.
         label: the name that `open_model` takes.
         epochs: what is shipped, ascending.
+        teacher: of fast weights, the file that they were distilled from; else empty.
     """
 
     process: str
@@ -45,6 +46,7 @@ class Weights(NamedTuple):
     set: str
     label: str
     epochs: tuple[int, ...]
+    teacher: str = ""
 
 
 def catalogue(folder: str | Path | None = None) -> list[Weights]:
@@ -53,6 +55,7 @@ def catalogue(folder: str | Path | None = None) -> list[Weights]:
     Hot ones come first, and of each process those that draw digits.
     """
     found: dict[tuple[str, str, str, str], list[int]] = {}
+    teachers: dict[str, str] = {}
     for name, entry in read_manifest(folder).items():
         config = Config.model_construct(
             **(entry.get("config") or {"study": None})
@@ -61,9 +64,11 @@ def catalogue(folder: str | Path | None = None) -> list[Weights]:
             continue
         process = {"ddpm": "hot", "latent": "latent"}.get(config.study, config.degradation)
         found.setdefault((process, config.data_name, config.set, config.label), []).append(entry["epoch"])
+        if config.flow_map:
+            teachers[config.label] = Path(config.start_from).name
     order = {process: index for index, process in enumerate(TITLES)}
     keys = sorted(found, key=lambda key: (order.get(key[0], len(order)), key[0], key[1] != "mnist", *key[1:]))
-    return [Weights(*key, tuple(sorted(found[key]))) for key in keys]
+    return [Weights(*key, tuple(sorted(found[key])), teachers.get(key[-1], "")) for key in keys]
 
 
 def shipped(folder: str | Path | None = None) -> dict[tuple[str, str], list[int]]:
@@ -74,6 +79,13 @@ def shipped(folder: str | Path | None = None) -> dict[tuple[str, str], list[int]
 def open_model(label: str, epoch: int | None = None, data: str = "mnist", folder: str | Path | None = None) -> Model:
     """Load released weights by name, e.g. `open_model("row_default_28")`; the newest epoch by default."""
     return load_model(release_path(label, epoch, data, folder))
+
+
+def fast_of(model: Model, folder: str | Path | None = None) -> Model | None:
+    """Return the fast weights that were distilled from a model of released weights, where there are any."""
+    file = model.info.get("file")
+    found = next((one for one in catalogue(folder) if one.teacher and one.teacher == file), None)
+    return found and cached_model(found.label, None, found.data, folder)
 
 
 @lru_cache(maxsize=16)

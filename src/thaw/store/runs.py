@@ -22,7 +22,7 @@ RUNS = Path("contents/runs")
 STATES = ("model", "ema", "optimiser", "rng")
 FILES = (*(f"{name}.pt" for name in STATES), "cfg.yaml", "ctx.yaml", "perf.yaml")
 WRITTEN = ("metrics.jsonl", "terminal.pt", "coder.pt", "scores", "tracker.json", "samples", "plots")
-WRITTEN += ("01_ddpm.ipynb", "02_custom_degradation.ipynb", "03_latent_flow.ipynb")
+WRITTEN += ("01_ddpm.ipynb", "02_custom_degradation.ipynb", "03_latent_flow.ipynb", "06_few_steps.ipynb")
 SUMS = "SHA256SUMS"  # as `sha256sum --check` reads it; torch itself would not notice a flipped bit
 
 

@@ -17,6 +17,7 @@ from thaw.model import Model
 from thaw.scoring import Judge
 from thaw.store.inputs import load_data
 from thaw.store.runs import RUNS, run_lock
+from thaw.store.trajectories import load_trajectories
 from thaw.training import reporting
 from thaw.training.interrupts import Interrupts
 from thaw.training.parallel import build_accelerator
@@ -84,8 +85,9 @@ def train(
     if config.tracker != "none":
         need("trackers", config.tracker)
     run = user_path(run) if run else RUNS / config.run_name
-    images = load_data(config, "train")
-    if config.limit is not None:
+    progress = "THAW_HEADLESS" not in os.environ if progress is None else progress
+    images = load_trajectories(config, progress=progress) if config.flow_map else load_data(config, "train")
+    if config.limit is not None and not config.flow_map:
         images = images.subset(min(config.limit, len(images)), config.seed)
     accelerator = build_accelerator(config)
     main = accelerator.is_main_process  # of several that train one model: the one that writes
@@ -109,7 +111,6 @@ def train(
             return
 
         # The epochs.
-        progress = "THAW_HEADLESS" not in os.environ if progress is None else progress
         shown, interrupts = trainer.batches * config.batch_size, Interrupts()
         with tqdm(
             total=config.epochs * shown, initial=trainer.images_seen,

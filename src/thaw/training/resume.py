@@ -91,6 +91,8 @@ def load_initial_weights(network: nn.Module, config: Config, images: ImageSet) -
     ours = config.network_settings() | {"shape": images.shape, "classes": images.classes}
     if config.observed and "observed" in theirs:
         ours["observed"] = theirs["observed"]  # what they lack begins with zeros, as if it were not there
+    if config.flow_map:
+        theirs["flow_map"] = config.flow_map  # what a flow map has more begins with zeros too
     for name, value in ours.items():
         if theirs.get(name) != value:
             raise ThawError(
@@ -115,6 +117,11 @@ def run_terminal(
 ) -> Terminal:
     """Return the terminal of the run, fitted and stored when it starts; a damaged file is fitted again."""
     path = run / "terminal.pt"
+    if (teacher := getattr(images, "teacher", None)) is not None:
+        if accelerator.is_main_process:
+            save_tensors(path, teacher.terminal.state())
+        degradation.load_state(teacher.process.degradation.state())
+        return teacher.terminal
     if (known := _stored(path, Terminal.from_state, "fitting the terminal")) is not None:
         return known
     terminal = fit_terminal(degradation, images.batches(), images.labels, config.terminal_components, config.seed)

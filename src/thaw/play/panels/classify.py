@@ -73,7 +73,7 @@ class ClassifyPanel(Panel):
 
 def can_classify(weights: Weights) -> bool:
     """Whether the bound of p(x given y) is known for these weights: of hot models, in a latent or on pixels."""
-    return weights.process in ("hot", "latent")
+    return weights.process in ("hot", "latent") and not weights.teacher
 
 
 def classify_panel(folder: str | Path | None = None) -> widgets.Widget:

@@ -11,7 +11,7 @@ from thaw.play.drawing import draw_in_steps, steps_of
 from thaw.play.panels.controls import ModelChooser, control, seed_control
 from thaw.play.panels.panel import Panel, Run, Update, hint, put, view_of
 from thaw.play.pictures import Tile, as_html, mosaic
-from thaw.store.catalogue import cached_model
+from thaw.store.catalogue import cached_model, fast_of
 
 
 class ComparePanel(Panel):
@@ -28,6 +28,7 @@ class ComparePanel(Panel):
         controls = [self.kind, self.one, self.other, self.count, self.seed, self.note]
         super().__init__(controls, [self.gallery], self._start, "Compare", "columns", "compare")
         fit = self.safely(self._fit)
+        self.count.observe(self.follow(self._sketch, self._start), "value")
         self.kind.observe(fit, "value")
         self.one.on_choice(fit)
         fit()
@@ -38,6 +39,13 @@ class ComparePanel(Panel):
         self.one.epoch.disabled = epochs or single
         only = "Only one epoch of these weights is shipped." if epochs and single else ""
         self.note.value = hint(only, "Each draws at its own settings; labels and seeds are the same.")
+
+    def _sketch(self) -> Run | None:
+        if self.kind.value != "two models":
+            return None
+        models = [(one.title, one.load()) for one in (self.one, self.other)]
+        quick = [(f"{title}, fast weights", fast) for title, model in models if (fast := fast_of(model, self.folder))]
+        return self._draw(quick, min(self.count.value, 20), self.seed.value) if quick else None
 
     def _start(self) -> Run:
         n, pair = self.count.value, self.kind.value == "two models"

@@ -183,6 +183,9 @@ class SamplerSettings:
         self.sampler.options = [(SAMPLERS[name].title, name) for name in samplers]
         self.sampler.value = config.sampler if config.sampler in samplers else samplers[0]
         self._set_range()
+        low, high = model.process.flow_map or (0.0, 4.0)
+        self.guidance.min, self.guidance.max = 0.0, high  # at no moment is min above max
+        self.guidance.min = low
         self.tau.value, self.eta.value = config.sample_tau, config.eta
         self._fitting = False
         self._suit()
@@ -218,6 +221,17 @@ class SamplerSettings:
             reasons.append(f"No eta: {why}.")
         self.hint.value = hint(*reasons)
         self._fitting = False
+
+    def on_move(self, react: Callable[..., None]) -> None:
+        """Call a function whenever a slider of how to draw is moved, not where another model sets it."""
+        for one in (self.tau, self.guidance, self.eta, self.steps):
+            one.observe(lambda _: None if self._fitting else react(), "value")
+
+    def fast(self, model: Model) -> dict[str, Any]:
+        """Return the settings as fast weights take them: the nearest temperature and guidance that they know."""
+        (coldest, hottest), (low, high) = model.process.tau, model.process.flow_map
+        tau, guidance = min(max(self.tau.value, coldest), hottest), min(max(self.guidance.value, low), high)
+        return {"tau": tau, "guidance": guidance, "seed": self.seed.value, "sampler": "warm", "eta": 0.0}
 
     @property
     def only(self) -> int | None:

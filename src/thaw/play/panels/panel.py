@@ -20,6 +20,7 @@ from thaw.store.catalogue import Weights, catalogue
 from thaw.store.released import pretrained
 
 RESTART = "Nothing happens when you click? After a restart of the kernel, run all cells again."
+REST = 0.4  # seconds without a move after which a hand has let go of a slider
 REDRAW = 0.1  # least seconds between two signs of progress: more would only flood the page
 
 
@@ -94,6 +95,8 @@ class Panel:
         self.current: Run | None = None  # the run that may change the page
         self.thread: threading.Thread | None = None
         self.stopping = False
+        self.following: Run | None = None  # the run that sketches while a slider moves
+        self.moved = 0.0  # when one did last
         self.bar = widgets.FloatProgress(min=0, max=1, layout={"width": "100%", "height": "18px", "margin": "2px"})
         self.message = widgets.HTML(layout={"min_height": "32px", "margin": "0 2px"})
         self.buttons = widgets.HBox(layout={"flex_flow": "row wrap"})
@@ -150,6 +153,36 @@ class Panel:
             self.say("Working ...")
             self.thread = threading.Thread(target=self._work, args=(self.current,), daemon=True)
             self.thread.start()
+
+    def follow(self, sketch: Callable[[], Run | None], start: Callable[[], Run]) -> Callable[..., None]:
+        """Return a callback for sliders: while one moves there are sketches, and where it rests the run begins.
+
+        Args:
+            sketch: reads the settings and returns a short run, or None where there is nothing quick to show; nothing
+                begins by itself then.
+            start: returns the run.
+        """
+
+        def moving(*_: Any) -> None:
+            self.moved = time.monotonic()
+            if self.following is not None and self.current is self.following:
+                return  # it sees the move
+            if (first := sketch()) is not None:
+                self.following = self._follow(first, sketch, start)
+                self.run(lambda: self.following)
+
+        return self.safely(moving)
+
+    def _follow(self, now: Run | None, sketch: Callable[[], Run | None], start: Callable[[], Run]) -> Run:
+        while now is not None:
+            began = time.monotonic()
+            yield from now
+            while self.moved < began and time.monotonic() - self.moved < REST:
+                time.sleep(REST / 20)
+                yield Update(0.0)
+            now = sketch() if self.moved >= began else None
+        self.following = None
+        return (yield from start())
 
     def _work(self, run: Run) -> None:
         shown = 0.0

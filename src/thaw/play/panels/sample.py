@@ -9,14 +9,17 @@ import ipywidgets as widgets
 import torch
 
 from thaw.base.pixels import to_uint8
+from thaw.base.seeding import generator
 from thaw.data.output import save_images
 from thaw.model import Model
 from thaw.play.drawing import draw_in_steps, score_text, stem_of
 from thaw.play.panels.controls import ModelChooser, SamplerSettings, SaveButtons, as_text, control
 from thaw.play.panels.panel import Panel, Run, Update, hint, view_of
 from thaw.play.pictures import grid_png, shown
+from thaw.store.catalogue import fast_of
 
 COUNTS = (10, 20, 40, 60, 100, 256, 500)
+SKETCHED = 20  # digits that are drawn while a slider moves
 SCORED = 256  # the fewest images that the scores take
 
 
@@ -36,20 +39,34 @@ class SamplePanel(Panel):
         super().__init__(controls, results, lambda: self._start(self.count.value), name="sample")
         tooltip = "Draw 500 digits with these settings and measure them"
         self.score = self.add_run("Score 500", lambda: self._start(500, False), icon="balance-scale", tooltip=tooltip)
-        fit = self.safely(self._fit)
+        self.fast: Model | None = None  # weights that are quick enough to follow a hand
+        fit, follow = self.safely(self._fit), self.follow(self._sketch, lambda: self._start(self.count.value))
+        self.settings.on_move(follow)
         self.models.on_choice(fit)
         self.count.observe(self.safely(self._remark), "value")
         fit()
         self._remark()
 
     def _fit(self) -> None:
-        self.settings.fit(self.models.load())
+        model = self.models.load()
+        self.fast = fast_of(model, self.folder)
+        self.settings.fit(model)
         if self.stop_button.disabled:
             self.say("")
 
     def _remark(self) -> None:
         few = self.count.value < SCORED
         self.note.value = hint(f"Fewer than {SCORED} digits are not scored: press Score 500." if few else "")
+
+    def _sketch(self) -> Run | None:
+        return None if self.fast is None else self._quickly(self.fast, self.count.value, self.settings.only)
+
+    def _quickly(self, model: Model, n: int, digit: int | None) -> Run:
+        settings, y = self.settings.fast(model), model.labels(n, digit)
+        start = model.start(y, generator(settings["seed"], "sample")).first(SKETCHED)  # of the digits that will follow
+        images = model.sample(y[:SKETCHED], start=start, **settings)
+        said = f"{len(images)} digits by fast weights; the others where the slider rests ..."
+        yield Update(0.0, said, partial(self._publish, to_uint8(images), 10, 2), always=True)
 
     def _start(self, n: int, show: bool = True) -> Run:
         return self._draw(self.models.load(), self.models.title, n, self.settings.only, self.settings.values(), show)
