@@ -43,6 +43,10 @@ class Paths:
     def __len__(self) -> int:
         return len(self.x)
 
+    def at(self, index: Tensor) -> Tensor:
+        """Return the state of each trajectory at a place (B,) of the grid.  (B, C, H, W) float32"""
+        return self.x[torch.arange(len(self.x), device=self.x.device), index].float()
+
     def to(self, device: torch.device | str) -> "Paths":
         """Return the same trajectories on a device."""
         moved = {name: None if part is None else part.to(device) for name, part in vars(self).items()}
@@ -130,18 +134,23 @@ class FlowMap(Process):
         leaves = torch.where(rare < OFTEN, first * G // steps, two[:, 0])
         return Jumps(leaves, torch.where(rare < OFTEN, (first + 1) * G // steps, two[:, 1]))
 
-    def loss(self, network: nn.Module, x0: Paths, y: Tensor, draws: Jumps) -> Tensor:
-        """Return the error of x_s after the jumps, against the states of the trajectories, a scalar.
+    def reach(self, network: nn.Module, x0: Paths, x_t: Tensor, y: Tensor, leaves: Tensor, reaches: Tensor) -> Tensor:
+        """Return where the network's jumps between states of the grid (B,) come to.  (B, C, H, W) -> (B, C, H, W)"""
+        grid = torch.tensor(self.grid, device=x_t.device)
+        t, s = grid[leaves], grid[reaches]
+        return self.jump(self.evaluate(network, x_t, t, s, x0.tau, y, x0.guidance), x_t, t, s, x0.tau, x0.z)
 
-        Small errors count by their square and large ones by their size (pseudo-Huber, as Song & Dhariwal 2024): what a
-        small network cannot tell ends sharp where the mean would be grey.
-        """
-        every, grid = torch.arange(len(x0), device=x0.x.device), torch.tensor(self.grid, device=x0.x.device)
-        x_t, x_s = (x0.x[every, index].float() for index in draws)
-        t, s = (grid[index] for index in draws)
-        F = self.evaluate(network, x_t, t, s, x0.tau, y, x0.guidance)
-        error = self.jump(F, x_t, t, s, x0.tau, x0.z) - x_s
-        return ((error.square() + CORNER**2).sqrt() - CORNER).mean()
+    def loss(self, network: nn.Module, x0: Paths, y: Tensor, draws: Jumps) -> Tensor:
+        """Return the error of x_s after the jumps, against the states of the trajectories, a scalar; see `huber`."""
+        return huber(self.reach(network, x0, x0.at(draws.leaves), y, *draws) - x0.at(draws.reaches))
+
+
+def huber(error: Tensor) -> Tensor:
+    """Return the mean of errors of which small ones count by their square and large ones by their size, a scalar.
+
+    What a small network cannot tell ends sharp (Song & Dhariwal 2024, pseudo-Huber), where the mean would be grey.
+    """
+    return ((error.square() + CORNER**2).sqrt() - CORNER).mean()
 
 
 def grid_of(steps: int) -> list[int]:

@@ -17,6 +17,7 @@ from thaw.experiment.build import build_process
 from thaw.experiment.config import Config, load_config, make_config
 from thaw.experiment.own import register_from
 from thaw.model import Model
+from thaw.store.catalogue import fast_of
 from thaw.store.inputs import load_data
 from thaw.terminal import fit_terminal
 
@@ -24,7 +25,7 @@ from thaw.terminal import fit_terminal
 def evaluate(
     *models: o.Models, images: o.Sets = None, n: o.FromEach = None, data: o.LooksLike = None,
     features: o.Extractor = "own", weights: o.Inception = None, seed: o.Seed = 0, threads: o.Threads = 1,
-    out: o.Numbers = None,
+    out: o.Numbers = None, fast: o.Fast = False,
 ) -> None:  # fmt: skip
     """Score models, or anybody's images, by the full protocol, beside what real images get."""
     from thaw.scoring import evaluate_images, evaluate_model, load_judge, read_judged, table
@@ -42,6 +43,8 @@ def evaluate(
     torch.set_num_threads(threads)
     common = {"seed": seed, "progress": sys.stderr.isatty(), "features": features, "weights": weights}
     opened = {name: open_named(name) for name in models}  # a wrong name is told before the first is scored
+    if fast:
+        opened = dict(quickly(name, model) for name, model in opened.items())
     if images:
         judge = load_judge(data or "mnist")
         names = [Path(path).resolve().name for path in images]
@@ -54,6 +57,19 @@ def evaluate(
     if target is not None:
         write_json(target, [evaluation.record() for evaluation in found])
         print(target)
+
+
+def quickly(name: str, model: Model) -> tuple[str, Model]:
+    """Return the fast weights of a model with what to call them, and say that they take its place.
+
+    Raises:
+        ThawError: for a model that has none.
+    """
+    if (found := fast_of(model)) is None:
+        raise ThawError(f"no fast weights of {name} are shipped; make them by `thaw distill {name}`")
+    few, many = (one.sampling.evaluations(one.process) for one in (found, model))
+    print(f"{name} is drawn by its fast weights {found.info['file']}: {few} evaluations an image in place of {many}.")
+    return f"{name}, fast", found
 
 
 def budget(

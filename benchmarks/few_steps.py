@@ -1,0 +1,199 @@
+"""One to four evaluations: fast weights beside their teachers, and the ways to train them at one budget.
+
+    python benchmarks/few_steps.py [--n 2000] [--seeds 3] [--names fast row_fast ...] [--trials] [--record]
+
+Distance to the test images, recall and accuracy of digits whose classes are in the shares of the training images, over
+several seeds: of fast weights with one, two and four evaluations, of their teachers as they are sampled, without fresh
+noise, and with as few evaluations; cold (tau = 0) where the weights know it. Then the time of 64 digits by one
+evaluation, beside one call of the network in turn with it. With --trials, in place of the rest, the ways to train a
+flow map of the hot weights for a small, equal budget of network evaluations (forwards and backwards count three,
+forwards one). What was drawn and measured is kept in contents/evaluation/.
+"""
+
+import statistics
+import sys
+import time
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor, nn
+
+from thaw import play
+from thaw.base.files import enter_project
+from thaw.base.machine import timed
+from thaw.cli import options as o
+from thaw.experiment.config import fast
+from thaw.flow_map import FlowMap, Jumps, Paths, huber
+from thaw.model import Model
+from thaw.report import figures
+from thaw.report.recorder import Recorder
+from thaw.scoring import MEASURES, evaluate_model, labels_in_shares, load_judge
+from thaw.store.runs import RUNS
+from thaw.store.weights import load_model, release_path
+from thaw.training.loop import train
+
+FEW = (1, 2, 4)
+RECORDED = ("fid", "recall", "precision", "accuracy")
+TRIAL = {"limit": 15_000, "save_every": 1000, "sample_every": 0}
+EPOCHS = 5  # of the way that costs three evaluations a step
+
+
+def squared(self: FlowMap, network: nn.Module, x0: Paths, y: Tensor, draws: Jumps) -> Tensor:
+    """Take the squared error in place of the pseudo-Huber one."""
+    return (self.reach(network, x0, x0.at(draws.leaves), y, *draws) - x0.at(draws.reaches)).square().mean()
+
+
+def split(self: FlowMap, network: nn.Module, x0: Paths, y: Tensor, draws: Jumps) -> Tensor:
+    """Let a jump come to what two of the network's own come to, the shortest to the teacher's step (SplitMeanFlow)."""
+    (leaves, reaches), middle = draws, (draws.leaves + draws.reaches) // 2
+    with torch.no_grad():
+        half = self.reach(network, x0, x0.at(leaves), y, leaves, middle)
+        end = self.reach(network, x0, half, y, middle, reaches)
+    shortest = (reaches - leaves == 1)[:, None, None, None]
+    goal = torch.where(shortest, x0.at(reaches), end)
+    return huber(self.reach(network, x0, x0.at(leaves), y, leaves, reaches) - goal)
+
+
+def consistency(self: FlowMap, network: nn.Module, x0: Paths, y: Tensor, draws: Jumps) -> Tensor:
+    """Let every jump go to 0, and come to what the network's own does from the teacher's next state (as ECT)."""
+    leaves, after, last = draws.leaves, draws.leaves + 1, torch.full_like(draws.leaves, len(self.grid) - 1)
+    with torch.no_grad():
+        end = self.reach(network, x0, x0.at(after), y, after.clamp(max=len(self.grid) - 2), last)
+    goal = torch.where((after == last)[:, None, None, None], x0.at(last), end)
+    return huber(self.reach(network, x0, x0.at(leaves), y, leaves, last) - goal)
+
+
+WAYS = {  # how it is trained -> the loss, and what a step costs beside forwards and backwards
+    "trajectories": (FlowMap.loss, 3),
+    "squared": (squared, 3),
+    "split": (split, 5),
+    "consistency": (consistency, 4),
+}
+
+
+def compare_ways(n: int, recorder: Recorder, record: bool) -> None:
+    """Train a flow map of the hot weights in every way, at one budget, and score what comes of it."""
+    path = release_path("default")
+    teacher = load_model(path)
+    shares = labels_in_shares(recorder.judge, n)
+    for way, (loss, cost) in WAYS.items():
+        epochs = round(3 * EPOCHS / cost)
+        config = fast(teacher.config, str(path), **TRIAL, epochs=epochs, set=f"fast_{way}")
+        with patch.object(FlowMap, "loss", loss):
+            run = RUNS / f"few_steps_{way}"
+            for epoch in train(config, run, progress=False):
+                print(way, epoch, flush=True)
+        model = load_model(run)
+        for steps in FEW:
+            scores = evaluate_model(model, n, labels=shares, judge=recorder.judge, name=way, steps=steps).scores
+            values = {what: scores[what].value for what in RECORDED}
+            print(f"{way:14s} {steps} evaluations", "  ".join(f"{k} {v:.3f}" for k, v in values.items()), flush=True)
+            found = {f"trial.{way}.{steps}.{k}": MEASURES[k].reported(v) for k, v in values.items()}
+            if record:
+                recorder.record(found | {f"trial.{way}.epochs": (epochs, "d")}, teacher)
+
+
+def compare(label: str, n: int, seeds: int, recorder: Recorder) -> tuple[dict[str, tuple[Any, str]], list[Model]]:
+    """Score fast weights and their teacher; return the numbers, and both models."""
+    student = play.open_model(label)
+    teacher = load_model(student.config.start_from)
+    shares = labels_in_shares(recorder.judge, n)
+    own = {"steps": teacher.sampling.steps}
+    ways: dict[str, tuple[Model, dict[str, Any]]] = {f"{steps}": (student, {"steps": steps}) for steps in FEW}
+    ways |= {"eta": (student, {"steps": 4, "eta": 1.0}), "teacher": (teacher, own)}
+    ways |= {"teacher_still": (teacher, own | {"eta": 0.0})}
+    ways |= {f"teacher_{steps}": (teacher, {"steps": steps, "eta": 0.0}) for steps in (1, 2, 4)}
+    if student.process.tau[0] == 0:
+        cold = {"sampler": "algorithm2", "tau": 0.0}
+        ways |= {"cold": (student, cold | {"steps": 4}), "teacher_cold": (teacher, cold | own)}
+    found: dict[str, tuple[Any, str]] = {"epochs": (student.epoch, "d")}
+    for way, (model, settings) in ways.items():
+        every: dict[str, list[float]] = {what: [] for what in RECORDED}
+        for seed in range(seeds):
+            scores = evaluate_model(model, n, labels=shares, judge=recorder.judge, seed=seed, **settings).scores
+            for what in RECORDED:
+                every[what].append(scores[what].value)
+        for what, values in every.items():
+            found[f"{way}.{what}"] = MEASURES[what].reported(statistics.mean(values))
+        found[f"{way}.fid_spread"] = (statistics.stdev(every["fid"]) if seeds > 1 else 0.0, ".2f")
+        found[f"{way}.evaluations"] = (model.sampling.replace(**settings).evaluations(model.process), "d")
+        found["floor"] = (scores["fid"].floor, ".2f")
+        told = "  ".join(f"{what} {statistics.mean(values):.3f}" for what, values in every.items())
+        print(f"{label:10s} {way:14s} {found[f'{way}.evaluations'][0]:3d} evaluations  {told}", flush=True)
+    return found, [student, teacher]
+
+
+@torch.no_grad()
+def seconds(student: Model, teacher: Model, repeats: int = 15) -> dict[str, tuple[Any, str]]:
+    """Return the seconds of 64 digits by one evaluation, and, in turn with it, of one call and of the teacher."""
+    y = student.labels(64)
+    x = student.begin(student.start(y, torch.Generator().manual_seed(0)), student.sampling.tau)
+    t, tau = torch.full((64,), student.process.steps), torch.full((64,), student.sampling.tau)
+    calls = {
+        "network": lambda: teacher.network(x, teacher.process.time(t), tau, y),
+        "one": lambda: student.sample(y, steps=1),
+        "teacher": lambda: teacher.sample(y),
+    }
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    for index in range(repeats + 1):
+        for name, call in calls.items():
+            if name != "teacher" or index < 3:
+                started = time.perf_counter()
+                call()
+                taken[name].append(time.perf_counter() - started)
+    median = {name: statistics.median(values[1:]) for name, values in taken.items()}
+    ratio = statistics.median(one / call for one, call in zip(taken["one"][1:], taken["network"][1:], strict=True))
+    print(f"64 digits: network {median['network']:.3f} s, one evaluation {median['one']:.3f} s ({ratio:.2f} times), "
+          f"teacher {median['teacher']:.2f} s")  # fmt: skip
+    found = {f"seconds.{name}": (value, ".2f" if name == "teacher" else ".3f") for name, value in median.items()}
+    return found | {"seconds.ratio": (ratio, ".2f")}
+
+
+def draw(found: dict[str, dict[str, tuple[Any, str]]], recorder: Recorder, *models: Model) -> None:
+    """Draw distance and recall against evaluations, teachers and fast weights, a pair of curves each."""
+    for what, label, log in (("fid", "Fréchet distance", True), ("recall", "recall", False)):
+        series = {}
+        for name, values in found.items():
+            teacher = "hot" if name == "fast" else name.removesuffix("_fast")
+            for title, ways in (
+                (f"{teacher}, fast", [f"{steps}" for steps in FEW]),
+                (f"{teacher}, teacher", [f"teacher_{steps}" for steps in FEW] + ["teacher_still"]),
+            ):
+                points = sorted((values[f"{way}.evaluations"][0], values[f"{way}.{what}"][0]) for way in ways)
+                series[title] = tuple(zip(*points, strict=True))
+        floor = (next(iter(found.values()))["floor"][0], "real images") if what == "fid" else None
+        options = {"log": log, "log_x": True, "pairs": True, "beside": True, "floor": floor}
+        recorder.show_figure(what, figures.curves(series, "evaluations", label, **options), *models)
+
+
+def main(
+    *, n: o.Scored = 2000, seeds: o.Repeats = 3, names: o.Names = None, trials: o.Trials = False,
+    record: o.Record = False,
+) -> None:  # fmt: skip
+    """Print the tables."""
+    enter_project()
+    torch.set_num_threads(1)
+    judge = load_judge("mnist")
+    made_by = {"benchmark": "benchmarks/few_steps.py", "seed": 0, "n": n, "seeds": seeds}
+    recorder = Recorder("few_steps", made_by, judge=judge)
+    if trials:
+        compare_ways(n, recorder, record)
+        return
+    shipped = [one.label for one in play.catalogue() if one.teacher and one.data == "mnist"]
+    found, models = {}, []
+    for label in names or shipped:
+        found[label], used = compare(label, n, seeds, recorder)
+        models += used
+        times = seconds(*used) if label == "fast" else {}
+        if record:
+            recorder.record({f"{label}.{what}": value for what, value in found[label].items()}, *used)
+            if times:
+                recorder.record({f"{label}.{what}": value for what, value in times.items()}, *used, **timed())
+    if record:
+        recorder.record({"n": (n, ",d"), "seeds": (seeds, "d")})
+        draw(found, recorder, *models)
+
+
+if __name__ == "__main__":
+    sys.exit(o.run(main))
