@@ -14,6 +14,7 @@ from thaw.flow_map import FlowMap, Paths
 from thaw.model import Model
 from thaw.sampling import final, reverse, time_steps
 from thaw.schedules import noise_schedule
+from thaw.store.onnx import export_onnx
 from thaw.terminal import Terminal
 
 KINDS = [("scale", {}), ("row", {"group": 4}), ("blur", {}), ("snow", {}), ("eraser", {"radius": 2})]
@@ -163,6 +164,8 @@ def test_it_knows_no_x0_hat():
     model = make_fast()
     with pytest.raises(ThawError, match="teacher"):
         model.denoise(pictures(1), full(1, 3), model.labels(1))
+    with pytest.raises(ThawError, match="export their teacher"):
+        export_onnx(model, "network.onnx")
 
 
 def test_noise_that_grows_on_the_way_back_has_no_flow_map():

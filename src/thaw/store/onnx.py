@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from thaw.base.errors import ThawError
 from thaw.base.extras import need
 from thaw.base.files import replacing
 from thaw.model import Model
@@ -42,9 +43,11 @@ def export_onnx(model: Model, path: str | Path) -> Path:
     """Write a model's `Restorer` as ONNX, for any number of images; the configuration is in the file's metadata.
 
     Raises:
-        ThawError: if the packages are missing, or the file cannot be written.
+        ThawError: for fast weights, or if the packages are missing, or the file cannot be written.
     """
     need("onnx", "onnx", "onnxscript")
+    if model.process.flow_map:
+        raise ThawError("fast weights have no x0_hat that ONNX Runtime could take steps by; export their teacher")
     path, restorer = Path(path), Restorer(model.process, model.network).cpu().eval()
     batch = torch.export.Dim("B", min=1)
     with torch.no_grad(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
