@@ -3,11 +3,13 @@
     python benchmarks/few_steps.py [--n 2000] [--seeds 3] [--names fast row_fast ...] [--trials] [--record]
 
 Distance to the test images, recall and accuracy of digits whose classes are in the shares of the training images, the
-mean of several seeds: of fast weights with one, two and four evaluations, of their teachers as they are sampled, without fresh
-noise, and with as few evaluations; cold (tau = 0) where the weights know it. Then the time of 64 digits by one
-evaluation, beside one call of the network in turn with it. With --trials, in place of the rest, the ways to train a
-flow map of the hot weights for a small, equal budget of network evaluations (forwards and backwards count three,
-forwards one). What was drawn and measured is kept in contents/evaluation/.
+mean of several seeds: of fast weights with one, two and four evaluations, and of their teachers as they are sampled.
+Over one seed: teachers without fresh noise, and with as few evaluations; fast weights with fresh noise; cold where
+they know it. Then the time of 64 digits by one evaluation, beside one call of the network in turn with it.
+
+With --trials, in place of the rest, the ways to train a flow map of the hot weights for a small, equal budget of
+network evaluations (forwards and backwards count three, forwards one). What was drawn and measured is kept in
+contents/evaluation/.
 """
 
 import statistics
