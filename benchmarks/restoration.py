@@ -1,9 +1,10 @@
 """Conditional results: test digits, destroyed to the end, brought back by every sampler.
 
-    python benchmarks/restoration.py [--n 512] [--names row col ...] [--record]
+    python benchmarks/restoration.py [--n 512] [--names row col ...] [--methods prior ...] [--record]
 
 The earlier studies call it conditional generation: a digit of the test set is degraded to x_T, and restored from that
-alone; the class is not told. By one step (direct), by both algorithms of cold diffusion, and warm at temperature 1.
+alone; the class is not told. By one step (direct), by both algorithms of cold diffusion, and warm at temperature 1;
+and without training on the degradation, by the hot default set as the prior (prior).
 Each is compared with its own digit (squared error as PSNR, structural similarity; the share whose class the judge still
 sees, beside the ceiling: what the destroyed digit tells of it) and all together with the test set (Frechet distance). A
 draw from the exact posterior has twice the squared error of the direct restoration (error_ratio), several spread as far
@@ -12,7 +13,8 @@ as their mean errs (spread_skill, of 256 digits by 8 seeds: 1), and degraded aga
 """
 
 import sys
-from typing import Any
+from functools import cache
+from typing import Any, Literal
 
 import torch
 
@@ -23,6 +25,7 @@ from thaw.cli import options as o
 from thaw.data import load
 from thaw.model import Model
 from thaw.play import open_model
+from thaw.prior import Prior
 from thaw.report.recorder import Recorder
 from thaw.scoring import (
     CACHE,
@@ -45,7 +48,9 @@ METHODS: dict[str, dict[str, Any]] = {
     "algorithm1": {"sampler": "algorithm1"},
     "algorithm2": {"sampler": "algorithm2"},
     "warm": {"sampler": "warm", "tau": 1.0},
+    "prior": {"tau": 1.0},
 }
+Methods = o.word("which of them", kind=tuple[Literal[tuple(METHODS)], ...])
 RECORDED = ("psnr", "ssim", "fid", "accuracy", "error_ratio", "spread_skill", "consistency")
 
 
@@ -61,7 +66,13 @@ def measure(model: Model, judge: Judge, n: int, settings: dict[str, Any]) -> dic
     return scores | evaluate(to_uint8(restored), judge, test.labels)
 
 
-def main(*, n: o.Count = 512, names: o.Names = NAMES, record: o.Record = False) -> None:
+@cache
+def hot_prior() -> Prior:
+    """Return the hot default set with its draws, which serve all degradations."""
+    return Prior(open_model("default"))
+
+
+def main(*, n: o.Count = 512, names: o.Names = NAMES, methods: Methods = METHODS, record: o.Record = False) -> None:
     """Print the table."""
     enter_project()
     torch.set_num_threads(1)
@@ -70,9 +81,11 @@ def main(*, n: o.Count = 512, names: o.Names = NAMES, record: o.Record = False) 
     for name in names:
         model = open_model(f"{name}_default")
         values: dict[str, tuple[Any, str]] = {}
-        for how, settings in METHODS.items():
-            steps = {} if how == "direct" else {"steps": model.config.sample_steps}
-            settings = settings | steps
+        used = [model, *([hot_prior().model] if "prior" in methods else [])]
+        for how in methods:
+            steps = {} if how in ("direct", "prior") else {"steps": model.config.sample_steps}
+            settings = METHODS[how] | steps
+            model = hot_prior().against(used[0].process.degradation, used[0].config) if how == "prior" else used[0]
             key = {"restored": "mnist", "judge": judge.digest} | samples_key(model, n, 0, None, settings)
             found = kept_scores(CACHE, key, rows, lambda m=model, s=settings: measure(m, judge, n, s))
             told = {what: MEASURES[what].reported(found[what].value) for what in RECORDED if what in found}
@@ -82,7 +95,7 @@ def main(*, n: o.Count = 512, names: o.Names = NAMES, record: o.Record = False) 
             values |= {"floor": told.pop("floor"), "n": (n, ",d")}
             values |= {f"{name}.{how}.{what}": value for what, value in told.items()}
         if record:
-            recorder.record(values, model)
+            recorder.record(values, *used)
 
 
 if __name__ == "__main__":

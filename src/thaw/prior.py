@@ -8,7 +8,9 @@ Given y = D(x0; z) + noise, two things are put together:
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +21,7 @@ from thaw.base.seeding import generator
 from thaw.degradations import Degradation, Scale
 from thaw.model import Model
 from thaw.process import Process
-from thaw.sampling import Restore, final, reverse
+from thaw.sampling import Restore, final, fitted, reverse
 
 NOISE = 0.02  # standard deviation of the noise on a given picture: rounding to 256 greys, and what no model is exact to
 FLOOR = 0.1  # of the variance that is added to the network's: it is no exact covariance
@@ -125,6 +127,16 @@ class Prior:
             parts = zip(self.states.split(BATCH), here.split(BATCH), strict=True)
             self.guesses = torch.cat([process.clip(self._denoiser(None)(*part)) for part in parts])
 
+    def against(self, degradation: Degradation, config: Any = None) -> "ByPrior":
+        """Return a model that restores pictures of a degradation; `config` says which images they are of, if others."""
+        process = Process(
+            degradation, torch.arange(degradation.steps + 1) / degradation.steps, tau=(self.tau, self.tau)
+        )
+        hot = self.model
+        parts = {"sampling": hot.sampling.replace(sampler="warm", eta=1.0), "conditional": hot.conditional}
+        parts |= {"config": hot.config if config is None else config, "epoch": hot.epoch, "info": hot.info}
+        return ByPrior(process.to(hot.device), hot.network, hot.terminal, hot.classes, **parts, prior=self)
+
     def _denoiser(self, y: Tensor | None) -> Restore:
         """Return the network as (x_t, t) -> x0_hat for labels y (B,), or for the null class."""
         model = self.model
@@ -210,3 +222,36 @@ class Prior:
             walk = reverse(process, restore, start, tau=self.tau, eta=eta, steps=steps, start=self.t, generator=draws)
             parts.append(final(walk).cpu())
         return torch.cat(parts)
+
+
+@dataclass
+class ByPrior(Model):
+    """A hot model in the place of one that was trained on a degradation: it restores, and draws nothing from T.
+
+    Attributes:
+        prior: what restores.
+    """
+
+    prior: Prior | None = None
+
+    def restore(
+        self, x_t: Tensor, t: int, *, y: Tensor | None = None, z: Tensor | None = None, seed: int = 0,
+        infer: bool = False, consistent: bool = False, **settings: Any,
+    ) -> Tensor:  # fmt: skip
+        """Restore pictures, see `Prior.restore`; of the settings only `steps` and `eta` can differ from its own.
+
+        Raises:
+            ThawError: for another sampler or temperature, or a class to be inferred, as a prior does by itself.
+        """
+        if infer:
+            raise ThawError("a prior finds the class by itself; leave `infer` out")
+        wanted = self.sampling.replace(**settings)
+        if (wanted.sampler, wanted.tau, wanted.guidance) != ("warm", self.prior.tau, self.sampling.guidance):
+            raise ThawError(f"a prior restores warm, at tau={self.prior.tau:g}; leave other samplers and guidance out")
+        walking = {name: value for name in ("steps", "eta") if (value := settings.get(name)) is not None}
+        restored = self.prior.restore(x_t, self.process.degradation, t, y=y, z=z, seed=seed, **walking)
+        if not consistent:
+            return restored
+        here = torch.full((len(x_t),), t, device=self.device)
+        degrade = partial(self.process.degradation, t=here, z=None if z is None else z.to(self.device))
+        return fitted(restored.to(self.device), degrade, x_t.to(self.device)).cpu()

@@ -217,6 +217,28 @@ def test_restore_tells_how_close_it_comes_and_what_is_possible(tmp_path, monkeyp
     assert "the original of 0 in" in fails(capsys, "restore", str(tmp_path / "nameless"), *others)
 
 
+def test_a_hot_model_restores_what_it_was_not_trained_on(tmp_path, capsys, digits_test):
+    """By a degradation's name, or a file of one's own; a model that is not hot is no prior."""
+    np.savez(tmp_path / "clean.npz", images=digits_test.images[:3].numpy())
+    own = "import thaw\nfrom thaw.degradations import Degradation\n\n\n@thaw.register('dim')\nclass Dim(Degradation):\n"
+    own += "    def __init__(self, shape, steps=4):\n        super().__init__(shape, steps)\n\n"
+    own += "    def forward(self, x0, t, z=None):\n        return x0 * (1 - t / 4)[:, None, None, None]\n"
+    (tmp_path / "dim.py").write_text(own)
+    given = ["restore", str(tmp_path / "clean.npz"), "--degrade", "--out", str(tmp_path / "x.npz")]
+    hot = ["--model", "ddpm_digits_testing_seed0", "--steps", "2", "--consistent", "--score"]
+    for name, total in (("row", 28), (str(tmp_path / "dim.py"), 4)):
+        assert shell(*given, *hot, "--prior", name) == 0
+        said = capsys.readouterr().out
+        assert f"3 images restored from step {total} of {total}" in said and "\nspread_skill " in said
+        assert "\nconsistency " in said
+        assert np.load(tmp_path / "x.npz")["images"].shape == (3, 28, 28)
+    cold = ["--model", "custom_digits_row_default_7_seed0", "--prior", "blur"]
+    assert "a prior is a hot model, such as `default`; this one undoes Lines" in fails(capsys, *given, *cold)
+    assert "leave other samplers and guidance out" in fails(
+        capsys, *given, *hot, "--prior", "row", "--sampler", "direct"
+    )
+
+
 def test_a_model_on_pixels_classifies(tmp_path, capsys):
     out = tmp_path / "numbers.json"
     assert shell("test", "ddpm_digits_testing_seed0", "-n", 3, "--draws", 2, "--out", out) == 0

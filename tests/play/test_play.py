@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from functools import partial
 
 import ipywidgets as widgets
 import numpy as np
@@ -29,11 +30,12 @@ from thaw.play.panels.controls import SamplerSettings, suitable_samplers
 from thaw.play.panels.own import OwnPanel
 from thaw.play.panels.panel import RESTART, Panel, Update, sentence
 from thaw.play.panels.picker import Picker
-from thaw.play.panels.restore import RestorePanel
+from thaw.play.panels.restore import RestorePanel, cached_prior
 from thaw.play.panels.sample import SamplePanel
 from thaw.play.panels.watch import WatchPanel
 from thaw.play.pictures import Tile, as_html, as_picture
 from thaw.play.restoring import SPREAD, restorations, rows_of, spread_of, ways
+from thaw.prior import Prior
 from thaw.sampling import SAMPLERS, check_sampler
 from thaw.store import weights
 from thaw.store.examples import load_examples
@@ -246,6 +248,18 @@ def test_the_restore_panel_takes_a_drawing(folder):
     assert one.gallery.value.count("<img") == 11 and "SSIM" in one.gallery.value
     before, one.t.value, one.true.value = one.gallery.value, one.t.max, True
     assert "Restored with row_default_28" in pressed(one) and one.gallery.value != before
+
+
+def test_the_hot_prior_stands_beside_what_was_trained(folder, monkeypatch):
+    monkeypatch.setattr("thaw.play.panels.restore.Prior", partial(Prior, draws=20))
+    cached_prior.cache_clear()
+    one = RestorePanel(folder)
+    one.untrained.value = True
+    assert "Restored with row_default_28" in pressed(one)
+    assert one.gallery.value.count("hot prior, seed") == 6 and not one.untrained.disabled
+    one.models.process.value = "hot"
+    assert one.untrained.disabled
+    cached_prior.cache_clear()
 
 
 # Your own degradation.

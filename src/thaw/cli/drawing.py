@@ -12,8 +12,11 @@ from thaw.base.seeding import generator
 from thaw.base.text import number
 from thaw.cli import options as o
 from thaw.cli.naming import BY_NAME, HERE, Computing, Named, model_inputs
+from thaw.cli.scoring import described
 from thaw.data.images import Item, background_hint, background_of, open_set, read_items
 from thaw.data.output import check_out, save_images
+from thaw.degradations import check_laws
+from thaw.experiment.build import build_process
 from thaw.model import Model
 from thaw.sampling import SAMPLERS, final
 
@@ -73,21 +76,24 @@ def restore(
     images: o.Pictures, /, *, model: o.ModelName = None, epoch: o.Epoch = None, computing: Computing = HERE,
     n: o.AtMost = 10, degrade: o.Degrade = False, t: o.Step = None, digit: o.Digit = None, sampler: o.Restorer = "warm",
     tau: o.Tau = None, eta: o.Eta = None, steps: o.Steps = None, infer: o.Infer = False,
-    consistent: o.Consistent = False, score: o.Scores = False, originals: o.Originals = None,
-    out: o.Drawn = "contents/restored.png",
+    consistent: o.Consistent = False, prior: o.Untrained = None, score: o.Scores = False,
+    originals: o.Originals = None, out: o.Drawn = "contents/restored.png",
 ) -> None:  # fmt: skip
     """Restore degraded images; with --degrade, degrade clean ones first.
 
     A grid shows the degraded images above the restored ones. With --score, or --originals, the command tells how close
     they are to the clean ones, which --degrade or --originals names: class (of images in subfolders named by it, or
     with `labels`), PSNR, SSIM, and of stochastic restorations their error and spread; beside each what is possible.
+    With --prior a hot model restores from a degradation that it was not trained on.
     """
     if originals and degrade:
         raise ThawError(f"with --degrade the images are the originals; leave --originals {originals} out")
     if score and not (originals or degrade):
         raise ThawError("--score compares with clean images: use --degrade on clean ones, or name them by --originals")
-    target = check_out(out, [*model_inputs(model), images, *([originals] if originals else [])])
+    model = "default" if prior and model is None else model
+    target = check_out(out, [*model_inputs(model), images, *filter(None, (originals, prior))])
     opened = computing.open(model, epoch)
+    opened = opened if prior is None else _against(opened, prior)
     process = opened.process
     t = process.steps if t is None else t
     if not 1 <= t <= process.steps:
@@ -133,6 +139,18 @@ def restore(
         told = [item.label for item in clean]
         told = [one.label for one in items] if None in told else told
         _score(opened, told, restored, degraded, to_pixels(read), t, **settings)
+
+
+def _against(hot: Model, name: str) -> Model:
+    """Return a hot model as the prior against a degradation, see `described`."""
+    from thaw.prior import Prior
+
+    config, _ = described(name, "mnist")
+    degradation = build_process(config, hot.shape).degradation
+    check_laws(degradation)
+    return Prior(hot).against(
+        degradation.to(hot.device), hot.config.model_copy(update={"degradation": config.degradation})
+    )
 
 
 def _beside(items: list[Item], images: str, clean: list[Item], originals: str) -> list[Item]:

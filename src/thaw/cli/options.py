@@ -88,6 +88,10 @@ Infer = flag("let the degraded picture tell its class (at T): the likeliest wher
 Consistent = flag("end at an image that the degradation turns into what was given")
 Scores = flag("tell how close the restored images are to the clean ones, beside what is possible")
 Originals = word("the clean images of degraded ones, in the same order: to score them")
+Untrained = word(
+    "restore without training: the model, a hot one, is the prior; this is the degradation: a name, a .py file that "
+    "registers one, or a configuration"
+)
 Step = number(a.COUNT, "the step the images stand at, 1 to T (default)", "-t")
 
 # Scoring.

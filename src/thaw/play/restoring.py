@@ -1,6 +1,6 @@
 """Destroying and restoring: one picture, damaged to a step t, and what each sampler makes of it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from PIL import Image
@@ -12,10 +12,12 @@ from thaw.base.seeding import generator
 from thaw.model import Model
 from thaw.play.pictures import Tile, as_picture, shown
 from thaw.play.real import example_for
+from thaw.prior import Prior
 from thaw.process import Process
 from thaw.sampling import check_sampler
 
 WARM = 5  # restorations with a seed of their own
+UNTRAINED = 3  # those of a hot prior
 SPREAD = "spread of the\nwarm ones"
 
 
@@ -51,16 +53,19 @@ def spread_of(images: Tensor) -> Tile:
 
 
 def rows_of(tiles: list[Tile]) -> list[list[Tile]]:
-    """Return tiles in rows: the original and the cold ones; the warm ones with their spread, if there are any."""
-    rows: list[list[Tile]] = [[], []]
+    """Return tiles in rows: the original and the cold ones; the warm ones with their spread; those of a hot prior."""
+    rows: list[list[Tile]] = [[], [], []]
     for tile in tiles:
-        rows[tile.title.startswith("warm") or tile.title == SPREAD].append(tile)
+        rows[2 if tile.title.startswith("hot prior") else tile.title.startswith("warm") or tile.title == SPREAD].append(
+            tile
+        )
     return [row for row in rows if row]
 
 
 def restorations(
-    model: Model, picture: Tensor, t: int, label: int | None = None, seed: int = 0, true: bool = False
-) -> Iterator[tuple[list[Tile], int]]:
+    model: Model, picture: Tensor, t: int, label: int | None = None, seed: int = 0, true: bool = False,
+    prior: Callable[[], Prior] | None = None,
+) -> Iterator[tuple[list[Tile], int]]:  # fmt: skip
     """Destroy a picture and restore it every way that suits the model.
 
     Args:
@@ -70,6 +75,7 @@ def restorations(
         label: the class, if the network is to be told.
         seed: of the damage; restorations have their own.
         true: whether they are to be `consistent`, and at T of a class that the damaged picture tells, if none is told.
+        prior: gives a hot model of the same images as the prior, which was not trained on the damage.
 
     Yields:
         The tiles so far (original, damaged, one a way; last of all with SSIM and PSNR, and where there are warm ones
@@ -84,15 +90,21 @@ def restorations(
     z = degradation.draw_z(1, generator(seed, "destroy"))
     x_t = degradation(picture, torch.tensor([t]), z)
     y = None if label is None else model.labels(1, label)
+    untrained = range(0 if prior is None else UNTRAINED)
     original, found = to_uint8(picture), ways(model.process)
     tiles = [Tile(original[0], "original"), Tile(shown(x_t)[0], f"destroyed,\nt = {t} of {degradation.steps}")]
-    yield list(tiles), len(found)
+    total = len(found) + len(untrained)
+    yield list(tiles), total
     steps = model.config.sample_steps if model.process.steps > 100 else None
     more = {"consistent": true, "infer": true and y is None and model.conditional and t == degradation.steps}
     for title, settings in found.items():
         restored = to_uint8(model.restore(x_t, t, y=y, z=z, eta=model.config.eta, steps=steps, **more, **settings))
         tiles.append(Tile(restored[0], title))
-        yield list(tiles), len(found)
+        yield list(tiles), total
+    for k in untrained:
+        restored = to_uint8(prior().restore(x_t, degradation, t, y=y, z=z, seed=k))
+        tiles.append(Tile(restored[0], f"hot prior, seed {k}"))
+        yield list(tiles), total
     from thaw.scoring import restoration  # torchmetrics takes seconds to import: the pictures come first
 
     for index, tile in enumerate(tiles[1:], start=1):
@@ -102,7 +114,7 @@ def restorations(
     warm = [tile.image for tile in tiles if tile.title.startswith("warm")]
     if warm:
         tiles.append(spread_of(torch.stack(warm)))
-    yield tiles, len(found)
+    yield tiles, total
 
 
 def restore(

@@ -1,7 +1,7 @@
 """Destroy and restore: choose or draw a digit, destroy it, restore it in several ways."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -13,8 +13,9 @@ from thaw.play.panels.picker import Picker
 from thaw.play.pictures import Tile, as_html
 from thaw.play.real import Picture
 from thaw.play.restoring import restorations, rows_of
+from thaw.prior import Prior
 from thaw.process import Process
-from thaw.store.catalogue import Weights
+from thaw.store.catalogue import Weights, cached_model, catalogue
 
 
 class RestorePanel(Panel):
@@ -26,8 +27,9 @@ class RestorePanel(Panel):
         self.t, self.seed = control(widgets.IntSlider, "how far, t", 1, 1, 2), seed_control()
         self.conditional = control(widgets.Checkbox, "tell the network which digit it is", False, indent=False)
         self.true = control(widgets.Checkbox, "hold on to what is left, and the class it tells", False, indent=False)
+        self.untrained = control(widgets.Checkbox, "beside it, not trained on this: the hot prior", False, indent=False)
         self.note, self.gallery = widgets.HTML(), widgets.HTML()
-        controls = [self.picker, self.models, self.t, self.seed, self.conditional, self.true, self.note]
+        controls = [self.picker, self.models, self.t, self.seed, self.conditional, self.true, self.untrained, self.note]
         super().__init__(controls, [self.gallery], self._start, "Destroy and restore", "magic", "restore")
         fit = self.safely(self._fit)
         self.models.on_choice(fit)
@@ -39,19 +41,25 @@ class RestorePanel(Panel):
         self.t.max = process.steps
         self.t.value = max(1, round(share * process.steps))
         self.picker.fit(self.models.weights.data)
+        weights = self.models.weights
+        self.untrained.disabled = not hot_beside(weights, self.models.folder)
         self.note.value = hint(unsuited(process))
 
     def _start(self) -> Run:
         model, t, seed, read = self.models.load(), self.t.value, self.seed.value, self.picker.read()
-        return self._restore(model, self.models.title, t, seed, read, self.conditional.value, self.true.value)
+        prior = None
+        if self.untrained.value and not self.untrained.disabled:
+            prior = partial(cached_prior, self.models.weights.data, self.models.folder)
+        return self._restore(model, self.models.title, t, seed, read, self.conditional.value, self.true.value, prior)
 
     def _restore(
-        self, model: Model, title: str, t: int, seed: int, read: Callable[[], Picture], conditional: bool, true: bool
+        self, model: Model, title: str, t: int, seed: int, read: Callable[[], Picture], conditional: bool, true: bool,
+        prior: Callable[[], Prior] | None,
     ) -> Run:  # fmt: skip
         yield Update(0.02, "Getting the picture ...", always=True)
         picture, label = read()
         label = label if conditional and model.conditional else None
-        for tiles, total in restorations(model, picture, t, label, seed, true):
+        for tiles, total in restorations(model, picture, t, label, seed, true, prior):
             measuring = len(tiles) == total + 2 and not tiles[-1].text
             text = (
                 "Measuring; the first time takes some seconds ..." if measuring else f"Way {len(tiles) - 1} of {total}"
@@ -60,6 +68,18 @@ class RestorePanel(Panel):
             yield Update(share, text, partial(put, self.gallery, _gallery, tiles), always=True)
         unknown = " Nobody knows which digit a drawing is." if conditional and label is None else ""
         return f"Restored with {title}.{unknown}"
+
+
+@lru_cache(maxsize=1)
+def cached_prior(data: str, folder: str | Path | None) -> Prior:
+    """Return the hot default set of a data set with its draws, kept in memory: they take some ten seconds."""
+    return Prior(cached_model("default", None, data, folder))
+
+
+def hot_beside(weights: Weights, folder: str | Path | None) -> bool:
+    """Return whether there is a hot default set of the same images, to be the prior of other weights."""
+    hot = [one for one in catalogue(folder) if one.process == "hot" and one.set == "default"]
+    return weights.process != "hot" and weights.data in {one.data for one in hot}
 
 
 def _gallery(tiles: list[Tile]) -> str:
