@@ -36,8 +36,11 @@ from thaw.scoring.real import MOST
 
 HOT = ("default", "high")
 WARM = ("_softened", "_gradual")  # what labels end in; of each degradation the best one counts
-TAUS = (0.5, 0.75, 1.0, 1.5, 2.0)
-GUIDED = ((1.5, (0.2, 0.9)), (1.75, (0.2, 0.9)), (1.25, (0.0, 1.0)))  # weight, part of t/T
+TAUS = (1.0, 1.5, 2.0)
+GUIDED = {  # weight, part of t/T
+    "ddpm": ((1.5, (0.2, 0.9)), (1.75, (0.2, 0.9)), (1.25, (0.0, 1.0))),
+    "custom": ((1.25, (0.2, 0.9)),),
+}
 STEPS = {"ddpm": 20, "custom": 28}  # at most fifty evaluations, with guidance
 RECORDED = ("fid", "accuracy", "entropy", "precision", "recall", "coverage")
 
@@ -45,7 +48,7 @@ RECORDED = ("fid", "accuracy", "entropy", "precision", "recall", "coverage")
 def choose(model: Model, judge: Judge, n: int) -> tuple[float, dict[str, Any]]:
     """Return the least distance to the training images and its settings: the temperature first, guidance then."""
     common = {"labels": labels_in_shares(judge, n), "seed": 1, "reference": "train", "cache": CACHE}
-    steps = min(STEPS[model.config.study], model.process.steps)
+    steps, guided = min(STEPS[model.config.study], model.process.steps), GUIDED[model.config.study]
 
     def distance(settings: dict[str, Any]) -> float:
         found = score_model(model, judge, n, **common, **settings)["fid"].value
@@ -58,8 +61,8 @@ def choose(model: Model, judge: Judge, n: int) -> tuple[float, dict[str, Any]]:
         return min(((distance(settings), settings) for settings in every), key=lambda found: found[0])
 
     low, high = model.config.tau
-    tau = least((tau, *GUIDED[0]) for tau in TAUS if low <= tau <= high)[1]["tau"]
-    return least((tau, *guided) for guided in GUIDED)
+    warmest = least((tau, *guided[0]) for tau in TAUS if low <= tau <= high)
+    return warmest if len(guided) == 1 else least((warmest[1]["tau"], *way) for way in guided)
 
 
 def texts(values: dict[str, float | None]) -> dict[str, tuple[float, str]]:
@@ -143,6 +146,7 @@ def main(*, n: o.Scored = 10_000, tune_n: o.Scored = 1000, labels: o.Names = Non
     keep("real.", texts({what: scores[what].floor for what in RECORDED}))  # alike for all
     if record and not labels:
         keep("", shares_matter(judge))
+    if record and "default" in scored:
         keep("", summary(scored, best_of_each(models, tuned)), *models.values())
 
 

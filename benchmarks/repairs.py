@@ -10,19 +10,24 @@ the set as it was trained and sampled before. What was drawn and measured is kep
 """
 
 import sys
+from functools import cache
 from typing import Any
 
 import torch
 from scipy.stats import spearmanr
+from torch import Tensor
 
 from thaw import degradations, play
 from thaw.base.files import enter_project
+from thaw.base.pixels import to_uint8
+from thaw.base.seeding import generator
 from thaw.cli import options as o
 from thaw.data import load
+from thaw.model import Model
 from thaw.report.recorder import Recorder
-from thaw.sampling import Sampling
-from thaw.scoring import MEASURES, evaluate_model, labels_in_shares, load_judge
-from thaw.scoring.budget import Loss, Oracle, error_budget
+from thaw.sampling import Restore, Sampling, final, reverse
+from thaw.scoring import MEASURES, evaluate_images, evaluate_model, labels_in_shares, load_judge
+from thaw.scoring.budget import Loss, Oracle, error_budget, forgotten
 
 NAMES = ("row", "col", "blur", "eraser", "zoom_nearest", "zoom_bilinear", "pixelate", "fade", "mask", "snow", "morph")
 BEFORE = Sampling(eta=1.0, steps=14)
@@ -37,12 +42,14 @@ ALONE: dict[str, dict[str, Any]] = {  # what is changed -> settings of Oracle.lo
     "all": {"steps": 28, "soften": 4, "tau": 2.0},
 }
 OURS = ("soften", "schedule", "corrective")  # not settings of the sampler
+GUIDED = {"guidance": 1.25, "guidance_interval": (0.2, 0.9), "eta": 1.0}
 WEIGHTS: dict[str, dict[str, Any]] = {
     "before": {"steps": 14, "tau": 1.0},
     "more_steps": {"steps": 28, "tau": 1.0},
     "warmer": {"steps": 14, "tau": 2.0},
     "all": {"steps": 28, "tau": 2.0},
 }
+CORRECTED = ("mask", "row")  # sampled once more with corrective noise, from the residuals of the network itself
 RECORDED = ("fid", "precision", "recall", "accuracy")
 
 
@@ -62,6 +69,25 @@ def losses(name: str) -> dict[str, tuple[Any, str]]:
         ours = {key: value for key, value in settings.items() if key in OURS}
         keep(what, oracle.loss(BEFORE.replace(**{k: v for k, v in settings.items() if k not in OURS}), **ours))
     return found
+
+
+def corrected(model: Model, labels: Tensor, settings: dict[str, Any], batch: int = 250) -> Tensor:
+    """Draw with corrective noise: every step adds what the network's residuals on training images say it forgets."""
+    sampling, images = model.sampling.replace(**settings), load("mnist", "train").subset(256, 0)
+    draws = generator(0, "corrected")
+
+    def restorer(y: Tensor) -> Restore:
+        return model.restorer(y, sampling.tau, sampling.guidance, sampling.guidance_interval)
+
+    z = model.process.degradation.draw_z(len(images), draws)
+    noise = cache(forgotten(model.process, restorer(images.labels), images.pixels(), sampling.tau, z, draws))
+    model.network.eval()
+    drawn = []
+    for y in labels.split(batch):
+        start = model.start(y, draws)
+        x_T, more = model.begin(start, sampling.tau), {"z": start.z, "generator": draws, "corrective": noise}
+        drawn.append(final(reverse(model.process, restorer(y), x_T, **sampling.walking(), **more)))
+    return to_uint8(torch.cat(drawn))
 
 
 def main(*, n: o.Scored = 1000, names: o.Names = NAMES, record: o.Record = False) -> None:
@@ -88,12 +114,16 @@ def main(*, n: o.Scored = 1000, names: o.Names = NAMES, record: o.Record = False
         runs = {f"{name}_default": {"old": WEIGHTS["before"]}, f"{name}_softened": WEIGHTS}
         for label, ways in ((label, ways) for label, ways in runs.items() if label in shipped):
             model = play.open_model(label)
+            if name in CORRECTED and ways is WEIGHTS:
+                images = corrected(model, shares, GUIDED | WEIGHTS["before"])
+                scores = evaluate_images(images, shares, judge=judge, reference="train").scores
+                print(f"{name:14s} corrective   {scores['fid'].value:.3f}", flush=True)
+                keep({f"{name}.corrective.fid": MEASURES["fid"].reported(scores["fid"].value)}, model)
             for what, settings in ways.items():
                 if settings["tau"] > model.process.tau[1]:
                     continue
-                guided = {"guidance": 1.25, "guidance_interval": (0.2, 0.9), "eta": 1.0}
                 scores = evaluate_model(
-                    model, n, labels=shares, judge=judge, reference="train", **guided, **settings
+                    model, n, labels=shares, judge=judge, reference="train", **GUIDED, **settings
                 ).scores
                 print(f"{name:14s} {what:12s}", "  ".join(f"{k} {scores[k].value:.3f}" for k in RECORDED), flush=True)
                 if what == "before":  # alike in training, and in how they are sampled
