@@ -39,7 +39,7 @@ WARM = ("_softened", "_gradual")  # what labels end in; of each degradation the 
 TAUS = (1.0, 1.5, 2.0)
 GUIDED = {  # weight, part of t/T
     "ddpm": ((1.5, (0.2, 0.9)), (1.75, (0.2, 0.9)), (1.25, (0.0, 1.0))),
-    "custom": ((1.25, (0.2, 0.9)),),
+    "custom": ((1.25, (0.2, 0.9)), (1.0, (0.0, 1.0)), (1.5, (0.2, 0.9))),
 }
 STEPS = {"ddpm": 20, "custom": 28}  # at most fifty evaluations, with guidance
 RECORDED = ("fid", "accuracy", "entropy", "precision", "recall", "coverage")
@@ -61,8 +61,8 @@ def choose(model: Model, judge: Judge, n: int) -> tuple[float, dict[str, Any]]:
         return min(((distance(settings), settings) for settings in every), key=lambda found: found[0])
 
     low, high = model.config.tau
-    warmest = least((tau, *guided[0]) for tau in TAUS if low <= tau <= high)
-    return warmest if len(guided) == 1 else least((warmest[1]["tau"], *way) for way in guided)
+    tau = least((tau, *guided[0]) for tau in TAUS if low <= tau <= high)[1]["tau"]
+    return least((tau, *way) for way in guided)
 
 
 def texts(values: dict[str, float | None]) -> dict[str, tuple[float, str]]:
