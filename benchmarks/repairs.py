@@ -96,7 +96,7 @@ def main(*, n: o.Scored = 1000, names: o.Names = NAMES, record: o.Record = False
     torch.set_num_threads(1)
     judge = load_judge("mnist")
     recorder = Recorder("repairs", {"benchmark": "benchmarks/repairs.py", "seed": 0, "n": n}, judge=judge)
-    lost, measured = {}, {}
+    lost, kept, measured, recalls = {}, {}, {}, {}
 
     def keep(values: dict[str, tuple[Any, str]], *used: Any) -> None:
         if record:
@@ -105,7 +105,7 @@ def main(*, n: o.Scored = 1000, names: o.Names = NAMES, record: o.Record = False
     keep({"steps_before": (WEIGHTS["before"]["steps"], "d"), "steps_after": (WEIGHTS["all"]["steps"], "d")})
     for name in names:
         found = losses(name)
-        lost[name] = found["before.lost"][0]
+        lost[name], kept[name] = found["before.lost"][0], found["before.kept"][0]
         print(f"{name:14s}", "  ".join(f"{what} {value:.1f}" for what, (value, _) in found.items()), flush=True)
         keep({f"oracle.{name}.{what}": value for what, value in found.items()})
     shipped = {label for of, label in play.shipped() if of == "mnist"}
@@ -127,15 +127,18 @@ def main(*, n: o.Scored = 1000, names: o.Names = NAMES, record: o.Record = False
                 ).scores
                 print(f"{name:14s} {what:12s}", "  ".join(f"{k} {scores[k].value:.3f}" for k in RECORDED), flush=True)
                 if what == "before":  # alike in training, and in how they are sampled
-                    measured[name] = scores["fid"].value
+                    measured[name], recalls[name] = scores["fid"].value, scores["recall"].value
                 values = {f"{name}.{what}.{k}": MEASURES[k].reported(scores[k].value) for k in RECORDED}
                 values |= {"n": (n, ",d"), "floor": (scores["fid"].floor, ".2f")}
                 values |= {"epochs": (model.epoch, "d")} if ways is WEIGHTS else {}
                 keep(values, model)
     if len(measured) > 2:
         order = float(spearmanr([lost[name] for name in measured], list(measured.values())).statistic)
-        print(f"rank correlation of what is lost without a network and the distance: {order:.2f}")
-        keep({"order": (order, ".2f"), "ordered": (len(measured), "d")})
+        kinds = float(spearmanr([kept[name] for name in recalls], list(recalls.values())).statistic)
+        print(
+            f"rank correlation, without and with a network: lost and distance {order:.2f}, kept and recall {kinds:.2f}"
+        )
+        keep({"order": (order, ".2f"), "order_recall": (kinds, ".2f"), "ordered": (len(measured), "d")})
 
 
 if __name__ == "__main__":
