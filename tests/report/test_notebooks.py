@@ -88,6 +88,19 @@ def test_the_temperature_study_sweeps_what_is_shipped(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_a_model_is_distilled_without_a_data_set(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("THAW_DATA", str(tmp_path / "nothing here"))
+    notebook = run("06_few_steps", tmp_path, smoke=True, run=str(tmp_path / "run"))
+    assert not [output for output in outputs(notebook) if output.output_type == "error"]
+    shown = [output for output in outputs(notebook) if "image/png" in output.get("data", {})]
+    saved = [path for path in (tmp_path / "run/Plots").iterdir() if path.suffix in (".png", ".pdf")]
+    assert len(shown) == len(saved) == 3
+    numbers = json.loads((tmp_path / "run/Plots/numbers.json").read_text())
+    assert numbers["ddpm.fast_smoke.evaluations"]["value"] == 4
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("with_data", [False, True])
 def test_the_evaluation_scores_sorts_and_compares_what_is_shipped(with_data, tmp_path, monkeypatch, request):
     """What needs the data set (damaged digits, nearest training digits) is left out in a sentence without it."""
