@@ -249,7 +249,7 @@ class Model:
             x_t: D_t(x0; z) without noise, (B, C, H, W) in [-1, 1].
             t: the step they stand at, 1..T.
             y: class labels (B,); the null class by default.
-            z: the z they were degraded with.
+            z: the z they were degraded with; at T those of some degradations tell it, see `Degradation.z_from`.
             seed: of the noise.
             infer: tell the network the classes that `infer` finds: drawn at tau > 0, else the likeliest.
             consistent: move every guess to where D_t makes x_t of it, see `thaw.sampling.fitted`.
@@ -272,6 +272,8 @@ class Model:
         y = torch.full((len(x_t),), self.classes) if y is None else y
         noise = torch.randn(x_t.shape, generator=draws).to(self.device)
         x_t, z = x_t.to(self.device), None if z is None else z.to(self.device)
+        if z is None and t == self.process.steps:
+            z = self.process.degradation.z_from(x_t)
         noisy = self.noisy(x_t, t, sampling.tau, noise, z)
         self.network.eval()
         restore = self._restorer(y, sampling, t, x_t if self.process.observed else None)

@@ -120,7 +120,7 @@ def test_what_is_wrong_with_a_folder_is_told(tmp_path, flowers):
     with pytest.raises(ThawError, match="unknown split 'validation'"):
         load_folder(flowers, "validation")
     for values in ({"data": "folder"}, {"data_path": "flowers"}):
-        with pytest.raises(ThawError, match="data: folder and data_path belong together"):
+        with pytest.raises(ThawError, match="data: folder .or pairs. and data_path belong together"):
             make_config(values)
 
 

@@ -106,17 +106,24 @@ def restore(
         f"{i:05d}.png" if item.array is not None else f"{i:05d}_{item.file.stem}.png" for i, item in enumerate(items)
     ]
     given, n = to_pixels(read).to(opened.device), len(read)
-    z = process.degradation.draw_z(n, generator(computing.seed, "degrade"))
+    if degrade and opened.config.paired:
+        raise ThawError("no function degrades as pairs are; give degraded pictures, and clean ones as --originals")
+    fitting = None if degrade or t < process.steps else process.degradation.z_from(given)
+    z = process.degradation.draw_z(n, generator(computing.seed, "degrade")) if fitting is None else fitting
     z = None if z is None else z.to(opened.device)
     if degrade:
         degraded = process.degradation(given, torch.full((n,), t, device=opened.device), z)
-    elif z is None:
+    elif z is fitting:
         degraded = given
     else:
         raise ThawError(f"{opened.config.degradation} cannot be undone without its z; use --degrade on clean images")
-    if opened.config.data != "folder":  # all have a black background
+    if not opened.config.of_a_folder:  # all have a black background
         black = torch.full_like(given[:1], -1)
-        black = black if degrade else process.degradation(black, torch.full((1,), t, device=opened.device))
+        black = (
+            black
+            if degrade
+            else process.degradation(black, torch.full((1,), t, device=opened.device), z if z is None else z[:1])
+        )
         hint = background_hint(read, background_of(to_uint8(black)), f"those of {opened.config.data_name}")
         print(hint, end="\n" if hint else "")
     cold = pick(sampler, SAMPLERS, "sampler").temperatures == "cold" or process.tau[0] == 0

@@ -148,12 +148,12 @@ def features(
         print(save_real(collect_real(judge, train, test, progress=True), folder, replace))
         return
     told = {}
-    if settings.data == "folder":  # which neither a download nor a name brings back
+    if settings.of_a_folder:  # which neither a download nor a name brings back
         told = {"reading": settings.reading, "fingerprints": {s.split: s.fingerprint for s in (train, test)}}
     training = {"epochs": epochs, "seed": seed}
     check_judge(train.name, training, told.get("fingerprints", {}), folder, replace)
     judge = dataclasses.replace(train_features(train, test, **training), **told)
     path = save_judge(judge, folder, replace)
     print(f"accuracy {judge.accuracy:.4f} on {len(test):,} test images: {path}")
-    if seed or settings.data == "folder":  # is not shipped: what its scores need beside it is kept with the scores
+    if seed or settings.of_a_folder:  # is not shipped: what its scores need beside it is kept with the scores
         print(keep_real(collect_real(load_judge(train.name, folder), train, test, progress=True)))

@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,7 +14,7 @@ from thaw.base.errors import ThawError
 from thaw.base.files import user_path
 from thaw.base.seeding import generator
 from thaw.data import ImageSet
-from thaw.data.images import ENDINGS, Item, check_differ, hidden, open_set, read_items
+from thaw.data.images import ENDINGS, Item, check_differ, hidden, list_images, open_set, read_items
 
 TEST_SHARE = 0.1  # of a folder without train/ and test/
 
@@ -82,6 +84,41 @@ def _read_once(
     labels = torch.tensor([classes.index(item.label) if classes else 0 for item in items])
     names = tuple(map(str, classes))
     return ImageSet(data.folder_name(path), split, images, labels, len(classes), names=names)
+
+
+def load_pairs(path: Path, split: str = "train", *reading: Any) -> ImageSet:
+    """Load pairs into memory: `clean/` as a folder of images, and of each its picture of the same name in `degraded/`.
+
+    Subfolders (classes, and train/ and test/) are alike in both.
+
+    Args:
+        path: the folder that holds both.
+        split: "train" or "test".
+        reading: size, channels, extensions and background, as of `load_folder`.
+
+    Raises:
+        ThawError: for a missing folder, a picture without its pair, or as `load_folder`.
+    """
+    path = user_path(path)
+    ends = {part: path / part for part in ("clean", "degraded")}
+    for folder in ends.values():
+        if not folder.is_dir():
+            raise ThawError(f"no folder {folder}; pairs are pictures of equal names in clean/ and degraded/ of {path}")
+    extensions = reading[2] if len(reading) > 2 else ENDINGS
+    named = {part: {_name(file, folder) for file in list_images(folder, extensions)} for part, folder in ends.items()}
+    for part, other in (("clean", "degraded"), ("degraded", "clean")):
+        if alone := sorted(named[part] - named[other]):
+            rest = f", as {len(alone) - 1} others are" if len(alone) > 1 else ""
+            raise ThawError(f"{alone[0]} in {ends[part]} is without its pair in {ends[other]}{rest}; name both alike")
+    clean, degraded = (load_folder(folder, split, *reading) for folder in ends.values())
+    if len(clean) != len(degraded):  # arrays of equal names
+        raise ThawError(f"{ends['clean']} has {len(clean)} images ({split}), {ends['degraded']} {len(degraded)}")
+    return replace(clean, name=data.folder_name(path), degraded=degraded.images)
+
+
+def _name(file: Path, folder: Path) -> str:
+    """Return what a picture is called below a folder, whatever its format."""
+    return str(file.relative_to(folder).with_suffix(""))
 
 
 def _silent(_: str) -> None:

@@ -43,6 +43,7 @@ class ImageSet:
         classes: the number of classes K.
         source: what to say beside every number on it, where the splits are not the official ones; else empty.
         names: what the classes are called, (K,), where the folders tell; else empty.
+        degraded: of pairs, the degraded picture of each image, as `images`; else None.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ImageSet:
     classes: int
     source: str = ""
     names: tuple[str, ...] = ()
+    degraded: Tensor | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -66,6 +68,8 @@ class ImageSet:
         """What a run or a judge keeps to know its data again: `classes`, `names`, `images` (how many), `digest`."""
         digest = hashlib.sha256(self.images.contiguous().numpy())
         digest.update(self.labels.contiguous().numpy())
+        if self.degraded is not None:
+            digest.update(self.degraded.contiguous().numpy())
         known = {"classes": self.classes, "names": list(self.names), "images": len(self)}
         return known | {"digest": digest.hexdigest()}
 
@@ -81,7 +85,8 @@ class ImageSet:
 
     def take(self, index: Tensor) -> "ImageSet":
         """Return the images of some indices (n,), in their order."""
-        return replace(self, images=self.images[index], labels=self.labels[index])
+        degraded = None if self.degraded is None else self.degraded[index]
+        return replace(self, images=self.images[index], labels=self.labels[index], degraded=degraded)
 
     def batches(self, size: int = 1000) -> Iterator[Tensor]:
         """Yield all images as float32 in [-1, 1], in order, at most `size` at once.  (B, C, H, W)"""
@@ -122,7 +127,7 @@ def folder_name(path: str | Path) -> str:
     released of one is never replaced by the other (`thaw.store.weights.check_release`).
     """
     name = re.sub("[^a-z0-9]", "", Path(path).resolve().name.lower())
-    taken = {*DATA_SETS, *(f"emnist{split}" for split in EMNIST_SPLITS), "folder"}
+    taken = {*DATA_SETS, *(f"emnist{split}" for split in EMNIST_SPLITS), "folder", "pairs"}
     return f"folder{name}" if name in {"", *taken} else name
 
 

@@ -45,6 +45,10 @@ class Degradation(nn.Module):
         """Draw the randomness of `n` trajectories; None for a deterministic degradation."""
         return None
 
+    def z_from(self, x_T: Tensor) -> Tensor | None:
+        """Return the z that fully degraded images (B, C, H, W) tell by themselves; None for those that do not."""
+        return None
+
     def alpha(self, t: Tensor) -> Tensor:
         """Return the factor by which D_t scales what it keeps: 1 for all but the hot process.  (B,) -> (B,)
 

@@ -38,7 +38,7 @@ def pictures_of(name: str, root: Path) -> Tensor:
 
 @register("morph")
 class Morph(Cover):
-    """D_t(x0; z) = w_t x0 + (1 - w_t) z, z a picture of another data set.
+    """D_t(x0; z) = w_t x0 + (1 - w_t) z, z a picture of another data set, or the other one of a pair.
 
     With a_t = 1 - t/T the paper's weights are sqrt(a_t) and sqrt(1 - a_t), which add up to as much as
     1.41 and leave [-1, 1]; here both are divided by their sum.
@@ -46,12 +46,13 @@ class Morph(Cover):
     Args:
         shape: (C, H, W) of the images.
         steps: the number of steps T.
-        data: the other data set, read when z is first drawn; digits where its files are missing.
+        data: the other data set, read when z is first drawn; digits where its files are missing. With "pairs", z is
+            the degraded picture that belongs to x0 (what is drawn is one of those that training has seen).
     """
 
     def __init__(self, shape: tuple[int, int, int], steps: int = 100, data: str = "fashion") -> None:
         super().__init__(shape, steps)
-        pick(data, data_sets().DATA_SETS, "data set to morph into")
+        pick(data, [*data_sets().DATA_SETS, "pairs"], "data set to morph into")
         self.data, self._bank = data, None
         signal = (1 - torch.arange(self.steps + 1).double() / self.steps).sqrt()  # sqrt(a_t)
         other = (torch.arange(self.steps + 1).double() / self.steps).sqrt()
@@ -59,6 +60,8 @@ class Morph(Cover):
 
     def bank(self) -> Tensor:
         """Return the pictures that z is drawn from, (N, C, H, W) uint8, as large as they are stored."""
+        if self._bank is None and self.data == "pairs":
+            raise ThawError("degraded pictures come with data: pairs, or with weights that were trained on them")
         if self._bank is None:
             self._bank = pictures_of(self.data, data_sets().data_root().resolve())
         return self._bank
@@ -70,6 +73,9 @@ class Morph(Cover):
         if z.shape[2:] != self.shape[1:]:
             z = interpolate(z, size=self.shape[1:], mode="bilinear", antialias=True).clamp(-1, 1)
         return z.expand(-1, self.shape[0], -1, -1).contiguous()
+
+    def z_from(self, x_T: Tensor) -> Tensor:
+        return x_T
 
     def state(self) -> dict[str, Tensor]:
         """Return up to 256 of the pictures, always the same ones."""

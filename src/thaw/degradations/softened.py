@@ -47,6 +47,9 @@ class Softened(Degradation):
     def draw_z(self, n: int, generator: torch.Generator) -> Tensor | None:
         return self.inner.draw_z(n, generator)
 
+    def z_from(self, x_T: Tensor) -> Tensor | None:
+        return self.inner.z_from(x_T)
+
     def coordinates(self, x_T: Tensor) -> Tensor:
         return self.inner.coordinates(x_T)
 

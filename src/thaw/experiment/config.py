@@ -48,12 +48,14 @@ class Config(BaseModel):
         "ddpm", description="hot (ddpm), any other degradation (custom), a flow in a latent, or its autoencoder"
     )
     set: str = Field("default", pattern=r"^[a-z0-9_]+$", description="name of the hyperparameter set")
-    data: Literal["mnist", "fashion", "emnist", "digits", "folder"] = Field("mnist", description="data set")
+    data: Literal["mnist", "fashion", "emnist", "digits", "folder", "pairs"] = Field(
+        "mnist", description="data set; a folder of images, or of pairs: clean/ and degraded/, with equal names"
+    )
     emnist_split: Literal["balanced", "byclass", "bymerge", "letters"] = Field(
         "balanced", description="which of EMNIST's official splits, where it can be had"
     )
     limit: int | None = Field(None, ge=1, description="train on this many images only")
-    data_path: str | None = Field(None, description="the folder of images of `data: folder`")
+    data_path: str | None = Field(None, description="the folder of `data: folder` or `data: pairs`")
     data_size: int = Field(32, ge=4, description="images of a folder are cropped and resized to this square")
     data_channels: Literal[1, 3] = Field(3, description="read the images of a folder as grey (1) or colour (3)")
     data_extensions: tuple[str, ...] = Field(ENDINGS, min_length=1, description="file names that count as images")
@@ -151,6 +153,15 @@ class Config(BaseModel):
         (0.0, 1.0), description="part of t/T in which guidance acts; outside, a step takes one evaluation"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_pairs(cls, values: Any) -> Any:
+        """Let pairs be what a custom study undoes, unless it names a degradation of the clean ones."""
+        told = values if isinstance(values, dict) else {}
+        if (told.get("data"), told.get("study")) != ("pairs", "custom") or "degradation" in told:
+            return values
+        return values | {"degradation": "morph", "options": {"data": "pairs"}}
+
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
         low, high = self.tau
@@ -159,8 +170,10 @@ class Config(BaseModel):
         if not low <= self.sample_tau <= high:
             raise ValueError(f"sample_tau={self.sample_tau} lies outside the trained range {self.tau}")
         check_interval(self.guidance_interval)
-        if (self.data == "folder") != (self.data_path is not None):
-            raise ValueError("data: folder and data_path belong together; set both or neither")
+        if self.of_a_folder != (self.data_path is not None):
+            raise ValueError("data: folder (or pairs) and data_path belong together; set both or neither")
+        if self.options.get("data") == "pairs" and self.data != "pairs":
+            raise ValueError("options: {data: pairs} takes the degraded pictures of data: pairs; set that too")
         if (self.study == "autoencoder") != issubclass(NETWORKS[self.network], Autoencoder):
             kinds = [name for name, network in NETWORKS.items() if issubclass(network, Autoencoder)]
             raise ValueError(f"study: autoencoder and network: {' or '.join(kinds)} belong together")
@@ -195,9 +208,19 @@ class Config(BaseModel):
         return value if value is None else str(user_path(value))
 
     @property
+    def of_a_folder(self) -> bool:
+        """Whether its images lie in a folder of anybody's."""
+        return self.data in ("folder", "pairs")
+
+    @property
+    def paired(self) -> bool:
+        """Whether it undoes what the degraded pictures of pairs show, and no function."""
+        return self.data == "pairs" and self.options.get("data") == "pairs"
+
+    @property
     def background(self) -> int:
         """Grey level, 0..255, that transparent images are composited over; the shipped data sets are all on black."""
-        return 255 if self.data == "folder" and self.data_background == "white" else 0
+        return 255 if self.of_a_folder and self.data_background == "white" else 0
 
     @property
     def label(self) -> str:
@@ -285,7 +308,7 @@ FREE |= {"threads", "accumulate"}
 
 def differences(old: Config, new: Config, free: Collection[str] = ()) -> str:
     """Name the settings that differ and matter; how long, how often to save, and those in `free`, may change."""
-    unused = set() if new.data == "folder" else {k for k in Config.model_fields if k.startswith("data_")}
+    unused = set() if new.of_a_folder else {k for k in Config.model_fields if k.startswith("data_")}
     settled = {*FREE, *SAMPLING, *free, *unused}
     changed = [k for k, v in old.model_dump().items() if k not in settled and v != getattr(new, k)]
     return ", ".join(f"{k}: {getattr(old, k)!r} there, {getattr(new, k)!r} here" for k in changed[:3])

@@ -136,7 +136,7 @@ def open_study(
     folder = Path(run) if run else weights.RUNS / experiment.run_name
     try:
         judge = load_judge(experiment.data_name)
-        if experiment.data == "folder":
+        if experiment.of_a_folder:
             judge.check_shape((experiment.data_channels, experiment.data_size, experiment.data_size))
     except ThawError as error:
         print(f"No scores: {error}")

@@ -14,7 +14,7 @@ from thaw.autoencoder import Coder, statistics, weights_hash
 from thaw.base.errors import ThawError
 from thaw.base.files import check_target
 from thaw.data import ImageSet
-from thaw.data.folder import load_folder
+from thaw.data.folder import load_folder, load_pairs
 from thaw.experiment.config import Config
 from thaw.model import Model
 from thaw.networks import Autoencoder
@@ -52,11 +52,12 @@ def load_data(config: Config, split: str = "train", *, download: bool = True) ->
     """Load the data set of a configuration, a folder of images or latents included; a `ThawError` if it is missing."""
     if config.autoencoder is not None:
         return load_latents(config, split)
-    if config.data != "folder":
+    if not config.of_a_folder:
         return data.load(config.data, split, download=download, emnist=config.emnist_split)
     extensions = tuple(config.data_extensions)
     shape = (config.data_size, config.data_channels)
-    return load_folder(Path(config.data_path), split, *shape, extensions, config.background)
+    read = load_folder if config.data == "folder" else load_pairs
+    return read(Path(config.data_path), split, *shape, extensions, config.background)
 
 
 @torch.no_grad()

@@ -224,6 +224,8 @@ def _load_checkpoint_model(path: Path) -> Model:
         raise ThawError(f"{found.path / 'ctx.yaml'} lacks shape, classes or epoch; take another checkpoint")
     path, state = found.path.parent / "coder.pt", found.states["ema"]
     model = assemble(found.config, tuple(shape), classes, state, terminal, epoch, info, str(found.path))
+    if found.config.paired:
+        model.process.degradation.load_state(load_tensors(found.path.parent / "pairs.pt"))
     return _with_coder(model, load_tensors(path) if found.config.study == "latent" else None, str(path))
 
 

@@ -130,6 +130,13 @@ def run_terminal(
     return terminal
 
 
+def keep_pairs(run: Path, images: ImageSet, degradation: Degradation, accelerator: Accelerator) -> None:
+    """Let a degradation draw from the degraded pictures of pairs, and store some in the run for its checkpoints."""
+    degradation.load_state({"pictures": images.degraded})
+    if accelerator.is_main_process:
+        save_tensors(run / "pairs.pt", degradation.state())
+
+
 def run_coder(run: Path, config: Config, images: ImageSet, accelerator: Accelerator) -> Coder | None:
     """Return the autoencoder behind a run on latents, stored in the run when it starts; None for images.
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from thaw.base.errors import ThawError
 from thaw.base.machine import machine
+from thaw.base.pixels import to_pixels
 from thaw.base.seeding import derive, generator
 from thaw.data import ImageSet
 from thaw.experiment.build import build_model, build_network, build_process
@@ -50,6 +51,8 @@ class Trainer:
         self.config, self.images, self.run, self.accelerator, self.judge = config, images, run, accelerator, judge
         parts(accelerator, config, min(config.batch_size, len(images)))  # there are images for every process
         self.process: Process = build_process(config, images.shape)
+        if config.paired:
+            resume.keep_pairs(run, images, self.process.degradation, accelerator)
         self.terminal = resume.run_terminal(run, config, images, self.process.degradation, accelerator)
         self.coder = resume.run_coder(run, config, images, accelerator)
         self.process.to(accelerator.device)
@@ -133,6 +136,8 @@ class Trainer:
             chosen = order[index * size : (index + 1) * size]
             dropped = torch.rand(len(chosen), generator=self.noise) < config.label_dropout
             batch = self.process.draw(len(chosen), self.noise)
+            if config.paired:
+                batch = batch._replace(z=to_pixels(self.images.degraded[chosen]))
             if rank:  # the checkpoint knows the first process's stream only
                 torch.manual_seed(derive(config.seed, "dropout", self.epoch, index, rank))
             loss = self.step(chosen, batch, dropped, self.number)
