@@ -1,37 +1,41 @@
 """Conditional results: test digits, destroyed to the end, brought back by every sampler.
 
-    python benchmarks/restoration.py [--n 512] [--names row col ...] [--methods prior ...] [--record]
+    python benchmarks/restoration.py [--n 2000] [--names row col ...] [--sets default restore] [--seeds 1] [--record]
+    python benchmarks/restoration.py --ablate [--n 1000] [--record]
 
 The earlier studies call it conditional generation: a digit of the test set is degraded to x_T, and restored from that
-alone; the class is not told. By one step (direct), by both algorithms of cold diffusion, and warm at temperature 1;
-and without training on the degradation, by the hot default set as the prior (prior).
+alone; the class is not told. By one step (direct), by both algorithms of cold diffusion, and warm at temperature 1:
+first the default sets as they are; then what is trained to restore (the sets whose names end in `_restore`, or where
+there is none, in `_softened`), with classes inferred from what survives, and consistent with it.
 Each is compared with its own digit (squared error as PSNR, structural similarity; the share whose class the judge still
 sees, beside the ceiling: what the destroyed digit tells of it) and all together with the test set (Frechet distance). A
 draw from the exact posterior has twice the squared error of the direct restoration (error_ratio), several spread as far
 as their mean errs (spread_skill, of 256 digits by 8 seeds: 1), and degraded again they are the given picture
 (consistency: 0). What was measured is kept in contents/evaluation/.
+
+The ablation, on rows, needs two runs that are not shipped, in contents/runs/: `row_restore_null`, trained as
+configs/custom/row_restore.yaml says but with observed=0, and `row_restore_observed`, with label_dropout=0.3.
 """
 
+import statistics
 import sys
-from functools import cache
-from typing import Any, Literal
+from collections import defaultdict
+from typing import Any
 
 import torch
 
 from thaw.base.files import enter_project
 from thaw.base.pixels import to_uint8
-from thaw.base.seeding import generator
+from thaw.base.seeding import derive, generator
 from thaw.cli import options as o
 from thaw.data import load
 from thaw.model import Model
-from thaw.play import open_model
-from thaw.prior import Prior
+from thaw.play import open_model, shipped
 from thaw.report.recorder import Recorder
 from thaw.scoring import (
     CACHE,
     MEASURES,
     Judge,
-    Score,
     evaluate,
     load_judge,
     model_ceiling,
@@ -40,7 +44,8 @@ from thaw.scoring import (
 )
 from thaw.scoring.metrics import chosen
 from thaw.scoring.samples import samples_key
-from thaw.scoring.scores import kept_scores
+from thaw.scoring.scores import Score, kept_scores
+from thaw.store import RUNS, load_model
 
 NAMES = ("row", "col", "blur", "eraser", "zoom_nearest", "zoom_bilinear", "pixelate", "fade", "mask", "snow", "morph")
 METHODS: dict[str, dict[str, Any]] = {
@@ -48,54 +53,77 @@ METHODS: dict[str, dict[str, Any]] = {
     "algorithm1": {"sampler": "algorithm1"},
     "algorithm2": {"sampler": "algorithm2"},
     "warm": {"sampler": "warm", "tau": 1.0},
-    "prior": {"tau": 1.0},
 }
-Methods = o.word("which of them", kind=tuple[Literal[tuple(METHODS)], ...])
-RECORDED = ("psnr", "ssim", "fid", "accuracy", "error_ratio", "spread_skill", "consistency")
+TRUE = {"infer": True, "consistent": True}
+ARMS: dict[str, tuple[str, dict[str, bool]]] = {  # weights, and how they restore
+    "before": ("row_softened", {}),
+    "null": ("row_restore_null", {}),
+    "observed": ("row_restore_observed", {}),
+    "both": ("row_restore", {}),
+    "inferred": ("row_restore", {"infer": True}),
+    "consistent": ("row_restore", {"consistent": True}),
+    "all": ("row_restore", TRUE),
+    "untrained": ("row_softened", TRUE),
+}
+RECORDED = ("psnr", "ssim", "fid", "agreement", "accuracy", "error_ratio", "spread_skill", "consistency")
 
 
-def measure(model: Model, judge: Judge, n: int, settings: dict[str, Any]) -> dict[str, Score]:
+def measure(model: Model, judge: Judge, n: int, seed: int, settings: dict[str, Any]) -> dict[str, Score]:
     """Restore n test digits from step T, and compare them with the digits and with the test set."""
     test = load("mnist", "test").subset(n, 0)
     x0, degradation = test.pixels(), model.process.degradation
-    T, z = degradation.steps, degradation.draw_z(n, generator(0, "restoration benchmark"))
+    T, z = degradation.steps, degradation.draw_z(n, generator(seed, "restoration benchmark"))
     x_T = degradation(x0, torch.full((n,), T), z)
-    restored = restore_all(model, x_T, T, z=z, **settings)
-    told = {"z": z, "true": test.labels, "judge": judge, "ceiling": model_ceiling(model)}
+    noise = derive(seed, "restorations") if seed else 0
+    restored = restore_all(model, x_T, T, z=z, seed=noise, **settings)
+    told = {"z": z, "true": test.labels, "judge": judge, "ceiling": model_ceiling(model), "seed": noise}
     scores = score_restoration(model, restored, x_T, x0, T, **told, **settings)
     return scores | evaluate(to_uint8(restored), judge, test.labels)
 
 
-@cache
-def hot_prior() -> Prior:
-    """Return the hot default set with its draws, which serve all degradations."""
-    return Prior(open_model("default"))
+def scores_of(model: Model, judge: Judge, n: int, seeds: int, settings: dict[str, Any]) -> dict[str, tuple[Any, str]]:
+    """Return the recorded measures as reports tell them, each the mean over the seeds, and what is possible."""
+    rows, each, floors = chosen(lambda row: row.restores or row.quick), defaultdict(list), {}
+    for seed in range(seeds):
+        key = {"restored": "mnist", "judge": judge.digest} | samples_key(model, n, seed, None, settings)
+        found = kept_scores(CACHE, key, rows, lambda s=seed: measure(model, judge, n, s, settings))
+        for what in (what for what in RECORDED if what in found):
+            each[what].append(found[what].value)
+            floors[what] = found[what].floor
+    told = {what: MEASURES[what].reported(statistics.mean(values)) for what, values in each.items()}
+    told["ceiling"] = MEASURES["agreement"].reported(floors["agreement"])
+    told["floor"] = (floors["fid"], MEASURES["fid"].form)
+    return told
 
 
-def main(*, n: o.Count = 512, names: o.Names = NAMES, methods: Methods = METHODS, record: o.Record = False) -> None:
+def main(
+    *, n: o.Count = 2000, names: o.Names = NAMES, sets: o.Names = ("default", "restore"), seeds: o.Count = 1,
+    ablate: bool = False, record: o.Record = False,
+) -> None:  # fmt: skip
     """Print the table."""
     enter_project()
     torch.set_num_threads(1)
-    judge, rows = load_judge("mnist"), chosen(lambda row: row.restores or row.quick)
+    judge, own = load_judge("mnist"), {label for of, label in shipped() if of == "mnist"}
     recorder = Recorder("restoration", {"benchmark": "benchmarks/restoration.py", "seed": 0}, judge=judge)
-    for name in names:
-        model = open_model(f"{name}_default")
+    without_first = {how: METHODS[how] for how in ("direct", "algorithm2", "warm")}
+    work: list[tuple[str, str, str, dict[str, dict[str, Any]], dict[str, bool]]] = []
+    if ablate:
+        work = [("ablation.", arm, label, without_first, way) for arm, (label, way) in ARMS.items()]
+    for name in () if ablate else names:
+        restores = f"{name}_restore" if f"{name}_restore" in own else f"{name}_softened"
+        work += [("", name, f"{name}_default", METHODS, {})] if "default" in sets else []
+        work += [("true.", name, restores, without_first, TRUE)] if "restore" in sets else []
+    for group, name, label, methods, way in work:
+        model = open_model(label) if label in own else load_model(RUNS / label)
         values: dict[str, tuple[Any, str]] = {}
-        used = [model, *([hot_prior().model] if "prior" in methods else [])]
-        for how in methods:
-            steps = {} if how in ("direct", "prior") else {"steps": model.config.sample_steps}
-            settings = METHODS[how] | steps
-            model = hot_prior().against(used[0].process.degradation, used[0].config) if how == "prior" else used[0]
-            key = {"restored": "mnist", "judge": judge.digest} | samples_key(model, n, 0, None, settings)
-            found = kept_scores(CACHE, key, rows, lambda m=model, s=settings: measure(m, judge, n, s))
-            told = {what: MEASURES[what].reported(found[what].value) for what in RECORDED if what in found}
-            told["ceiling"] = MEASURES["agreement"].reported(found["agreement"].floor)
-            told["floor"] = (found["fid"].floor, MEASURES["fid"].form)
-            print(f"{name:14s} {how:10s}", "  ".join(f"{k} {v:.3f}" for k, (v, _) in told.items()), flush=True)
-            values |= {"floor": told.pop("floor"), "n": (n, ",d")}
-            values |= {f"{name}.{how}.{what}": value for what, value in told.items()}
+        for how, settings in methods.items():
+            steps = {} if how == "direct" else {"steps": model.config.sample_steps}
+            told = scores_of(model, judge, n, seeds, settings | steps | way)
+            print(f"{group}{name:14s} {how:10s}", "  ".join(f"{k} {v:.3f}" for k, (v, _) in told.items()), flush=True)
+            values |= {f"{group}floor": told.pop("floor"), f"{group}n": (n, ",d"), f"{group}seeds": (seeds, "d")}
+            values |= {f"{group}{name}.{how}.{what}": value for what, value in told.items()}
         if record:
-            recorder.record(values, *used)
+            recorder.record(values, *([model] if label in own else []), **({} if label in own else {"run": label}))
 
 
 if __name__ == "__main__":

@@ -251,7 +251,8 @@ class Model:
             y: class labels (B,); the null class by default.
             z: the z they were degraded with; at T those of some degradations tell it, see `Degradation.z_from`.
             seed: of the noise.
-            infer: tell the network the classes that `infer` finds: drawn at tau > 0, else the likeliest.
+            infer: at T, tell the network classes that `posterior` finds: drawn at tau > 0, else the likeliest; by one
+                step, the mean over all of them.
             consistent: move every guess to where D_t makes x_t of it, see `thaw.sampling.fitted`.
             settings: of `Sampling`, in place of tau 0, eta 1, all steps, no guidance; noise tau sigma_t is added here.
 
@@ -268,7 +269,8 @@ class Model:
             if y is not None or t != self.process.steps:
                 given = f"t={t}" if y is None else "classes that were told"
                 raise ThawError(f"classes that are not told are inferred at T={self.process.steps}; got {given}")
-            y = self.infer(x_t, generator(seed, "restored classes") if sampling.tau else None)
+            p = self.posterior(x_t)
+            y = torch.multinomial(p, 1, generator=draws)[:, 0] if sampling.tau else p.argmax(dim=1)
         y = torch.full((len(x_t),), self.classes) if y is None else y
         noise = torch.randn(x_t.shape, generator=draws).to(self.device)
         x_t, z = x_t.to(self.device), None if z is None else z.to(self.device)
@@ -276,7 +278,10 @@ class Model:
             z = self.process.degradation.z_from(x_t)
         noisy = self.noisy(x_t, t, sampling.tau, noise, z)
         self.network.eval()
-        restore = self._restorer(y, sampling, t, x_t if self.process.observed else None)
+        how = sampling, t, x_t if self.process.observed else None
+        restore = self._restorer(y, *how)
+        if infer and not SAMPLERS[sampling.sampler].many:
+            restore = self._expected([self._restorer(torch.full_like(y, k), *how) for k in range(self.classes)], p)
         if not consistent:
             return final(self._walk(restore, noisy, sampling, start=t, z=z, generator=draws)).cpu()
         here = torch.full((len(x_t),), t, device=self.device)
@@ -284,23 +289,29 @@ class Model:
         restore = with_measured(restore, *measured, rounds=2, iterations=4)
         return fitted(final(self._walk(restore, noisy, sampling, start=t, z=z, generator=draws)), *measured).cpu()
 
-    def infer(self, x_T: Tensor, draws: torch.Generator | None = None) -> Tensor:
-        """Infer the classes of fully degraded pictures from the numbers that survive, by the terminal's posterior.
+    def _expected(self, restorers: list[Restore], p: Tensor) -> Restore:
+        """Return the mean of a restorer for each class, weighted by p (B, K)."""
+        shares = p.float().to(self.device).mT[..., None, None, None]  # (K, B, 1, 1, 1)
+        return lambda x_t, t: sum(share * restore(x_t, t) for share, restore in zip(shares, restorers, strict=True))
+
+    def posterior(self, x_T: Tensor) -> Tensor:
+        """Return p(y | x_T) of fully degraded pictures without noise, from the numbers that survive in them.
+
+        The terminal knows how these are distributed in each class: Bayes' rule, and no network.
 
         Args:
-            x_T: D_T(x0; z) without noise, (B, C, H, W).
-            draws: CPU generator to draw from p(y | x_T) with; the likeliest class without it.
+            x_T: D_T(x0; z), (B, C, H, W).
 
         Returns:
-            (B,) int64.
+            (B, K) float64, on the CPU.
 
         Raises:
             ThawError: for a model that is not told the class.
         """
         if not self.conditional:
             raise ThawError("this model is not told the class, so that there is none to infer")
-        p = self.terminal.posterior(self.process.degradation.coordinates(x_T.to(self.device)).cpu(), self.classes)
-        return p.argmax(dim=1) if draws is None else torch.multinomial(p, 1, generator=draws)[:, 0]
+        coordinates = self.process.degradation.coordinates(x_T.to(self.device))
+        return self.terminal.posterior(coordinates.cpu(), self.classes)
 
     def _check_pixels(self) -> None:
         if self.coder is not None:
