@@ -44,6 +44,7 @@ from thaw.scoring import (
 )
 from thaw.scoring.metrics import chosen
 from thaw.scoring.samples import samples_key
+from thaw.scoring.restorations import SEEDS
 from thaw.scoring.scores import Score, kept_scores
 from thaw.store import RUNS, load_model
 
@@ -121,6 +122,7 @@ def main(
             told = scores_of(model, judge, n, seeds, settings | steps | way)
             print(f"{group}{name:14s} {how:10s}", "  ".join(f"{k} {v:.3f}" for k, (v, _) in told.items()), flush=True)
             values |= {f"{group}floor": told.pop("floor"), f"{group}n": (n, ",d"), f"{group}seeds": (seeds, "d")}
+            values[f"{group}ensemble"] = (SEEDS, "d")
             values |= {f"{group}{name}.{how}.{what}": value for what, value in told.items()}
         if record:
             recorder.record(values, *([model] if label in own else []), **({} if label in own else {"run": label}))
