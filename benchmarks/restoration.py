@@ -43,8 +43,8 @@ from thaw.scoring import (
     score_restoration,
 )
 from thaw.scoring.metrics import chosen
-from thaw.scoring.samples import samples_key
 from thaw.scoring.restorations import SEEDS
+from thaw.scoring.samples import samples_key
 from thaw.scoring.scores import Score, kept_scores
 from thaw.store import RUNS, load_model
 
