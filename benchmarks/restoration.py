@@ -1,7 +1,7 @@
 """Conditional results: test digits, destroyed to the end, brought back by every sampler.
 
     python benchmarks/restoration.py [--n 2000] [--names row col ...] [--sets default restore] [--seeds 1] [--record]
-    python benchmarks/restoration.py --ablate [--n 1000] [--record]
+    python benchmarks/restoration.py --ablate [--n 500] [--names before both ...] [--record]
 
 The earlier studies call it conditional generation: a digit of the test set is degraded to x_T, and restored from that
 alone; the class is not told. By one step (direct), by both algorithms of cold diffusion, and warm at temperature 1:
@@ -10,7 +10,7 @@ there is none, in `_softened`), with classes inferred from what survives, and co
 Each is compared with its own digit (squared error as PSNR, structural similarity; the share whose class the judge still
 sees, beside the ceiling: what the destroyed digit tells of it) and all together with the test set (Frechet distance). A
 draw from the exact posterior has twice the squared error of the direct restoration (error_ratio), several spread as far
-as their mean errs (spread_skill, of 256 digits by 8 seeds: 1), and degraded again they are the given picture
+as their mean errs (spread_skill, of 256 digits, or a quarter, by 8 seeds: 1), and degraded again they are the given picture
 (consistency: 0). What was measured is kept in contents/evaluation/.
 
 The ablation, on rows, needs two runs that are not shipped, in contents/runs/: `row_restore_null`, trained as
@@ -78,6 +78,7 @@ def measure(model: Model, judge: Judge, n: int, seed: int, settings: dict[str, A
     noise = derive(seed, "restorations") if seed else 0
     restored = restore_all(model, x_T, T, z=z, seed=noise, **settings)
     told = {"z": z, "true": test.labels, "judge": judge, "ceiling": model_ceiling(model), "seed": noise}
+    told["part"] = min(256, n // 4)
     scores = score_restoration(model, restored, x_T, x0, T, **told, **settings)
     return scores | evaluate(to_uint8(restored), judge, test.labels)
 
@@ -109,7 +110,8 @@ def main(
     without_first = {how: METHODS[how] for how in ("direct", "algorithm2", "warm")}
     work: list[tuple[str, str, str, dict[str, dict[str, Any]], dict[str, bool]]] = []
     if ablate:
-        work = [("ablation.", arm, label, without_first, way) for arm, (label, way) in ARMS.items()]
+        arms = ARMS if names == NAMES else {arm: ARMS[arm] for arm in names}
+        work = [("ablation.", arm, label, without_first, way) for arm, (label, way) in arms.items()]
     for name in () if ablate else names:
         restores = f"{name}_restore" if f"{name}_restore" in own else f"{name}_softened"
         work += [("", name, f"{name}_default", METHODS, {})] if "default" in sets else []
