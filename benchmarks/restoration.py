@@ -10,8 +10,8 @@ there is none, in `_softened`), with classes inferred from what survives, and co
 Each is compared with its own digit (squared error as PSNR, structural similarity; the share whose class the judge still
 sees, beside the ceiling: what the destroyed digit tells of it) and all together with the test set (Frechet distance). A
 draw from the exact posterior has twice the squared error of the direct restoration (error_ratio), several spread as far
-as their mean errs (spread_skill, of 256 digits, or a quarter, by 8 seeds: 1), and degraded again they are the given picture
-(consistency: 0). What was measured is kept in contents/evaluation/.
+as their mean errs (spread_skill, of 256 digits, or a quarter, by 8 seeds: 1), and degraded again they are the given
+picture (consistency: 0). What was measured is kept in contents/evaluation/.
 
 The ablation, on rows, needs two runs that are not shipped, in contents/runs/: `row_restore_null`, trained as
 configs/custom/row_restore.yaml says but with observed=0, and `row_restore_observed`, with label_dropout=0.3.

@@ -226,6 +226,12 @@ def test_a_guess_is_fitted_to_what_depends_on_z_too(name):
     assert (degradation(found, t, z) - measured).square().mean().sqrt() < 0.02
 
 
+def test_what_has_no_gradient_moves_nothing():
+    guess, measured = pictures(2), pictures(2, seed=1)
+    for degrade in (lambda x: torch.zeros_like(x), lambda x: x.detach().sign()):
+        assert torch.equal(fitted(guess, degrade, measured), guess)
+
+
 def test_what_is_certain_moves_least_where_a_guess_is_fitted():
     """A row's mean is too low: its grey pixel brightens, its black ones hardly."""
     rows = make(("row", {}))

@@ -313,7 +313,7 @@ def fitted(
 
     Args:
         x: (B, C, H, W) in [-1, 1].
-        degrade: (B, C, H, W) -> (B, C, H, W), affine (up to rounding) and differentiable.
+        degrade: (B, C, H, W) -> (B, C, H, W), affine (up to rounding); what has no gradient moves nothing.
         measured: (B, C, H, W), what it made of the images that are sought.
         rounds: of fitting and clipping.
         iterations: of the conjugate gradients in each; as many as A has distinct singular values are exact.
@@ -325,7 +325,10 @@ def fitted(
     def adjoint(x: Tensor, v: Tensor) -> Tensor:
         with torch.enable_grad():
             x = x.detach().requires_grad_()
-            return torch.autograd.grad((degrade(x) * v).sum(), x)[0]
+            made = (degrade(x) * v).sum()
+            return (
+                torch.autograd.grad(made, x, materialize_grads=True)[0] if made.requires_grad else torch.zeros_like(x)
+            )
 
     def squares(a: Tensor) -> Tensor:
         return a.square().sum(dim=(1, 2, 3), keepdim=True)
