@@ -1,11 +1,13 @@
 """Conditional results: test digits, destroyed to the end, brought back by every sampler.
 
-    python benchmarks/restoration.py [--n 2000] [--names row col ...] [--sets default restore] [--seeds 1] [--record]
+    python benchmarks/restoration.py [--n 2000] [--names row ...] [--sets default restore] [--methods prior ...]
+        [--seeds 1] [--record]
     python benchmarks/restoration.py --ablate [--n 500] [--names before both ...] [--record]
 
 The earlier studies call it conditional generation: a digit of the test set is degraded to x_T, and restored from that
 alone; the class is not told. By one step (direct), by both algorithms of cold diffusion, and warm at temperature 1:
-first the default sets as they are; then what is trained to restore (the sets whose names end in `_restore`, or where
+first the default sets as they are, and without training on the degradation, by the hot default set as the prior
+(prior); then what is trained to restore (the sets whose names end in `_restore`, or where
 there is none, in `_softened`), with classes inferred from what survives, and consistent with it.
 Each is compared with its own digit (squared error as PSNR, structural similarity; the share whose class the judge still
 sees, beside the ceiling: what the destroyed digit tells of it) and all together with the test set (Frechet distance). A
@@ -20,7 +22,8 @@ configs/custom/row_restore.yaml says but with observed=0, and `row_restore_obser
 import statistics
 import sys
 from collections import defaultdict
-from typing import Any
+from functools import cache
+from typing import Any, Literal
 
 import torch
 
@@ -31,6 +34,7 @@ from thaw.cli import options as o
 from thaw.data import load
 from thaw.model import Model
 from thaw.play import open_model, shipped
+from thaw.prior import Prior
 from thaw.report.recorder import Recorder
 from thaw.scoring import (
     CACHE,
@@ -54,7 +58,9 @@ METHODS: dict[str, dict[str, Any]] = {
     "algorithm1": {"sampler": "algorithm1"},
     "algorithm2": {"sampler": "algorithm2"},
     "warm": {"sampler": "warm", "tau": 1.0},
+    "prior": {"tau": 1.0},
 }
+Methods = o.word("which of them", kind=tuple[Literal[tuple(METHODS)], ...])
 TRUE = {"infer": True, "consistent": True}
 ARMS: dict[str, tuple[str, dict[str, bool]]] = {  # weights, and how they restore
     "before": ("row_softened", {}),
@@ -98,36 +104,44 @@ def scores_of(model: Model, judge: Judge, n: int, seeds: int, settings: dict[str
     return told
 
 
+@cache
+def hot_prior() -> Prior:
+    """Return the hot default set with its draws, which serve all degradations."""
+    return Prior(open_model("default"))
+
+
 def main(
     *, n: o.Count = 2000, names: o.Names = NAMES, sets: o.Names = ("default", "restore"), seeds: o.Count = 1,
-    ablate: bool = False, record: o.Record = False,
+    methods: Methods = METHODS, ablate: bool = False, record: o.Record = False,
 ) -> None:  # fmt: skip
     """Print the table."""
     enter_project()
     torch.set_num_threads(1)
     judge, own = load_judge("mnist"), {label for of, label in shipped() if of == "mnist"}
     recorder = Recorder("restoration", {"benchmark": "benchmarks/restoration.py", "seed": 0}, judge=judge)
-    without_first = {how: METHODS[how] for how in ("direct", "algorithm2", "warm")}
-    work: list[tuple[str, str, str, dict[str, dict[str, Any]], dict[str, bool]]] = []
+    few = [how for how in ("direct", "algorithm2", "warm") if how in methods]
+    work: list[tuple[str, str, str, list[str], dict[str, bool]]] = []
     if ablate:
         arms = ARMS if names == NAMES else {arm: ARMS[arm] for arm in names}
-        work = [("ablation.", arm, label, without_first, way) for arm, (label, way) in arms.items()]
+        work = [("ablation.", arm, label, few, way) for arm, (label, way) in arms.items()]
     for name in () if ablate else names:
         restores = f"{name}_restore" if f"{name}_restore" in own else f"{name}_softened"
-        work += [("", name, f"{name}_default", METHODS, {})] if "default" in sets else []
-        work += [("true.", name, restores, without_first, TRUE)] if "restore" in sets else []
-    for group, name, label, methods, way in work:
-        model = open_model(label) if label in own else load_model(RUNS / label)
+        work += [("", name, f"{name}_default", list(methods), {})] if "default" in sets else []
+        work += [("true.", name, restores, few, TRUE)] if "restore" in sets else []
+    for group, name, label, ways, more in work:
+        trained = open_model(label) if label in own else load_model(RUNS / label)
         values: dict[str, tuple[Any, str]] = {}
-        for how, settings in methods.items():
-            steps = {} if how == "direct" else {"steps": model.config.sample_steps}
-            told = scores_of(model, judge, n, seeds, settings | steps | way)
+        used = [trained, *([hot_prior().model] if "prior" in ways else [])] if label in own else []
+        for how in ways:
+            model = hot_prior().against(trained.process.degradation, trained.config) if how == "prior" else trained
+            steps = {} if how in ("direct", "prior") else {"steps": trained.config.sample_steps}
+            told = scores_of(model, judge, n, seeds, METHODS[how] | steps | more)
             print(f"{group}{name:14s} {how:10s}", "  ".join(f"{k} {v:.3f}" for k, (v, _) in told.items()), flush=True)
             values |= {f"{group}floor": told.pop("floor"), f"{group}n": (n, ",d"), f"{group}seeds": (seeds, "d")}
             values[f"{group}ensemble"] = (SEEDS, "d")
             values |= {f"{group}{name}.{how}.{what}": value for what, value in told.items()}
         if record:
-            recorder.record(values, *([model] if label in own else []), **({} if label in own else {"run": label}))
+            recorder.record(values, *used, **({} if label in own else {"run": label}))
 
 
 if __name__ == "__main__":
