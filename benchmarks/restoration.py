@@ -112,7 +112,7 @@ def hot_prior() -> Prior:
 
 def main(
     *, n: o.Count = 2000, names: o.Names = NAMES, sets: o.Names = ("default", "restore"), seeds: o.Count = 1,
-    methods: Methods = METHODS, ablate: bool = False, record: o.Record = False,
+    methods: Methods = tuple(METHODS), ablate: bool = False, record: o.Record = False,
 ) -> None:  # fmt: skip
     """Print the table."""
     enter_project()
