@@ -40,6 +40,10 @@ from thaw.training.loop import train
 FORMAT = "thaw-equal-budget/1"
 FILE = "equal_budget.json"
 SAMPLING = Sampling(eta=1.0, steps=28, guidance=1.25, guidance_interval=(0.2, 0.9))  # of the softened sets
+NOTE = (
+    "n and the temperatures are few, so that all rows take under an hour of one core; a distance depends on n: compare "
+    "at this n alone. The seeds are those of sampling, of one training each."
+)
 RECORDED = ("fid", "accuracy", "precision", "recall", "coverage", "entropy")
 IDENTITY = ("degradation", "epochs", "tau", "seed")  # of a row
 Epochs = o.number(a.EPOCHS, "of training, from the hot weights", kind=list[int], consume_multiple=True)
@@ -102,7 +106,7 @@ def main(
     torch.set_num_threads(1)
     judge = load_judge("mnist")
     path = pretrained() / FILE
-    about = {"format": FORMAT, "data": "mnist", "reference": "train", "judge": judge.digest, "n": n}
+    about = {"format": FORMAT, "note": NOTE, "data": "mnist", "reference": "train", "judge": judge.digest, "n": n}
     about |= {"training_images": int(judge.references["train"].count)}
     about |= {"sampling": {key: value for key, value in asdict(SAMPLING).items() if key not in ("tau", "order")}}
     for tau, count, name in itertools.product(taus, epochs, names):

@@ -1,14 +1,16 @@
-"""The eleven at equal budget: rows are added one by one, by their weights."""
+"""The eleven at equal budget: rows are added one by one, by their weights; what is shipped is whole and of ours."""
 
 import json
 
 import equal_budget
 import pytest
 from cases import ROOT
-from equal_budget import FORMAT, IDENTITY, add, main, recorded
+from equal_budget import FORMAT, IDENTITY, RECORDED, add, main, recorded
+from repairs import NAMES
 
 from thaw.base.errors import ThawError
 from thaw.cli.options import run
+from thaw.store.released import read_manifest
 
 
 def row(name="row", epochs=5, tau=1.0, seed=0, fid=1.0):
@@ -50,3 +52,21 @@ def test_a_row_is_measured_once(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(equal_budget, "score", None)  # is not asked again
     assert run(main, asked) == 0 and capsys.readouterr().out == first
     assert first.startswith("row            5 tau 1 fid ") and len(table["rows"]) == 1
+
+
+def test_what_is_shipped_is_whole_and_of_the_weights_beside_it():
+    table, manifest = (
+        json.loads((ROOT / "pretrained" / equal_budget.FILE).read_text()),
+        read_manifest(ROOT / "pretrained"),
+    )
+    assert table["judge"] == manifest["features_mnist.pth"]["sha256"][:12] and table["reference"] == "train"
+    assert set(RECORDED) <= set(table["real"])
+    for name, models in table["models"].items():
+        assert models["5"]["weights"] == manifest[f"custom_mnist_5_{name}_softened.pth"]["sha256"]
+    groups = {(one["epochs"], one["tau"]) for one in table["rows"]}
+    for epochs, tau in groups:
+        measured = {
+            (one["degradation"], one["seed"]) for one in table["rows"] if (one["epochs"], one["tau"]) == (epochs, tau)
+        }
+        assert measured == {(name, seed) for name in NAMES for seed in table["seeds"]}
+    assert (5, 1.0) in groups and len(table["seeds"]) == 3
