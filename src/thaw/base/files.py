@@ -212,18 +212,19 @@ def digest_of(key: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def remember(folder: Path | None, key: dict[str, Any], compute: Callable[[], Any]) -> Any:
+def remember(folder: Path | None, key: dict[str, Any], compute: Callable[[], Any], name: str = "") -> Any:
     """Return `compute()`, or what it gave before for the same key.
 
     Args:
         folder: one JSON file a key; None to remember nothing.
         key: everything the value depends on, as plain values.
         compute: gives a plain value.
+        name: of the file, whose value for another key is replaced; by default each key has a file of its own.
     """
     if folder is None:
         return compute()
     key = json.loads(json.dumps(key))  # as it is read back: tuples are lists
-    path = folder / f"{digest_of(key)}.json"
+    path = folder / f"{name or digest_of(key)}.json"
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # absent or damaged: computed again
         known = json.loads(path.read_text())
         if known["key"] == key:

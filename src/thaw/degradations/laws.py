@@ -37,8 +37,8 @@ def check_laws(degradation: Degradation, images: Tensor | None = None) -> None:
         given = x.clone()
         try:
             x_t = degradation(x, t, z)
-        except (RuntimeError, TypeError, IndexError, ValueError) as error:
-            raise ThawError(f"{name} fails at step {int(t[0])} of {T}: {error}") from error
+        except Exception as error:  # whatever a stranger's code raises, it is told in a sentence
+            raise ThawError(f"{name} fails at step {int(t[0])} of {T}: {_told(error)}") from error
         if not torch.equal(x, given):
             raise ThawError(f"{name} changes the images that it is given, at step {int(t[0])}; return new ones")
         return x_t
@@ -64,13 +64,25 @@ def check_laws(degradation: Degradation, images: Tensor | None = None) -> None:
         if float((alone - mixed[i : i + 1]).abs().max()) > ROUNDING:
             raise ThawError(f"{name} degrades an image in another way beside others, at step {int(steps[i])}")
     x_T = at(x0, torch.full((n,), T), z)
-    back = degradation.from_coordinates(degradation.coordinates(x_T), z)
+    try:
+        back = degradation.from_coordinates(degradation.coordinates(x_T), z)
+    except Exception as error:
+        raise ThawError(f"{name}.coordinates and from_coordinates fail at step {T}: {_told(error)}") from error
     if back.shape != x_T.shape or float((back - x_T).abs().max()) > 0.01:
         raise ThawError(f"{name}.from_coordinates does not give x_T back from its coordinates")
 
 
+def _told(error: Exception) -> str:
+    """Return what an error says, in one line, with its kind where that is needed to understand it."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, RuntimeError | ValueError) and text else f"{type(error).__name__}: {text}"
+
+
 def _drawn(degradation: Degradation, n: int, name: str) -> Tensor | None:
-    z = degradation.draw_z(n, generator(0, "laws z"))
+    try:
+        z = degradation.draw_z(n, generator(0, "laws z"))
+    except Exception as error:
+        raise ThawError(f"{name}.draw_z fails: {_told(error)}") from error
     if z is not None and (not isinstance(z, Tensor) or len(z) != n):
         raise ThawError(f"{name}.draw_z must return a tensor with one entry for each of {n} images, or None")
     return z

@@ -17,10 +17,9 @@ from thaw.data import on_disk
 from thaw.experiment.config import Config
 from thaw.model import Model
 from thaw.play.pictures import Tile, as_picture, mosaic, shown
-from thaw.store.catalogue import TITLES, cached_model
+from thaw.store.catalogue import TITLES, hot_start
 from thaw.store.examples import load_examples
 from thaw.store.inputs import load_data
-from thaw.store.weights import release_path
 
 if TYPE_CHECKING:
     from thaw.training.trainer import Trainer
@@ -57,19 +56,6 @@ def destroyed_tile(name: str, folder: str | Path | None = None, rows: int = 3, d
 def destroying(name: str, folder: str | Path | None = None) -> Image.Image:
     """Return a figure of what a degradation does to some digits, from t = 0 to T."""
     return as_picture([[destroyed_tile(name, folder)]], scale=2)
-
-
-def hot_start(data: str, folder: str | Path | None = None) -> dict[str, Any]:
-    """Return the settings that begin with the shipped hot weights of a data set, in a network like theirs; {} for none.
-
-    What they know of the pictures serves another degradation too: a minute goes several times as far as from random
-    weights (benchmarks/start.py).
-    """
-    try:
-        path = release_path("default", data=data, folder=folder)
-    except ThawError:
-        return {}
-    return {"start_from": str(path), **cached_model("default", None, data, folder).config.network_settings()}
 
 
 def own_config(

@@ -3,7 +3,7 @@
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from thaw.base.errors import ThawError
 from thaw.base.files import by_git
@@ -104,3 +104,16 @@ def cached_model(label: str, epoch: int | None = None, data: str = "mnist", fold
         return _cached(path, os.path.realpath(path), path.stat().st_mtime)
     except OSError:
         raise ThawError(f"no file {path} any more; restore it with {by_git(path)}") from None
+
+
+def hot_start(data: str, folder: str | Path | None = None) -> dict[str, Any]:
+    """Return the settings that begin with the shipped hot weights of a data set, in a network like theirs; {} for none.
+
+    What they know of the pictures serves another degradation too: a minute goes several times as far as from random
+    weights (benchmarks/start.py).
+    """
+    try:
+        path = release_path("default", data=data, folder=folder)
+    except ThawError:
+        return {}
+    return {"start_from": str(path), **cached_model("default", None, data, folder).config.network_settings()}

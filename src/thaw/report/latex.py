@@ -1,0 +1,107 @@
+"""LaTeX: the macros of all numbers, and building a PDF, or one sentence that says what is wrong."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from thaw.base.errors import ThawError
+from thaw.base.files import check_target, write_text
+from thaw.report.results import PLOTS, read_numbers
+
+GENERATED = "% Generated from Plots/numbers.json"
+LATEX = {character: f"\\{character}" for character in "_%&#${}"}
+LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$"}
+PACKAGES = "latexmk texlive-latex-extra texlive-science lmodern"
+# What a log says -> the sentence about it. The first that matches is told.
+COMPLAINTS = {
+    r"^! Package thaw Error: unknown number '(.+)'": "the number '{}' is not in Plots/numbers.json; correct its name, "
+    "or run the notebook that records it",
+    r"^! Package thaw Error: (.+?)\.?$": "{}",
+    r"^! LaTeX Error: File `(.+)' not found": "LaTeX cannot find the file {}; install: apt install " + PACKAGES,
+    r"^! (.+)": "LaTeX stopped: {}",
+    r"LaTeX Warning: Reference `(.+?)' .*undefined": "the reference '{}' is undefined; define its label, or correct it",
+    r"Package natbib Warning: Citation `(.+?)' .*undefined": "the citation '{}' is not in refs.bib; add or correct it",
+    r"LaTeX Warning: Label `(.+?)' multiply defined": "the label '{}' is defined twice; rename one of them",
+}
+
+
+def escape(text: str) -> str:
+    """Return a text as LaTeX prints it."""
+    return "".join(LATEX.get(character, character) for character in text)
+
+
+def write_tex(
+    path: str | Path,
+    folder: str | Path = PLOTS,
+    stale: Callable[[dict], str | None] | None = None,
+    marks: tuple[dict[str, str], str] = ({}, ""),
+) -> int:
+    r"""Write the LaTeX file that defines `\val{key}` for every number; an unknown key is a LaTeX error.
+
+    Args:
+        path: the file.
+        folder: of numbers.json.
+        stale: tells of an origin why its numbers must not be printed (see `stale.why_stale`), None if
+            they may; a number that is used all the same is a LaTeX error too.
+        marks: key -> letter to stand behind the number, and what the letters mean, for the macro `\machines`: see
+            `stale.mark_times`.
+
+    Returns:
+        How many numbers were written.
+    """
+    check_target(path, ".tex", mark=GENERATED)
+    numbers = read_numbers(folder)
+    lines = [
+        f"{GENERATED} by `make numbers`. Do not edit.",
+        r"\newcommand{\val}[1]{\ifcsname thaw@#1\endcsname\csname thaw@#1\endcsname\else",
+        r"  \PackageError{thaw}{unknown number '#1'}{Run the notebook that records it.}\fi}",
+    ]
+    letters, told = marks
+    lines.append(rf"\newcommand{{\machines}}{{{escape(told)}}}")
+    for key, entry in numbers.items():
+        text, reason = escape(entry["text"]), stale(entry["origin"]) if stale else None
+        text += rf"\textsuperscript{{{letters[key]}}}" if letters.get(key) else ""
+        if reason:
+            text = rf"\PackageError{{thaw}}{{the number '{key}' {reason}}}{{}}"  # printed, not typeset
+        lines.append(rf"\expandafter\def\csname thaw@{key}\endcsname{{{text}}}")
+    write_text(path, "\n".join(lines) + "\n")
+    return len(numbers)
+
+
+def has_latex() -> bool:
+    """Tell whether a PDF can be built here."""
+    return shutil.which("latexmk") is not None
+
+
+def compile_latex(source: Path) -> Path:
+    """Build the PDF of a LaTeX source by latexmk, beside it, and return its path.
+
+    Raises:
+        ThawError: in one sentence, for a missing LaTeX, an unknown number, an undefined or doubly defined reference, or
+            any other complaint of LaTeX.
+    """
+    if not has_latex():
+        raise ThawError(f"latexmk is not installed; on Debian or Ubuntu: apt install {PACKAGES}")
+    # The same source gives the same file: no date, and long lines in the log, which is read below.
+    settings = {"SOURCE_DATE_EPOCH": "0", "FORCE_SOURCE_DATE": "1", "max_print_line": "1000", "error_line": "254"}
+    command = ["latexmk", "-pdf", "-interaction=nonstopmode", "-halt-on-error", source.name]
+    said = source.parent / "build.txt"
+    with open(said, "w") as file:
+        done = subprocess.run(command, cwd=source.parent, env=os.environ | settings, stdout=file, stderr=file)
+    log = source.with_suffix(".log")
+    complaint = find_complaint(log.read_text(errors="replace") if log.is_file() else "")
+    if complaint or done.returncode:
+        source.with_suffix(".pdf").unlink(missing_ok=True)  # half of it right is not right
+        raise ThawError(f"{source}: {complaint or f'latexmk failed; see {said}'}")
+    return source.with_suffix(".pdf")
+
+
+def find_complaint(log: str) -> str | None:
+    """Return what a LaTeX log complains of, as part of a sentence; None if all is well."""
+    for pattern, sentence in COMPLAINTS.items():
+        if found := re.search(pattern, log, re.M):
+            return sentence.format(*found.groups())
+    return None

@@ -1,0 +1,230 @@
+"""From what the stages found to numbers with a key each, and to what they bear: better, worse, or not told apart."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import scipy.stats
+
+from thaw.base.machine import machine
+from thaw.scoring.metrics import MEASURES
+from thaw.store.catalogue import TITLES
+from thaw.studies.plan import SEEDS, SIZES, Plan
+from thaw.studies.stages import COLD, RESTORERS, equal_budget, point_of
+
+LEVEL = 0.05  # of Welch's test, below which two means are told apart
+Values = dict[str, tuple[Any, str]]
+
+
+def told_apart(one: Sequence[float], other: Sequence[float], better: str = "lower") -> str:
+    """Return whether the mean of a few values is "better" or "worse" than that of others, or "same": not told apart.
+
+    By Welch's test at `LEVEL`: the spread of either decides, whatever the means.
+
+    Args:
+        one, other: a value a seed; two or more.
+        better: "lower" or "higher".
+
+    >>> told_apart([1.0, 1.1, 0.9], [2.0, 2.1, 1.9]), told_apart([1.0, 3.0, 2.0], [2.0, 2.1, 1.9])
+    ('better', 'same')
+    """
+    one, other = np.asarray(one, float), np.asarray(other, float)
+    if one.std() + other.std() < 1e-12:
+        p = float(abs(one.mean() - other.mean()) < 1e-12)
+    else:
+        p = float(scipy.stats.ttest_ind(one, other, equal_var=False).pvalue)
+    if not p < LEVEL:
+        return "same"
+    return "better" if (one.mean() < other.mean()) == (better == "lower") else "worse"
+
+
+def spread(values: Sequence[float]) -> float:
+    """Return the standard deviation of a few values, as a sample's; 0 of one."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+class Findings:
+    """Numbers and verdicts of a study.
+
+    Attributes:
+        values: key -> (value, format), as `thaw.report.results.record` takes them.
+        verdicts: name -> "better", "worse" or "same".
+        facts: other plain values that sentences choose by: names, lists, what was left out.
+    """
+
+    def __init__(self, plan: Plan, found: dict[str, Any], minutes: float) -> None:
+        self.plan, self.found = plan, found
+        self.values: Values = {}
+        self.verdicts: dict[str, str] = {}
+        self.facts: dict[str, Any] = {"limits": [], "told_apart": []}
+        self._plan(minutes)
+        self._budget()
+        self._curve()
+        self._restored()
+        self._equal()
+
+    def of(self, what: str) -> list[dict[str, Any]]:
+        """Return what a stage found for each seed."""
+        return [self.found[f"{what}_{seed}"] for seed in range(SEEDS)]
+
+    def _plan(self, minutes: float) -> None:
+        plan, trained, size = self.plan, self.of("train"), self.plan.size
+        per_image = [one["images"] / plan.images["images"] for one in trained]
+        seconds = [one["seconds"] for one in trained]
+        picture, gallery = self.found["picture"], self.found["gallery"]
+        self.values |= {
+            "plan.minutes": (plan.minutes, "g"), "plan.took": (minutes, ".0f"), "plan.workers": (plan.workers, "d"),
+            "plan.seeds": (SEEDS, "d"), "plan.epochs": (size.epochs, "d"), "plan.share": (100 * size.share, ".0f"),
+            "plan.n": (size.n, ",d"), "plan.restored": (plan.restored, ",d"), "plan.classes": (plan.classes, "d"),
+            "plan.images": (plan.images["images"], ",d"), "plan.temperatures": (len(size.taus), "d"),
+            "plan.steps": (trained[0]["evaluations"] and plan.config().sample_steps, "d"),
+            "plan.level": (LEVEL, "g"), "plan.machine": (machine(), ""), "plan.code": (plan.code[:12], ""),
+            "total": (picture["T"], "d"), "softened": (picture["softened"], "d"), "rank": (picture["rank"], "d"),
+            "softened_total": (picture["T"] * picture["softened"], "d"),
+            "train.passes": (float(np.mean(per_image)), ".2g"), "train.minutes": (float(np.mean(seconds)) / 60, ".1f"),
+            "train.minutes_all": (sum(seconds) / 60, ".0f"), "train.parameters": (trained[0]["parameters"], ",d"),
+            "train.loss": (float(np.mean([one["loss"] for one in trained])), ".4f"),
+            "train.loss_spread": (spread([one["loss"] for one in trained]), ".4f"),
+            "train.evaluations": (trained[0]["evaluations"], "d"), "failed": (100 * gallery["failed"], ".1f"),
+            "gallery.tau": (gallery["tau"], "g"),
+        }  # fmt: skip
+        if "nearest" in gallery:
+            self.values["nearest"] = (gallery["nearest"], ".2f")
+        whole = size.epochs * size.share
+        self.facts |= {"scaled": size != SIZES[-1], "ended": min(per_image) < 0.95 * whole, "smoke": plan.smoke,
+                       "whole": size.share == 1, "start": bool(plan.settings.get("start_from")),
+                       "many_epochs": size.epochs > 1, "over": minutes > 1.05 * plan.minutes}  # fmt: skip
+
+    def _budget(self) -> None:
+        found, told = self.found["budget"], self.found["ceiling"]
+        parts = {name: found[name] for name in ("steps", "jumps", "temperature", "start")}
+        self.values |= {f"budget.{name}": (100 * share, ".1f") for name, share in parts.items() if share is not None}
+        for name in ("total", "ours", "warmest", "advised"):
+            self.values[f"budget.{name}.lost"] = (100 * found[name]["distance"], ".1f")
+            self.values[f"budget.{name}.kept"] = (100 * found[name]["kept"], ".0f")
+        soften, tau, schedule, steps = found["advice"]
+        self.values |= {"advice.soften": (soften, "d"), "advice.tau": (tau, "g"), "advice.steps": (steps, "d"),
+                        "budget.bare_steps": (found["bare_steps"], "d")}  # fmt: skip
+        largest = max(("steps", "jumps", "temperature"), key=lambda name: parts[name])
+        taken = {"soften": soften == self.found["picture"]["softened"], "schedule": schedule == "flow",
+                 "steps": steps == self.values["plan.steps"][0], "tau": tau in self.plan.size.taus}  # fmt: skip
+        self.facts |= {"affine": found["affine"], "largest": largest, "schedule": schedule, "taken": taken}
+        if "left_out" in told:
+            self.facts["no_ceiling"] = told["left_out"]
+        else:
+            self.values |= {f"ceiling.{name}": (100 * told[name], ".1f") for name in ("best_guess", "posterior")}
+            self.values |= {"ceiling.error": (100 * told["error"], ".1f"), "ceiling.n": (told["n"], ",d")}
+
+    def _curve(self) -> None:
+        curves, size = self.of("curve"), self.plan.size
+        points = {tau: point_of(tau) for tau in size.taus}
+        for point in curves[0]:
+            for what in curves[0][point]:
+                self._mean(f"curve.{point}.{what}", what, [one[point][what][0] for one in curves])
+                floor = curves[0][point][what][1]
+                if floor is not None and what not in ("copies",):
+                    self.values.setdefault(f"real.{what}", MEASURES[what].reported(floor))
+        fid = {point: [one[point]["fid"][0] for one in curves] for point in curves[0]}
+        best = min(size.taus, key=lambda tau: np.mean(fid[points[tau]]))
+        alike = [tau for tau in size.taus if tau != best and told_apart(fid[points[tau]], fid[points[best]]) == "same"]
+        self.values |= {"curve.best_tau": (best, "g")}
+        self.values |= {f"curve.best.{what}": self.values[f"curve.{points[best]}.{what}"] for what in curves[0]["tau_1_00"]}
+        self.values |= {f"curve.best.{what}_spread": self.values[f"curve.{points[best]}.{what}_spread"]
+                        for what in curves[0]["tau_1_00"]}  # fmt: skip
+        self.values |= {f"curve.alike_{k}": (tau, "g") for k, tau in enumerate(alike)}
+        coldest = min(COLD, key=lambda name: np.mean(fid[name]))
+        warmest = min((tau for tau in size.taus if tau), key=lambda tau: np.mean(fid[points[tau]]))
+        self.verdicts["noise"] = told_apart(fid[points[warmest]], fid[coldest])
+        self.verdicts["hotter"] = told_apart(fid[points[2.0]], fid[points[1.0]])
+        self.verdicts["algorithms"] = told_apart(fid["algorithm2"], fid["algorithm1"])
+        recall = [[one[point]["recall"][0] for one in curves] for point in (points[warmest], coldest)]
+        self.verdicts["recall"] = told_apart(*recall, better="higher")
+        ratio = np.mean(fid[coldest]) / np.mean(fid[points[warmest]])
+        self.values |= {"curve.warmest_tau": (warmest, "g"), "curve.gain": (float(max(ratio, 1 / ratio)), ".2g")}
+        for what in ("fid", "recall"):
+            for name, point in (("coldest", coldest), ("warmest", points[warmest])):
+                for end in ("", "_spread"):
+                    self.values[f"curve.{name}.{what}{end}"] = self.values[f"curve.{point}.{what}{end}"]
+        floor = curves[0]["tau_1_00"]["fid"][1]
+        if floor:
+            self.values["curve.times"] = (float(np.mean(fid[points[best]])) / floor, ".1f")
+        self.facts |= {"best": best, "alike": len(alike), "coldest": coldest, "points": points, "fid": fid,
+                       "floor": floor, "copies": np.mean([one[points[best]]["copies"][0] for one in curves])
+                       if "copies" in curves[0][points[best]] else None}  # fmt: skip
+
+    def _mean(self, key: str, what: str, values: list[float]) -> None:
+        row = MEASURES[what]
+        factor, form = row.factor, row.reported(0.0)[1]
+        self.values[key] = (factor * float(np.mean(values)), form)
+        self.values[f"{key}_spread"] = (factor * spread(values), form)
+
+    def _restored(self) -> None:
+        found = self.of("restored")
+        for how in found[0]:
+            for what in found[0][how]:
+                self._mean(f"restored.{how}.{what}", what, [one[how][what][0] for one in found])
+                self.values[f"restored.{how}.{what}"] = (*self.values[f"restored.{how}.{what}"],)
+        agree = {how: [one[how]["agreement"][0] for one in found] for how in found[0]}
+        best = max((how for how in RESTORERS if how != "warm"), key=lambda how: np.mean(agree[how]))
+        self.verdicts["restore_cold"] = told_apart(agree[best], agree["warm"], better="higher")
+        self.facts["restores_best"] = best
+        self.facts["restorers"] = list(found[0])
+        if "ceiling.posterior" in self.values:
+            for name, how, limit in (("cold_share", best, "best_guess"), ("warm_share", "warm", "posterior")):
+                share = 100 * float(np.mean(agree[how])) / (self.values[f"ceiling.{limit}"][0] / 100)
+                self.values[f"restored.{name}"] = (share, ".0f")
+        ratio = [one["warm"]["error_ratio"][0] for one in found if "error_ratio" in one["warm"]]
+        if ratio:
+            off = float(np.mean(ratio)) - 2
+            exact = abs(off) <= 2 * spread(ratio) / math.sqrt(len(ratio))
+            self.verdicts["ratio"] = "same" if exact else "above" if off > 0 else "below"
+
+    def _equal(self) -> None:
+        """Set the study's scores beside those of the eleven, after the same epochs, or the nearest there are."""
+        cache, plan = equal_budget(plan=self.plan), self.plan
+        if cache is None:
+            self.facts["equal"] = None
+            return
+        rows, of_all = cache["rows"], sorted({row["degradation"] for row in cache["rows"]})
+        whole = [
+            (epochs, tau) for epochs in {row["epochs"] for row in rows} for tau in {row["tau"] for row in rows}
+            if len({r["degradation"] for r in rows if (r["epochs"], r["tau"]) == (epochs, tau)}) == len(of_all)
+        ]  # fmt: skip
+        ours = plan.size.epochs * plan.size.share
+        known = sorted({epochs for epochs, tau in whole if tau == 1.0}, key=lambda epochs: abs(epochs - ours))
+        if not known:
+            self.facts["equal"] = None
+            return
+        epochs = known[0]
+        taus = sorted(tau for e, tau in whole if e == epochs and (tau in plan.size.taus or cache["n"] != plan.size.n))
+        curves = self.of("curve")
+        kind = "tau" if cache["n"] == plan.size.n else "equal"
+        place = {tau: point_of(tau, kind) for tau in taus}
+        everyone: dict[str, dict[float, dict[str, list[float]]]] = {}
+        for name in of_all:
+            everyone[name] = {tau: {} for tau in taus}
+            for row in rows:
+                if row["degradation"] == name and row["epochs"] == epochs and row["tau"] in taus:
+                    for what in ("fid", "recall", "coverage", "accuracy"):
+                        everyone[name][row["tau"]].setdefault(what, []).append(row[what])
+        mine = f"{plan.name} (this study)"
+        everyone[mine] = {tau: {what: [one[place[tau]][what][0] for one in curves] for what in
+                          ("fid", "recall", "coverage", "accuracy")} for tau in taus}  # fmt: skip
+        order = sorted(everyone, key=lambda name: np.mean(everyone[name][1.0]["fid"]))
+        lines = []
+        for name in order:
+            slug = "ours" if name == mine else name
+            for tau, found in everyone[name].items():
+                for what, values in found.items():
+                    self._mean(f"equal.{slug}.{point_of(tau)}.{what}", what, values)
+            title = f"**{plan.name}**" if name == mine else TITLES.get(name, name)
+            lines.append({"slug": slug, "title": title})
+        verdicts = {name: told_apart(everyone[name][1.0]["fid"], everyone[mine][1.0]["fid"]) for name in of_all}
+        counts = {verdict: sum(one == verdict for one in verdicts.values()) for verdict in ("better", "same", "worse")}
+        self.values |= {f"equal.{verdict}": (count, "d") for verdict, count in counts.items()}
+        self.values |= {"equal.n": (cache["n"], ",d"), "equal.seeds": (len(cache["seeds"]), "d"),
+                        "equal.epochs": (epochs, "d"), "equal.of": (len(of_all), "d"),
+                        "equal.place": (order.index(mine) + 1, "d")}  # fmt: skip
+        self.facts["equal"] = {"lines": lines, "taus": [(tau, point_of(tau)) for tau in taus],
+                               "same_epochs": epochs == ours, "more": ours > epochs, "counts": counts}  # fmt: skip

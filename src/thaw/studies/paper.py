@@ -1,0 +1,143 @@
+"""The paper of a study: figures, numbers with their origin, LaTeX, PDF, a page without LaTeX, and a zip."""
+
+import base64
+import json
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from matplotlib import pyplot as plt
+
+from thaw.base.errors import ThawError
+from thaw.base.files import make_folder, replacing, write_text
+from thaw.base.machine import timed
+from thaw.report import figures
+from thaw.report.latex import compile_latex, has_latex, write_tex
+from thaw.report.results import read_numbers, record
+from thaw.studies.findings import Findings
+from thaw.studies.plan import SEEDS, Plan
+from thaw.studies.stages import origin, point_of, results
+from thaw.studies.writing import Html, Latex
+
+TEMPLATE = Path(__file__).with_name("paper.md")
+BUILT = {".aux", ".log", ".fls", ".fdb_latexmk", ".out"}  # by LaTeX, beside the PDF
+TINYTEX = "or TinyTeX, see docs/studies.md"
+
+
+def write_paper(plan: Plan, minutes: float) -> list[Path]:
+    """Write the paper of a plan whose stages are done; return what a reader wants first.
+
+    Args:
+        plan: what was done.
+        minutes: what it took this time; what it took before is added.
+
+    Raises:
+        ThawError: for a complaint of LaTeX. The page is written before.
+    """
+    found, folder = results(plan), plan.path
+    missing = [name for name, value in found.items() if value is None]
+    if missing:
+        raise ThawError(f"{folder} has no {', '.join(missing)} yet; run the study again, it goes on")
+    findings = Findings(plan, found, _taken(plan, minutes))
+    made_by = origin(plan, seeds=list(range(SEEDS)), **timed())
+    with replacing(folder / "paper", over="folder") as paper:
+        make_folder(paper / "figures")
+        _curves(findings, made_by, folder / "figures")
+        for path in sorted((folder / "figures").iterdir()):
+            shutil.copy(path, paper / "figures" / path.name)
+        keyed = {f"own.{plan.slug}.{key}": value for key, value in findings.values.items()}
+        record(keyed, made_by, paper)
+        numbers = {key: entry["text"] for key, entry in read_numbers(paper).items()}
+        text = fill(findings)
+        write_tex(paper / "numbers.tex", paper)
+        write_text(paper / "paper.tex", Latex(numbers).write(text))
+        write_text(folder / "paper.html", Html(numbers, lambda name: _embedded(folder / "figures" / name)).write(text))
+        if plan.source:
+            shutil.copy(plan.source, paper / "degradation.py")
+        if has_latex():
+            built = compile_latex(paper / "paper.tex")
+            for path in [path for path in paper.iterdir() if path.suffix in BUILT or path.name == "build.txt"]:
+                path.unlink()
+            with replacing(folder / "paper.pdf") as temporary:
+                shutil.copy(built, temporary)
+            built.unlink()
+    with replacing(folder / "paper.zip") as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as file:
+        for path in sorted((folder / "paper").rglob("*")):
+            if path.is_file():
+                file.write(path, path.relative_to(folder / "paper"))
+    pdf = [folder / "paper.pdf"] if has_latex() else []
+    return [*pdf, folder / "paper.html", folder / "paper.zip"]
+
+
+def _taken(plan: Plan, minutes: float) -> float:
+    """Return the minutes that a study took, those before it was stopped included."""
+    path, key = plan.path / "results" / "minutes.json", plan.key("epochs", "share", "n", "taus")
+    key = json.loads(json.dumps(key))
+    try:
+        known = json.loads(path.read_text())
+        before = known["minutes"] if known["key"] == key else 0.0
+    except (OSError, ValueError, KeyError):
+        before = 0.0
+    write_text(path, json.dumps({"key": key, "minutes": before + minutes}))
+    return before + minutes
+
+
+def _embedded(path: Path) -> str:
+    """Return a figure as the source of an image element; a curve as the SVG that lies beside its PDF."""
+    path = path.with_suffix(".svg") if path.suffix == ".pdf" else path
+    kind = "svg+xml" if path.suffix == ".svg" else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def fill(findings: Findings) -> str:
+    """Return the text of the paper: the template with its sentences chosen and its keys in place."""
+    plan, slug = findings.plan, findings.plan.slug
+
+    def value(key: str) -> str:
+        if key not in findings.values:
+            raise ThawError(f"the paper's template names the number {key!r}, which this study has not")
+        return rf"\val{{own.{slug}.{key}}}"
+
+    rows = [("algorithm1", "Algorithm 1"), ("algorithm2", "Algorithm 2"), ("direct", "one direct step")]
+    rows += [(point_of(tau), rf"warm, $\tau={tau:g}$") for tau in plan.size.taus if tau]
+    told: dict[str, Any] = {"v": value, "has": findings.values.__contains__, "verdicts": findings.verdicts}
+    told |= {"name": plan.name, "about": _plain(plan.about), "data": plan.config().data_name, "one": 1, "zero": 0}
+    told |= {"workers": plan.workers, "rank": findings.values["rank"][0], "samplers": rows, "code": plan.code[:12]}
+    told |= {"softened": findings.values["softened"][0] > 1, "neighbours": "nearest" in findings.values}
+    told |= {"no_ceiling": findings.facts.get("no_ceiling")} | findings.facts
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=False, autoescape=False)
+    return environment.from_string(TEMPLATE.read_text()).render(**told)
+
+
+def _plain(text: str) -> str:
+    """Return a stranger's words as Markdown that means nothing else."""
+    return "".join(f"\\{c}" if c in r"\`*_{}[]<>$#|~^" else c for c in text).rstrip(".")
+
+
+def _curves(findings: Findings, made_by: dict[str, Any], folder: Path) -> None:
+    """Draw distance and recall against temperature: each training, the mean with its spread, real images."""
+    plan, curves = findings.plan, findings.of("curve")
+    taus = list(plan.size.taus)
+    for what, label in (("fid", "Fréchet distance"), ("recall", "recall")):
+        with plt.style.context(figures.STYLE):
+            figure, axes = plt.subplots(figsize=(3.4, 1.75))
+            each = [[one[point_of(tau)][what][0] for tau in taus] for one in curves]
+            for line in each:
+                axes.plot(taus, line, color="0.6", linewidth=0.6)
+            at = [(findings.values[f"curve.{point_of(tau)}.{what}"][0], findings.values[f"curve.{point_of(tau)}.{what}_spread"][0])
+                  for tau in taus]  # fmt: skip
+            axes.errorbar(taus, [a for a, _ in at], [b for _, b in at], marker="o", capsize=2)
+            first = [one["algorithm1"][what][0] for one in curves]
+            axes.plot([0.0] * len(first), first, "s", markersize=3, markerfacecolor="none", color="#D55E00")
+            floor = curves[0][point_of(taus[-1])][what][1]
+            if floor is not None:
+                axes.axhline(floor, linestyle="--", linewidth=0.8, color="0.4")
+            axes.set(xlabel=r"temperature $\tau$", ylabel=label)
+            if what == "fid":
+                axes.set_yscale("log")
+                figures._plain_ticks(axes.yaxis)
+            for ending in ("pdf", "svg"):
+                figures.save_figure(figure, folder / f"curve_{what}.{ending}", made_by if ending == "pdf" else None)
+            plt.close(figure)

@@ -1,0 +1,322 @@
+"""What a study does within a time: the degradation, checked; the images; how many epochs, pictures, temperatures."""
+
+import hashlib
+import inspect
+import os
+import re
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from thaw import data as sets
+from thaw import degradations
+from thaw.base.errors import ThawError
+from thaw.base.files import check_target, remember, sha256, user_path
+from thaw.base.machine import machine
+from thaw.base.seeding import generator
+from thaw.data import DATA_SETS, ImageSet
+from thaw.data.decoding import coloured
+from thaw.data.images import open_set, read_items
+from thaw.degradations import Degradation, check_laws
+from thaw.degradations.base import registered
+from thaw.experiment.build import build_model, build_network, build_process
+from thaw.experiment.config import Config, make_config
+from thaw.experiment.own import register_from
+from thaw.model import Model
+from thaw.store.catalogue import TITLES, hot_start
+from thaw.store.inputs import load_data
+from thaw.terminal import Terminal
+
+STUDIES = Path("contents/studies")
+VERSION = 1  # of what the stages do: part of every key
+SEEDS = 3  # trainings, each with its own samples: what the spread is of
+GRID = (0.0, 0.5, 1.0, 1.5, 2.0)  # temperatures
+GRADUAL = 40  # steps from which on a degradation is not softened
+# As the sets `*_softened` of the eleven degradations are trained and sampled, so that a study compares with them.
+SETTINGS: dict[str, Any] = {
+    "study": "custom", "set": "study", "schedule": "flow", "prediction": "x0", "tau": (0.0, 2.0), "sampler": "warm",
+    "eta": 1.0, "guidance": 1.25, "guidance_interval": (0.2, 0.9), "sample_steps": 28, "label_dropout": 0.3,
+    "evaluate_every": 0, "sample_every": 0, "save_minutes": 1.0,
+}  # fmt: skip
+RATE = {True: 4e-3, False: 8e-3}  # of learning: from the hot weights, or from random ones
+WHOLE = 0.85  # share of the time that is planned: the rest is for what takes longer than was measured
+FIXED = 150.0  # seconds of one core for what does not depend on the size: budget, ceiling, pictures, paper
+SMOKE = {"limit": 256, "widths": (8, 16), "batch_size": 64, "sample_steps": 3, "terminal_components": 2}
+
+
+class Size(NamedTuple):
+    """How much is done: passes over a share of the training images, samples a score, temperatures."""
+
+    epochs: int
+    share: float
+    n: int
+    taus: tuple[float, ...]
+
+
+# From what a few minutes are enough for to what takes hours. The eleven are scored at n = 500 after 2 and 5 epochs.
+SIZES = (
+    Size(1, 0.25, 256, (0.0, 1.0, 2.0)),
+    Size(1, 0.5, 256, (0.0, 1.0, 2.0)),
+    Size(1, 1.0, 256, GRID),
+    Size(2, 1.0, 256, GRID),
+    Size(2, 1.0, 500, GRID),
+    Size(5, 1.0, 500, GRID),
+    Size(5, 1.0, 1000, GRID),
+    Size(10, 1.0, 1000, GRID),
+    Size(20, 1.0, 2000, GRID),
+    Size(40, 1.0, 5000, GRID),
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study does, and of what.
+
+    Attributes:
+        name: of the degradation.
+        source: the file that registers it; "" for one that is registered already.
+        code: digest of its source.
+        about: its own description, the first line of its docstring.
+        settings: of `Config`, those of the data and the start included.
+        images: the fingerprint of the training images.
+        classes: how many there are.
+        folder: of the study.
+        minutes: the time that was asked for.
+        size: what it is enough for.
+        scaled: whether a larger size would have taken too long.
+        seconds: what one core was measured to take for a training step, and for one evaluation of one image.
+        workers: processes side by side.
+        smoke: whether the numbers mean nothing.
+    """
+
+    name: str
+    source: str
+    code: str
+    about: str
+    settings: dict[str, Any]
+    images: dict[str, Any]
+    classes: int
+    folder: str
+    minutes: float
+    size: Size
+    scaled: bool
+    seconds: tuple[float, float]
+    workers: int
+    smoke: bool = False
+
+    @property
+    def slug(self) -> str:
+        """The name as keys of numbers have it."""
+        return re.sub("[^a-z0-9_]", "_", self.name.lower())
+
+    @property
+    def path(self) -> Path:
+        """The folder of the study."""
+        return Path(self.folder)
+
+    @property
+    def restored(self) -> int:
+        """How many test images are restored."""
+        return min(self.size.n, 500)
+
+    def key(self, *parts: str) -> dict[str, Any]:
+        """Return what a result depends on: the degradation, the images and settings, and these parts of the size."""
+        size = self.size._asdict()
+        fixed = {"studies": VERSION, "code": self.code, "settings": self.settings, "images": self.images}
+        return fixed | {part: size[part] for part in parts}
+
+    def config(self, seed: int = 0) -> Config:
+        """Return the experiment of a seed."""
+        size, limit = self.size, self.settings.get("limit")
+        if limit is None and size.share < 1:
+            limit = max(1, round(size.share * self.images["images"]))
+        trained = {"epochs": size.epochs, "save_every": size.epochs, "limit": limit, "seed": seed}
+        return make_config(self.settings | trained)
+
+    def run(self, seed: int) -> Path:
+        """Return the run directory of a seed: another one for whatever training depends on."""
+        told = hashlib.sha256(repr(sorted(self.key("epochs", "share").items())).encode()).hexdigest()[:8]
+        return self.path / "runs" / f"{told}_seed{seed}"
+
+    def predicted(self) -> dict[str, float]:
+        """Return how many seconds of one core the parts of one seed take: training, curve, restorations."""
+        return predict(self.config(), self.images["images"], self.size, self.seconds)
+
+    def register(self) -> None:
+        """Make the degradation known in this process."""
+        if self.source:
+            register_from(self.source)
+
+    def degradation(self, shape: tuple[int, int, int], softened: bool = True) -> Degradation:
+        """Return D_t for images of a shape, softened as it is trained or not."""
+        found = build_process(self.config(), shape).degradation
+        return found if softened else getattr(found, "inner", found)
+
+    def load(self, split: str = "train") -> ImageSet:
+        """Return a split of the images."""
+        return load_data(self.config(), split)
+
+
+def predict(config: Config, images: int, size: Size, seconds: tuple[float, float]) -> dict[str, float]:
+    """Return how many seconds of one core a training, its curve and its restorations take; see `Plan.seconds`."""
+    step, each = seconds
+    used = min(images, config.limit or images) * size.share
+    steps = config.sample_steps or 28
+    low, high = config.guidance_interval
+    drawn = each * steps * (1 + high - low) * size.n + 0.005 * size.n  # and scored
+    restored = each * steps * (3 * min(size.n, 500) + 7 * 128)
+    return {
+        "train": step * size.epochs * used / config.batch_size + 10,
+        "curve": (len(size.taus) + 1) * drawn + 4,
+        "restore": restored + 4,
+    }
+
+
+def make_plan(
+    source: str | Path,
+    minutes: float = 25.0,
+    data: str = "mnist",
+    out: str | Path | None = None,
+    workers: int | None = None,
+    smoke: bool = False,
+    say: Callable[[str], None] = print,
+    **settings: Any,
+) -> Plan:
+    """Check a degradation by its laws, measure how fast it is here, and plan a study; kept in the study's folder.
+
+    Args:
+        source: a .py file that registers a degradation, or the name of a registered one.
+        minutes: for all of it.
+        data: a data set, or a folder of images, in a subfolder for each class.
+        out: the study's folder; `contents/studies/<name>` by default.
+        workers: processes side by side; by default as many as there are cores, at most one a seed.
+        smoke: tiny settings, whose numbers mean nothing.
+        say: told what is going on.
+        settings: of `Config`, in place of a study's own.
+
+    Raises:
+        ThawError: in one sentence, before anything is written: for no such file or images, for a law that the
+            degradation breaks, for settings that there are not, or an output that cannot be.
+    """
+    source = str(source)
+    file = str(user_path(source)) if source.endswith(".py") else ""
+    name = register_from(file) if file else source
+    if name not in degradations.names():
+        raise ThawError(f"no degradation {name!r}; name a .py file with @thaw.register, or one of "
+                        f"{', '.join(one for one in degradations.names())}")  # fmt: skip
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ThawError(f"the degradation's name {name!r} names files; register it by letters, digits, _ and - alone")
+    factory = registered()[name]
+    code = sha256(file) if file else _code_of(factory, name)
+    about = (inspect.getdoc(factory) or "").partition("\n")[0].strip()
+    folder = check_target(out or STUDIES / name, folder="filled", inputs=[file or None])
+    given = SETTINGS | {"degradation": name} | _data_settings(data) | (SMOKE if smoke else {})
+    start = {} if smoke or not given.keys().isdisjoint({"widths"}) or given["data"] == "folder" else hot_start(data)
+    given |= start | {"lr": RATE[bool(start)]} | settings
+    config = make_config(given)
+    images = load_data(config, "train")
+    shape = images.shape
+    try:
+        degradation = build_process(config, shape).degradation
+    except ThawError:
+        raise
+    except Exception as error:  # a stranger's constructor
+        told = f"{type(error).__name__}: {error}"
+        raise ThawError(f"{name} cannot be made for images of {shape}: {told}") from error
+    check_laws(degradation, images.subset(min(8, len(images)), 0).pixels())
+    soften = 4 if degradation.steps < GRADUAL and "soften" not in settings else config.soften
+    given |= {"soften": soften}
+    config = make_config(given)
+    if images.classes < 2:
+        what = f"{images.name} has {images.classes or 'none'}"
+        raise ThawError(f"a study's scores need classes to tell apart, and {what}; sort the images into two subfolders")
+    workers = workers or min(SEEDS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
+    known = {"name": name, "source": file, "code": code, "about": about, "folder": str(folder), "smoke": smoke}
+    known |= {"settings": config.model_dump(mode="json", exclude_unset=True), "classes": images.classes}
+    known |= {"images": images.fingerprint, "minutes": float(minutes), "workers": workers}
+    say(f"{name}: its laws hold on images of {images.name} {shape}, T = {degradation.steps}")
+
+    def plan() -> dict[str, Any]:
+        seconds = (0.1, 0.001) if smoke else measure_speed(config, images)
+        size = Size(1, 1.0, 256, (0.0, 1.0, 2.0)) if smoke else fitting(config, len(images), minutes, workers, seconds)
+        return {"size": size, "seconds": seconds, "scaled": size != SIZES[-1], "machine": machine()}
+
+    # What this machine was measured to be enough for is kept: a study that goes on does the same.
+    kept = remember(folder, {"studies": VERSION} | known, plan, name="plan")
+    size = Size(**dict(zip(Size._fields, kept["size"], strict=True)) | {"taus": tuple(kept["size"][3])})
+    return Plan(**known, size=size, scaled=kept["scaled"], seconds=tuple(kept["seconds"]))
+
+
+def _code_of(factory: Any, name: str) -> str:
+    """Return the digest of the source of what is registered under a name."""
+    try:
+        return hashlib.sha256(inspect.getsource(factory).encode()).hexdigest()
+    except (OSError, TypeError):
+        raise ThawError(f"the source of the degradation {name!r} cannot be read; save it in a file, and name that") from None
+
+
+def _data_settings(name: str) -> dict[str, Any]:
+    """Return the settings that read a data set, or a folder of images at a size and in the colours that suit it."""
+    if name in DATA_SETS:
+        return {"data": sets.resolve(name)}
+    path = user_path(name)
+    if not path.exists():
+        raise ThawError(f"no data set or folder {name}; choose one of {', '.join(DATA_SETS)}, or a folder of images")
+    items = open_set(path, say=lambda _: None)
+    first = read_items(items[:1], name, say=lambda _: None)
+    few = [read_items([item], name, say=lambda _: None)[0].permute(1, 2, 0).numpy() for item in items[:32]]
+    channels = 3 if any(coloured(array) for array in few) else 1
+    size = 28 if max(first.shape[2:]) <= 28 else 32
+    return {"data": "folder", "data_path": str(path), "data_size": size, "data_channels": channels}
+
+
+def measure_speed(config: Config, images: ImageSet) -> tuple[float, float]:
+    """Return the seconds of a training step, and of one evaluation for one image, both with the degradation's work."""
+    torch.set_num_threads(config.threads)
+    process, draws = build_process(config, images.shape), generator(0, "speed")
+    network = build_network(config, images.shape, images.classes)
+    chosen = torch.arange(min(config.batch_size, len(images)))
+    x0, y = images.pixels(chosen), images.labels[chosen]
+
+    def step() -> None:
+        process.loss(network, x0, y, process.draw(len(x0), draws)).backward()
+
+    start = Terminal.point(process.degradation.coordinates(x0[:1])[0])
+    model: Model = build_model(config, process, network.eval(), start, images.classes)
+
+    def draw() -> None:
+        for _ in islice(model.trajectory(model.labels(125), guidance=1.0, tau=1.0), 4):
+            pass
+
+    network.train()
+    learnt = _median(step)
+    network.eval()
+    return 1.15 * learnt, _median(draw) / (3 * 125)  # the optimiser's own work is some 15 %
+
+
+def _median(work: Callable[[], None], repeats: int = 5) -> float:
+    """Return the median of what a piece of work takes, in seconds, the first time left out."""
+    work()
+    taken = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - started)
+    return sorted(taken)[repeats // 2]
+
+
+def fitting(config: Config, images: int, minutes: float, workers: int, seconds: tuple[float, float]) -> Size:
+    """Return the largest size that fits into the minutes; the smallest where none does."""
+    time_left = WHOLE * 60 * minutes * workers - FIXED
+    fits = [size for size in SIZES if SEEDS * sum(predict(config, images, size, seconds).values()) <= time_left]
+    return fits[-1] if fits else SIZES[0]
+
+
+def described(plan: Plan) -> dict[str, Any]:
+    """Return the plan as plain values, for the record."""
+    return asdict(plan) | {"size": plan.size._asdict(), "title": TITLES.get(plan.name, plan.name)}

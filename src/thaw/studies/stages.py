@@ -1,0 +1,348 @@
+"""The stages of a study: each a function of the plan to plain values, kept in `results/` once it is whole."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from thaw.base.errors import ThawError
+from thaw.base.files import make_folder, remember, sha256
+from thaw.base.machine import timed
+from thaw.base.pixels import to_uint8
+from thaw.base.seeding import generator
+from thaw.model import Model
+from thaw.report import figures
+from thaw.sampling import time_steps
+from thaw.scoring import (
+    Ceiling,
+    Judge,
+    draw_samples,
+    evaluate_model,
+    labels_in_shares,
+    load_judge,
+    measure_ceiling,
+    nearest,
+    real_splits,
+    restore_all,
+    score_restoration,
+)
+from thaw.scoring.budget import Oracle, error_budget
+from thaw.store.released import pretrained
+from thaw.store.weights import load_model
+from thaw.studies.plan import SEEDS, Plan
+from thaw.terminal import fit_terminal
+
+COLD: dict[str, dict[str, Any]] = {
+    "algorithm1": {"sampler": "algorithm1", "tau": 0.0},
+    "algorithm2": {"sampler": "algorithm2", "tau": 0.0},
+    "direct": {"sampler": "direct", "tau": 0.0},
+}
+RESTORERS: dict[str, dict[str, Any]] = {
+    "direct": {"sampler": "direct"},
+    "algorithm1": {"sampler": "algorithm1"},
+    "algorithm2": {"sampler": "algorithm2"},
+    "warm": {"sampler": "warm", "tau": 1.0},
+}
+FORWARD = ("forward_cold.png", "forward_warm.png")
+DRAWN = ("samples_cold.png", "samples_warm.png", "walk.png", "restored.png", "failures.png")
+SCORED = ("fid", "precision", "recall", "coverage", "accuracy", "entropy", "copies")
+RESTORED = ("agreement", "psnr", "ssim", "error_ratio", "spread_skill", "consistency")
+SPREAD = 128  # pictures that are restored by eight seeds each
+EQUAL = "equal_budget.json"  # beside the released weights: the eleven degradations, trained and scored alike
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage.
+
+    Attributes:
+        name: of its file in `results/`.
+        about: what it does, in words.
+        work: plan -> plain values.
+        needs: names of the stages whose results it reads.
+        reads: the parts of `Plan.size` that it depends on.
+        seconds: what it is expected to take.
+        draws: names of its figures.
+    """
+
+    name: str
+    about: str
+    work: Callable[[Plan], Any]
+    needs: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    seconds: float = 20.0
+    draws: tuple[str, ...] = ()
+
+    def result(self, plan: Plan) -> Any:
+        """Return what it found before for the same plan; None if that is not there."""
+        if not all((plan.path / "figures" / name).is_file() for name in self.draws):
+            return None
+        try:
+            return remember(plan.path / "results", self.key(plan), _absent, name=self.name)
+        except LookupError:
+            return None
+
+    def run(self, plan: Plan) -> Any:
+        """Return what it finds, or found before for the same plan."""
+        found = self.result(plan)
+        if found is None:
+            (plan.path / "results" / f"{self.name}.json").unlink(missing_ok=True)  # a figure of it may be missing
+            found = remember(plan.path / "results", self.key(plan), lambda: self.work(plan), name=self.name)
+        return found
+
+    def key(self, plan: Plan) -> dict[str, Any]:
+        """Return all that its result depends on."""
+        beside = {"equal": equal_digest(plan)} if self.name.startswith("curve") else {}
+        return {"stage": self.name} | plan.key(*self.reads) | beside
+
+
+def _absent() -> Any:
+    raise LookupError
+
+
+def judge_of(plan: Plan) -> Judge:
+    """Return the feature network that scores a study: the shipped one, or that of the study's own images."""
+    own = plan.path / "judge"
+    if plan.settings["data"] == "folder":
+        return load_judge(plan.config().data_name, own)
+    return load_judge(plan.config().data_name)
+
+
+def train_judge(plan: Plan) -> dict[str, Any]:
+    """Train the feature network of a folder of images, which is shipped with none."""
+    from thaw.scoring.judge import save_judge
+    from thaw.scoring.judge_training import train_features
+
+    train, test = plan.load("train"), plan.load("test")
+    told = {"reading": plan.config().reading, "fingerprints": {s.split: s.fingerprint for s in (train, test)}}
+    passes = max(8, min(60, 200_000 // len(train)))  # a small folder needs more of them
+    found = replace(train_features(train, test, epochs=passes, progress=False), **told)
+    save_judge(found, make_folder(plan.path / "judge"), replace=True)
+    return {"accuracy": found.accuracy, "epochs": passes}
+
+
+def origin(plan: Plan, **more: Any) -> dict[str, Any]:
+    """Return where a figure or number of a study comes from."""
+    made_by = {"script": f"thaw study {plan.source or plan.name}", "degradation": plan.name, "code": plan.code[:12]}
+    return made_by | {"data": plan.config().data_name, "smoke": plan.smoke} | more
+
+
+def picture(plan: Plan) -> dict[str, Any]:
+    """Draw the degradation from 0 to T, cold and warm, and count what survives."""
+    test = plan.load("test")
+    x0 = test.pixels(torch.arange(0, len(test), max(1, len(test) // 3))[:3])
+    from thaw.experiment.build import build_process
+
+    process, draws = build_process(plan.config(), test.shape), generator(0, "study picture")
+    z, noise = process.degradation.draw_z(len(x0), draws), torch.randn(x0.shape, generator=draws)
+    steps = time_steps(process.steps, min(9, process.steps))[::-1]
+    for what, tau in (("cold", 0.0), ("warm", 1.0)):
+        here = [process(x0, torch.full((len(x0),), t), torch.full((len(x0),), tau), noise, z) for t in steps]
+        _grid(plan, f"forward_{what}.png", figures.strip(here, len(steps)), len(steps))
+    train = plan.load("train")
+    few = train.subset(min(len(train), 2000), 0)
+    terminal = fit_terminal(plan.degradation(test.shape), few.pixels(), few.labels, components=1)
+    inner = plan.degradation(test.shape, softened=False)
+    return {"T": inner.steps, "softened": process.steps // inner.steps, "rank": terminal.rank}
+
+
+def _grid(plan: Plan, name: str, images: Tensor, columns: int, **more: Any) -> None:
+    figures.save_grid(plan.path / "figures" / name, images, columns, origin(plan, **more), scale=4)
+
+
+def budget(plan: Plan) -> dict[str, Any]:
+    """Measure what the sampler loses with a perfect network, and what would lose less."""
+    train = plan.load("train")
+    few = train.subset(min(len(train), 4000), 0)
+    images, inner = few.pixels(), plan.degradation(train.shape, softened=False)
+    process_steps = plan.degradation(train.shape).steps
+    oracle = Oracle(inner, images, n=60 if plan.smoke else 600)
+    terminal = fit_terminal(inner, images, few.labels, components=2)
+    config = plan.config()
+    bare = config.sampling(inner.steps).replace(tau=1.0)
+    found = error_budget(oracle, bare, config.schedule, 1, terminal)
+    ours = oracle.loss(config.sampling(process_steps).replace(tau=1.0), config.schedule, config.soften)
+    warmest = oracle.loss(config.sampling(process_steps).replace(tau=2.0), config.schedule, config.soften)
+    values = {k: v for k, v in dataclasses.asdict(found).items() if k != "tried"}
+    return values | {"ours": dataclasses.asdict(ours), "warmest": dataclasses.asdict(warmest), "affine": oracle.affine,
+                     "bare_steps": bare.steps or inner.steps}  # fmt: skip
+
+
+def ceiling(plan: Plan) -> dict[str, Any]:
+    """Measure what the degraded picture tells of the class; say why where that cannot be."""
+    train, test = plan.load("train"), plan.load("test")
+    if plan.smoke:
+        train, test = train.subset(300, 0), test.subset(100, 0)
+    try:
+        return dataclasses.asdict(measure_ceiling(plan.degradation(train.shape, softened=False), train, test))
+    except ThawError as error:
+        return {"left_out": str(error)}
+
+
+def train(plan: Plan, seed: int) -> dict[str, Any]:
+    """Train one network; a training that was stopped goes on."""
+    from thaw.training.loop import train as epochs
+
+    config = plan.config(seed)
+    minutes = max(1.0, 1.5 * plan.predicted()["train"] / 60)  # what takes longer than that ends, as it decays to it
+    for last in epochs(config.model_copy(update={"minutes": minutes}), plan.run(seed), progress=False):
+        pass
+    trained, seconds = last.record.get("images", 0), last.record["seconds"]
+    return {"epochs": last.epoch, "images": trained, "loss": last.record["loss"], "seconds": seconds, **timed(),
+            "rank": last.model.terminal.rank, "parameters": sum(p.numel() for p in last.model.network.parameters()),
+            "evaluations": last.model.sampling.evaluations(last.model.process)}  # fmt: skip
+
+
+def point_of(tau: float, kind: str = "tau") -> str:
+    """Return what the scores at a temperature are called: tau_1_50."""
+    return f"{kind}_{tau:.2f}".replace(".", "_")
+
+
+def _scores(plan: Plan, model: Model, judge: Judge, seed: int, n: int, **settings: Any) -> dict[str, Any]:
+    labels = labels_in_shares(judge, n)
+    more = {"labels": labels, "judge": judge, "seed": seed, "cache": plan.path / "scores", "reference": "train"}
+    found = evaluate_model(model, n, **more, **settings).scores
+    kept = {name: [found[name].value, found[name].floor] for name in SCORED if name in found}
+    return kept
+
+
+def curve(plan: Plan, seed: int) -> dict[str, Any]:
+    """Score the samples of one network at each temperature, by the cold algorithms, and as the eleven are."""
+    model, judge = load_model(plan.run(seed)), judge_of(plan)
+    n, found = plan.size.n, {}
+    for tau in plan.size.taus:
+        found[point_of(tau)] = _scores(plan, model, judge, seed, n, tau=tau)
+    for name, settings in COLD.items():
+        if name != "algorithm2" or 0.0 not in plan.size.taus:
+            found[name] = _scores(plan, model, judge, seed, n, **settings)
+    found |= {"algorithm2": found["tau_0_00"]} if "tau_0_00" in found else {}  # at tau = 0 the warm row is this one
+    if (equal := equal_budget(plan)) and equal["n"] != n:
+        for tau in (1.0, 2.0, 0.0):
+            if any(row["tau"] == tau for row in equal["rows"]):
+                found[point_of(tau, "equal")] = _scores(plan, model, judge, seed, equal["n"], tau=tau)
+    return found
+
+
+def equal_digest(plan: Plan) -> str | None:
+    """Return what the scores of the eleven are known by again; None where a study has none beside it."""
+    path = pretrained() / EQUAL
+    return None if plan.smoke or plan.settings["data"] != "mnist" or not path.is_file() else sha256(path)
+
+
+def equal_budget(plan: Plan) -> dict[str, Any] | None:
+    """Return the scores of the eleven degradations, trained and sampled alike, where they are of these images."""
+    if equal_digest(plan) is None:
+        return None
+    found = json.loads((pretrained() / EQUAL).read_text())
+    return found if found.get("judge") == judge_of(plan).digest else None
+
+
+def _degraded(plan: Plan, model: Model, n: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+    """Return n test images, what is left of them at T, the z behind that, and their classes."""
+    test = plan.load("test")
+    test = test.subset(min(n, len(test)), seed)
+    degradation, x0 = model.process.degradation, test.pixels()
+    z = degradation.draw_z(len(x0), generator(seed, "study restoration"))
+    return x0, degradation(x0, torch.full((len(x0),), degradation.steps), z), z, test.labels
+
+
+def restorations(plan: Plan, seed: int) -> dict[str, Any]:
+    """Restore test images that were degraded to T, the class not told, by every sampler."""
+    model, judge = load_model(plan.run(seed)), judge_of(plan)
+    x0, x_T, z, true = _degraded(plan, model, plan.restored)
+    told = STAGES["ceiling"].result(plan)
+    best = None if "left_out" in told else Ceiling(**told)
+    T, found = model.process.degradation.steps, {}
+    for name, settings in RESTORERS.items():
+        settings = settings | ({} if name == "direct" else {"steps": model.sampling.steps})
+        restored = restore_all(model, x_T, T, z=z, seed=seed, **settings)
+        more = {"z": z, "true": true, "judge": judge, "ceiling": best, "part": SPREAD, "seed": seed}
+        scores = score_restoration(model, restored, x_T, x0, T, **more, **settings)
+        found[name] = {what: [scores[what].value, scores[what].floor] for what in RESTORED if what in scores}
+    return found
+
+
+def best_tau(curves: list[dict[str, Any]], plan: Plan) -> float:
+    """Return the temperature of the lowest mean distance to the training images."""
+    return min(plan.size.taus, key=lambda tau: sum(one[point_of(tau)]["fid"][0] for one in curves))
+
+
+def gallery(plan: Plan) -> dict[str, Any]:
+    """Draw samples, trajectories, restorations, nearest neighbours and failures of the first network."""
+    curves = [STAGES[f"curve_{seed}"].result(plan) for seed in range(SEEDS)]
+    tau, model, judge = best_tau(curves, plan), load_model(plan.run(0)), judge_of(plan)
+    columns, seen = model.columns(), {"weights": str(plan.run(0).name), "seed": 0}
+    y = model.labels(columns * max(1, 50 // columns))
+    for what, settings in (("cold", COLD["algorithm2"]), ("warm", {"tau": tau})):
+        _grid(plan, f"samples_{what}.png", to_uint8(model.sample(y, seed=0, **settings)), columns, **seen)
+    walk = [step.x_t for step in model.trajectory(model.labels(4), seed=1, tau=tau)]
+    _grid(plan, "walk.png", figures.strip(walk, 10), min(10, len(walk)), **seen)
+    x0, x_T, z, _ = _degraded(plan, model, 10)
+    rows = [model.restore(x_T, model.process.steps, z=z, **settings) for settings in RESTORERS.values()]
+    again = [model.restore(x_T, model.process.steps, z=z, seed=k, **RESTORERS["warm"]) for k in (1, 2)]
+    _grid(plan, "restored.png", to_uint8(torch.cat([x0, x_T, *rows, *again]).clamp(-1, 1)), len(x0), **seen)
+    # Of the samples behind the curve: the nearest to a training image, and those least like what they were to be.
+    labels = labels_in_shares(judge, plan.size.n)
+    drawn = draw_samples(model, plan.size.n, labels=labels, seed=0, cache=plan.path / "scores", tau=tau)
+    found: dict[str, Any] = {"tau": tau}
+    if splits := real_splits(judge):
+        distance, index = nearest(drawn, splits["train"].images)
+        close = distance.argsort()[:10]
+        _grid(plan, "neighbours.png", torch.cat([drawn[close], splits["train"].images[index[close]]]), 10, **seen)
+        found["nearest"] = float(distance.min())
+    p = judge.logits(judge.features(drawn)).softmax(dim=1)
+    chosen = p.gather(1, labels[:, None])[:, 0].argsort()[:10]
+    _grid(plan, "failures.png", drawn[chosen], 10, **seen)
+    seen_as = p[chosen].argmax(dim=1)
+    return found | {"asked": labels[chosen].tolist(), "seen": seen_as.tolist(),
+                    "failed": float((p.argmax(dim=1) != labels).float().mean())}  # fmt: skip
+
+
+def _of_seed(work: Callable[[Plan, int], Any], seed: int) -> Callable[[Plan], Any]:
+    return lambda plan: work(plan, seed)
+
+
+def all_stages(plan: Plan | None = None) -> dict[str, Stage]:
+    """Return the stages in the order in which they begin where nothing else decides."""
+    of_folder = plan is not None and plan.settings["data"] == "folder"
+    takes = {"train": 60.0, "curve": 60.0, "restore": 30.0} if plan is None else plan.predicted()
+    judged = ("judge",) if of_folder else ()
+    stages = [Stage("judge", "a feature network for the images", train_judge, seconds=60)] if of_folder else []
+    stages += [Stage(f"train_{k}", f"training, seed {k}", _of_seed(train, k), (), ("epochs", "share"), takes["train"])
+               for k in range(SEEDS)]  # fmt: skip
+    stages[1 + of_folder : 1 + of_folder] = [
+        Stage("picture", "the degradation as a picture", picture, seconds=5, draws=FORWARD),
+        Stage("budget", "what the sampler loses", budget, seconds=40),
+        Stage("ceiling", "what the degraded picture tells", ceiling, seconds=30),
+    ]
+    for k in range(SEEDS):
+        reads, before = ("epochs", "share", "n", "taus"), (f"train_{k}", *judged)
+        stages.append(Stage(f"curve_{k}", f"temperatures, seed {k}", _of_seed(curve, k), before, reads, takes["curve"]))
+    for k in range(SEEDS):
+        reads, before = ("epochs", "share", "n"), (f"train_{k}", "ceiling", *judged)
+        what = f"restorations, seed {k}"
+        stages.append(Stage(f"restored_{k}", what, _of_seed(restorations, k), before, reads, takes["restore"]))
+    curves = tuple(f"curve_{k}" for k in range(SEEDS))
+    what = "samples, neighbours, failures"
+    stages.append(Stage("gallery", what, gallery, curves, ("epochs", "share", "n", "taus"), draws=DRAWN))
+    return {stage.name: stage for stage in stages}
+
+
+STAGES = all_stages()
+
+
+def perform(plan: Plan, name: str) -> str:
+    """Run a stage in a process of its own; returns its name. What it finds lies in its file."""
+    torch.set_num_threads(1)
+    plan.register()
+    all_stages(plan)[name].run(plan)
+    return name
+
+
+def results(plan: Plan) -> dict[str, Any]:
+    """Return what all stages found, by name; None where one was not run yet."""
+    return {name: stage.result(plan) for name, stage in all_stages(plan).items()}
