@@ -126,6 +126,11 @@ Trajectories = number(a.Range(40, 1_000_000), "trajectories behind each number",
 Degradation = Annotated[
     str, Parameter(help="name of a degradation, a .py file that registers one, a configuration, or a model")
 ]
+Own = Annotated[str, Parameter(help="a .py file that registers a degradation, or the name of one")]
+StudyMinutes = number(a.MINUTES, "for all of it: epochs and samples are scaled to them", kind=float)
+DataOrFolder = word("data set, or a folder of images in a subfolder for each class")
+StudyFolder = word("folder of the study; contents/studies/<name> by default")
+Cores = number(a.Range(1, 64), "processes side by side; by default as many as there are cores, at most three")
 Sampling = word("take the default sampling settings from this configuration")
 Notebook = word("name, e.g. 01_ddpm")
 Executed = word("path of the executed notebook")

@@ -71,13 +71,16 @@ class Findings:
     def _plan(self, minutes: float) -> None:
         plan, trained, size = self.plan, self.of("train"), self.plan.size
         per_image = [one["images"] / plan.images["images"] for one in trained]
+        planned = size.epochs * plan.used // plan.config().batch_size * plan.config().batch_size
         seconds = [one["seconds"] for one in trained]
         picture, gallery = self.found["picture"], self.found["gallery"]
+        there = min(plan.images["images"], plan.settings.get("limit") or plan.images["images"])
+        early = min(one["images"] for one in trained) < 0.9 * planned
         self.values |= {
             "plan.minutes": (plan.minutes, "g"), "plan.took": (minutes, ".0f"), "plan.workers": (plan.workers, "d"),
             "plan.seeds": (SEEDS, "d"), "plan.epochs": (size.epochs, "d"), "plan.share": (100 * size.share, ".0f"),
             "plan.n": (size.n, ",d"), "plan.restored": (plan.restored, ",d"), "plan.classes": (plan.classes, "d"),
-            "plan.images": (plan.images["images"], ",d"), "plan.temperatures": (len(size.taus), "d"),
+            "plan.images": (there, ",d"), "plan.temperatures": (len(size.taus), "d"),
             "plan.steps": (trained[0]["evaluations"] and plan.config().sample_steps, "d"),
             "plan.level": (LEVEL, "g"), "plan.machine": (machine(), ""), "plan.code": (plan.code[:12], ""),
             "total": (picture["T"], "d"), "softened": (picture["softened"], "d"), "rank": (picture["rank"], "d"),
@@ -91,8 +94,7 @@ class Findings:
         }  # fmt: skip
         if "nearest" in gallery:
             self.values["nearest"] = (gallery["nearest"], ".2f")
-        whole = size.epochs * size.share
-        self.facts |= {"scaled": size != SIZES[-1], "ended": min(per_image) < 0.95 * whole, "smoke": plan.smoke,
+        self.facts |= {"scaled": size != SIZES[-1], "ended": early, "smoke": plan.smoke,
                        "whole": size.share == 1, "start": bool(plan.settings.get("start_from")),
                        "many_epochs": size.epochs > 1, "over": minutes > 1.05 * plan.minutes}  # fmt: skip
 
@@ -129,7 +131,9 @@ class Findings:
         best = min(size.taus, key=lambda tau: np.mean(fid[points[tau]]))
         alike = [tau for tau in size.taus if tau != best and told_apart(fid[points[tau]], fid[points[best]]) == "same"]
         self.values |= {"curve.best_tau": (best, "g")}
-        self.values |= {f"curve.best.{what}": self.values[f"curve.{points[best]}.{what}"] for what in curves[0]["tau_1_00"]}
+        self.values |= {
+            f"curve.best.{what}": self.values[f"curve.{points[best]}.{what}"] for what in curves[0]["tau_1_00"]
+        }
         self.values |= {f"curve.best.{what}_spread": self.values[f"curve.{points[best]}.{what}_spread"]
                         for what in curves[0]["tau_1_00"]}  # fmt: skip
         self.values |= {f"curve.alike_{k}": (tau, "g") for k, tau in enumerate(alike)}
@@ -162,9 +166,10 @@ class Findings:
     def _restored(self) -> None:
         found = self.of("restored")
         for how in found[0]:
-            for what in found[0][how]:
+            for what, (_, exact) in found[0][how].items():
                 self._mean(f"restored.{how}.{what}", what, [one[how][what][0] for one in found])
-                self.values[f"restored.{how}.{what}"] = (*self.values[f"restored.{how}.{what}"],)
+                if exact is not None and what != "agreement":
+                    self.values[f"exact.{what}"] = MEASURES[what].reported(exact)
         agree = {how: [one[how]["agreement"][0] for one in found] for how in found[0]}
         best = max((how for how in RESTORERS if how != "warm"), key=lambda how: np.mean(agree[how]))
         self.verdicts["restore_cold"] = told_apart(agree[best], agree["warm"], better="higher")

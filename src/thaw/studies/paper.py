@@ -126,9 +126,9 @@ def _curves(findings: Findings, made_by: dict[str, Any], folder: Path) -> None:
             each = [[one[point_of(tau)][what][0] for tau in taus] for one in curves]
             for line in each:
                 axes.plot(taus, line, color="0.6", linewidth=0.6)
-            at = [(findings.values[f"curve.{point_of(tau)}.{what}"][0], findings.values[f"curve.{point_of(tau)}.{what}_spread"][0])
-                  for tau in taus]  # fmt: skip
-            axes.errorbar(taus, [a for a, _ in at], [b for _, b in at], marker="o", capsize=2)
+            means = [findings.values[f"curve.{point_of(tau)}.{what}"][0] for tau in taus]
+            spreads = [findings.values[f"curve.{point_of(tau)}.{what}_spread"][0] for tau in taus]
+            axes.errorbar(taus, means, spreads, marker="o", capsize=2)
             first = [one["algorithm1"][what][0] for one in curves]
             axes.plot([0.0] * len(first), first, "s", markersize=3, markerfacecolor="none", color="#D55E00")
             floor = curves[0][point_of(taus[-1])][what][1]

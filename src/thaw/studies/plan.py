@@ -122,7 +122,7 @@ class Plan:
     @property
     def restored(self) -> int:
         """How many test images are restored."""
-        return min(self.size.n, 500)
+        return 64 if self.smoke else min(self.size.n, 500)
 
     def key(self, *parts: str) -> dict[str, Any]:
         """Return what a result depends on: the degradation, the images and settings, and these parts of the size."""
@@ -130,11 +130,16 @@ class Plan:
         fixed = {"studies": VERSION, "code": self.code, "settings": self.settings, "images": self.images}
         return fixed | {part: size[part] for part in parts}
 
+    @property
+    def used(self) -> int:
+        """How many of the training images are used."""
+        there = self.images["images"]
+        return max(1, round(self.size.share * min(there, self.settings.get("limit") or there)))
+
     def config(self, seed: int = 0) -> Config:
         """Return the experiment of a seed."""
-        size, limit = self.size, self.settings.get("limit")
-        if limit is None and size.share < 1:
-            limit = max(1, round(size.share * self.images["images"]))
+        size, given = self.size, self.settings.get("limit")
+        limit = given if size.share == 1 else self.used
         trained = {"epochs": size.epochs, "save_every": size.epochs, "limit": limit, "seed": seed}
         return make_config(self.settings | trained)
 
@@ -145,7 +150,7 @@ class Plan:
 
     def predicted(self) -> dict[str, float]:
         """Return how many seconds of one core the parts of one seed take: training, curve, restorations."""
-        return predict(self.config(), self.images["images"], self.size, self.seconds)
+        return predict(self.config(), self.used, self.size, self.seconds)
 
     def register(self) -> None:
         """Make the degradation known in this process."""
@@ -162,10 +167,9 @@ class Plan:
         return load_data(self.config(), split)
 
 
-def predict(config: Config, images: int, size: Size, seconds: tuple[float, float]) -> dict[str, float]:
+def predict(config: Config, used: float, size: Size, seconds: tuple[float, float]) -> dict[str, float]:
     """Return how many seconds of one core a training, its curve and its restorations take; see `Plan.seconds`."""
     step, each = seconds
-    used = min(images, config.limit or images) * size.share
     steps = config.sample_steps or 28
     low, high = config.guidance_interval
     drawn = each * steps * (1 + high - low) * size.n + 0.005 * size.n  # and scored
@@ -257,7 +261,9 @@ def _code_of(factory: Any, name: str) -> str:
     try:
         return hashlib.sha256(inspect.getsource(factory).encode()).hexdigest()
     except (OSError, TypeError):
-        raise ThawError(f"the source of the degradation {name!r} cannot be read; save it in a file, and name that") from None
+        raise ThawError(
+            f"the source of the degradation {name!r} cannot be read; save it in a file, and name that"
+        ) from None
 
 
 def _data_settings(name: str) -> dict[str, Any]:
@@ -313,7 +319,11 @@ def _median(work: Callable[[], None], repeats: int = 5) -> float:
 def fitting(config: Config, images: int, minutes: float, workers: int, seconds: tuple[float, float]) -> Size:
     """Return the largest size that fits into the minutes; the smallest where none does."""
     time_left = WHOLE * 60 * minutes * workers - FIXED
-    fits = [size for size in SIZES if SEEDS * sum(predict(config, images, size, seconds).values()) <= time_left]
+    images = min(images, config.limit or images)
+    fits = [
+        size for size in SIZES
+        if SEEDS * sum(predict(config, size.share * images, size, seconds).values()) <= time_left
+    ]  # fmt: skip
     return fits[-1] if fits else SIZES[0]
 
 

@@ -51,7 +51,7 @@ FORWARD = ("forward_cold.png", "forward_warm.png")
 DRAWN = ("samples_cold.png", "samples_warm.png", "walk.png", "restored.png", "failures.png")
 SCORED = ("fid", "precision", "recall", "coverage", "accuracy", "entropy", "copies")
 RESTORED = ("agreement", "psnr", "ssim", "error_ratio", "spread_skill", "consistency")
-SPREAD = 128  # pictures that are restored by eight seeds each
+SPREAD = 125  # pictures that are restored by eight seeds each, at most
 EQUAL = "equal_budget.json"  # beside the released weights: the eleven degradations, trained and scored alike
 
 
@@ -189,8 +189,7 @@ def train(plan: Plan, seed: int) -> dict[str, Any]:
 
     config = plan.config(seed)
     minutes = max(1.0, 1.5 * plan.predicted()["train"] / 60)  # what takes longer than that ends, as it decays to it
-    for last in epochs(config.model_copy(update={"minutes": minutes}), plan.run(seed), progress=False):
-        pass
+    *_, last = epochs(config.model_copy(update={"minutes": minutes}), plan.run(seed), progress=False)
     trained, seconds = last.record.get("images", 0), last.record["seconds"]
     return {"epochs": last.epoch, "images": trained, "loss": last.record["loss"], "seconds": seconds, **timed(),
             "rank": last.model.terminal.rank, "parameters": sum(p.numel() for p in last.model.network.parameters()),
@@ -260,7 +259,14 @@ def restorations(plan: Plan, seed: int) -> dict[str, Any]:
     for name, settings in RESTORERS.items():
         settings = settings | ({} if name == "direct" else {"steps": model.sampling.steps})
         restored = restore_all(model, x_T, T, z=z, seed=seed, **settings)
-        more = {"z": z, "true": true, "judge": judge, "ceiling": best, "part": SPREAD, "seed": seed}
+        more = {
+            "z": z,
+            "true": true,
+            "judge": judge,
+            "ceiling": best,
+            "part": min(SPREAD, plan.restored // 4),
+            "seed": seed,
+        }
         scores = score_restoration(model, restored, x_T, x0, T, **more, **settings)
         found[name] = {what: [scores[what].value, scores[what].floor] for what in RESTORED if what in scores}
     return found
@@ -282,9 +288,13 @@ def gallery(plan: Plan) -> dict[str, Any]:
     walk = [step.x_t for step in model.trajectory(model.labels(4), seed=1, tau=tau)]
     _grid(plan, "walk.png", figures.strip(walk, 10), min(10, len(walk)), **seen)
     x0, x_T, z, _ = _degraded(plan, model, 10)
-    rows = [model.restore(x_T, model.process.steps, z=z, **settings) for settings in RESTORERS.values()]
-    again = [model.restore(x_T, model.process.steps, z=z, seed=k, **RESTORERS["warm"]) for k in (1, 2)]
-    _grid(plan, "restored.png", to_uint8(torch.cat([x0, x_T, *rows, *again]).clamp(-1, 1)), len(x0), **seen)
+    ways = [(0, settings) for settings in RESTORERS.values()] + [(k, RESTORERS["warm"]) for k in (1, 2)]
+    ways = [
+        (k, settings if settings["sampler"] == "direct" else settings | {"steps": model.sampling.steps})
+        for k, settings in ways
+    ]
+    rows = [model.restore(x_T, model.process.steps, z=z, seed=k, **settings) for k, settings in ways]
+    _grid(plan, "restored.png", to_uint8(torch.cat([x0, x_T, *rows]).clamp(-1, 1)), len(x0), **seen)
     # Of the samples behind the curve: the nearest to a training image, and those least like what they were to be.
     labels = labels_in_shares(judge, plan.size.n)
     drawn = draw_samples(model, plan.size.n, labels=labels, seed=0, cache=plan.path / "scores", tau=tau)

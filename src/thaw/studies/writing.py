@@ -17,15 +17,15 @@ from thaw.report.latex import escape
 NUMBER, MARK, LABEL = r"\\val\{([\w.]+)\}", r"\[([@#])(\w+)\]", r"\s*\{:(\w+)\}\s*$"
 CAPTION = re.compile(r"(Wide table|Table): ")
 REFERENCES = {
-    "bansal": "A. Bansal et al. Cold Diffusion: Inverting Arbitrary Image Transforms Without Noise. arXiv:2208.09392, 2022.",
-    "daras": "G. Daras et al. Soft Diffusion: Score Matching for General Corruptions. arXiv:2209.05442, 2022.",
-    "heusel": "M. Heusel et al. GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium. NeurIPS, 2017.",
-    "ho": "J. Ho and T. Salimans. Classifier-Free Diffusion Guidance. arXiv:2207.12598, 2022.",
-    "hsueh": "H.-C. Hsueh et al. Warm Diffusion: Recipe for Blur-Noise Mixture Diffusion Models. ICLR, 2025.",
-    "kynk": "T. Kynkäänniemi et al. Improved Precision and Recall Metric for Assessing Generative Models. NeurIPS, 2019.",
-    "naeem": "M. F. Naeem et al. Reliable Fidelity and Diversity Metrics for Generative Models. ICML, 2020.",
+    "bansal": "A. Bansal et al. Cold Diffusion: Inverting Arbitrary Image Transforms Without Noise. arXiv:2208.09392.",
+    "daras": "G. Daras et al. Soft Diffusion: Score Matching for General Corruptions. arXiv:2209.05442.",
+    "heusel": "M. Heusel et al. GANs Trained by a Two Time-Scale Update Rule Converge to a Nash Equilibrium. 2017.",
+    "ho": "J. Ho and T. Salimans. Classifier-Free Diffusion Guidance. arXiv:2207.12598.",
+    "hsueh": "H.-C. Hsueh et al. Warm Diffusion: Recipe for Blur-Noise Mixture Diffusion Models. ICLR 2025.",
+    "kynk": "T. Kynkäänniemi et al. Improved Precision and Recall Metric for Generative Models. NeurIPS 2019.",
+    "naeem": "M. F. Naeem et al. Reliable Fidelity and Diversity Metrics for Generative Models. ICML 2020.",
     "thaw": "The Thaw authors. Thaw: How cold can diffusion be? Software and report.",
-}  # fmt: skip
+}
 
 
 def parse(text: str) -> list[dict[str, Any]]:
@@ -206,7 +206,9 @@ class Latex(Writer):
         )
         items = [rf"\bibitem{{{key}}} {_typeset(REFERENCES[key])}" for key in self.cited]
         sparse = r"\setlength{\itemsep}{0pt}\setlength{\parskip}{0pt}\footnotesize\raggedright"
-        references = "\n".join([rf"\begin{{thebibliography}}{{{len(items)}}}" + sparse, *items, r"\end{thebibliography}"])
+        references = "\n".join(
+            [rf"\begin{{thebibliography}}{{{len(items)}}}" + sparse, *items, r"\end{thebibliography}"]
+        )
         head = Path(__file__).with_name("head.tex").read_text()
         begin = "\n".join([r"\begin{document}", r"\raggedbottom", top, r"\suppressfloats[t]"])
         told = "\n".join([r"\begin{abstract}", r"\noindent", abstract, r"\end{abstract}"])
@@ -215,7 +217,10 @@ class Latex(Writer):
 
 def _typeset(text: str) -> str:
     """Return plain text as LaTeX, with its dashes, spaces and letters."""
-    return escape(text).replace("Algorithm ", "Algorithm~").replace("Figure ", "Figure~").replace("Table ", "Table~")
+    text = escape(text)
+    for word in ("Algorithm", "Figure", "Table"):
+        text = text.replace(f"{word} ", f"{word}~")
+    return text.replace(r" \%", r"~\%")
 
 
 PAGE = """<!doctype html>
@@ -225,7 +230,8 @@ h1 {{ line-height: 1.2; }} .note {{ color: #555; }} figure, .table {{ margin: 1.
 figure img {{ max-width: 100%; image-rendering: pixelated; }} figure.wide img {{ width: 32%; margin-right: 1%; }}
 figure.column img {{ display: block; width: 30rem; margin-bottom: 4px; }}
 figcaption, caption {{ font-size: .88rem; text-align: left; padding: .4rem 0; }}
-table {{ border-collapse: collapse; font-size: .88rem; }} td, th {{ padding: .15rem .7rem .15rem 0; white-space: nowrap; }}
+table {{ border-collapse: collapse; font-size: .88rem; }}
+td, th {{ padding: .15rem .7rem .15rem 0; white-space: nowrap; }}
 thead {{ border-top: 2px solid; border-bottom: 1px solid; }} tbody {{ border-bottom: 2px solid; }}
 .r {{ text-align: right; }} .table {{ overflow-x: auto; }} ol {{ font-size: .88rem; }}
 </style></head><body>
@@ -251,7 +257,7 @@ class Html(Writer):
         if kind == "text":
             return self.marked(child["raw"], html.escape)
         if kind == "inline_math":
-            return _mathml(child["raw"])
+            return _mathml(re.sub(NUMBER, lambda found: self.numbers[found[1]], child["raw"]))
         if kind == "codespan":
             return f"<code>{self.marked(child['raw'], html.escape)}</code>"
         if kind in ("softbreak", "linebreak"):

@@ -1,0 +1,22 @@
+"""The verb that makes a paper of one's own degradation: study."""
+
+from pathlib import Path
+
+from thaw.base.settings import settings_of
+from thaw.cli import options as o
+
+
+def study(
+    degradation: o.Own, /, *, minutes: o.StudyMinutes = 25.0, data: o.DataOrFolder = "mnist", out: o.StudyFolder = None,
+    set: o.Settings = (), cores: o.Cores = None, smoke: o.Smoke = False,
+) -> None:  # fmt: skip
+    """Make a paper of a degradation: its laws, what it loses, three trainings, their scores; it goes on where it was.
+
+    Everything goes to contents/studies/<name>/: paper.pdf (with LaTeX), paper.html, a zip with the source, figures and
+    numbers, the weights, and the executed notebook. Epochs and samples are scaled to the minutes.
+    """
+    from thaw.studies import Study, make_plan
+
+    plan = make_plan(degradation, minutes, data, out, cores, smoke, **settings_of(set))
+    for path in Study(plan, lambda line: print(line, flush=True)).run():
+        print(Path(path))
