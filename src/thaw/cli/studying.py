@@ -18,5 +18,11 @@ def study(
     from thaw.studies import Study, make_plan
 
     plan = make_plan(degradation, minutes, data, out, cores, smoke, **settings_of(set))
-    for path in Study(plan, lambda line: print(line, flush=True)).run():
-        print(Path(path))
+    files = Study(plan, lambda line: print(line, flush=True)).run()
+    if (notebook := Path("notebooks/07_your_degradation.ipynb")).is_file():  # in the clone
+        from thaw.report.notebooks import run_notebook
+
+        settings = {"degradation": degradation, "minutes": minutes, "data": data, "out": str(plan.path), "smoke": smoke}
+        settings |= {"cores": plan.workers, "overrides": settings_of(set)}
+        files.append(run_notebook(notebook, plan.path / notebook.name, settings))
+    print("\n".join(map(str, files)))

@@ -11,37 +11,53 @@ import jinja2
 from matplotlib import pyplot as plt
 
 from thaw.base.errors import ThawError
-from thaw.base.files import make_folder, replacing, write_text
+from thaw.base.files import make_folder, remember, replacing, sha256, write_json, write_text
 from thaw.base.machine import timed
 from thaw.report import figures
-from thaw.report.latex import compile_latex, has_latex, write_tex
-from thaw.report.results import read_numbers, record
+from thaw.report.latex import PACKAGES, compile_latex, has_latex, write_tex
+from thaw.report.results import commit, read_numbers, record
 from thaw.studies.findings import Findings
 from thaw.studies.plan import SEEDS, Plan
 from thaw.studies.stages import origin, point_of, results
 from thaw.studies.writing import Html, Latex
+from thaw.training.release import export_run
 
 TEMPLATE = Path(__file__).with_name("paper.md")
-BUILT = {".aux", ".log", ".fls", ".fdb_latexmk", ".out"}  # by LaTeX, beside the PDF
+SOURCES = [
+    TEMPLATE,
+    *(Path(__file__).with_name(name) for name in ("head.tex", "findings.py", "writing.py", "paper.py")),
+]
+BUILT = {".aux", ".log", ".fls", ".fdb_latexmk", ".out", ".pdf"}  # by LaTeX
 TINYTEX = "or TinyTeX, see docs/studies.md"
 
 
-def write_paper(plan: Plan, minutes: float) -> list[Path]:
-    """Write the paper of a plan whose stages are done; return what a reader wants first.
-
-    Args:
-        plan: what was done.
-        minutes: what it took this time; what it took before is added.
+def write_paper(plan: Plan) -> list[Path]:
+    """Write the paper of a plan whose stages are done, unless it was; return what a reader wants first.
 
     Raises:
-        ThawError: for a complaint of LaTeX. The page is written before.
+        ThawError: if a stage is not done, or for a complaint of LaTeX; the page is written before.
     """
     found, folder = results(plan), plan.path
     missing = [name for name, value in found.items() if value is None]
     if missing:
         raise ThawError(f"{folder} has no {', '.join(missing)} yet; run the study again, it goes on")
-    findings = Findings(plan, found, _taken(plan, minutes))
+    files = [*([folder / "paper.pdf"] if has_latex() else []), folder / "paper.html", folder / "paper.zip"]
+    key = {"found": found, "template": [sha256(path) for path in SOURCES], "pdf": has_latex(), "commit": commit()}
+    if not all(path.is_file() for path in files):
+        (folder / "results" / "paper.json").unlink(missing_ok=True)
+    remember(folder / "results", key, lambda: _write(plan, found), name="paper")
+    if not has_latex():
+        print(f"The paper is a page, for there is no LaTeX here; for the PDF: apt install {PACKAGES}, {TINYTEX}")
+    return files
+
+
+def _write(plan: Plan, found: dict[str, Any]) -> str:
+    """Write paper/, paper.html, paper.pdf, paper.zip and weights/ from what the stages found."""
+    folder = plan.path
+    findings = Findings(plan, found, spend(plan, 0.0))
     made_by = origin(plan, seeds=list(range(SEEDS)), **timed())
+    for seed in range(SEEDS):
+        export_run(plan.run(seed), folder / "weights" / f"seed{seed}", n=0, replace=True)
     with replacing(folder / "paper", over="folder") as paper:
         make_folder(paper / "figures")
         _curves(findings, made_by, folder / "figures")
@@ -56,32 +72,32 @@ def write_paper(plan: Plan, minutes: float) -> list[Path]:
         write_text(folder / "paper.html", Html(numbers, lambda name: _embedded(folder / "figures" / name)).write(text))
         if plan.source:
             shutil.copy(plan.source, paper / "degradation.py")
+        with (
+            replacing(folder / "paper.zip") as temporary,
+            zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as file,
+        ):
+            for path in sorted(path for path in paper.rglob("*") if path.is_file()):
+                file.write(path, path.relative_to(paper))
         if has_latex():
             built = compile_latex(paper / "paper.tex")
-            for path in [path for path in paper.iterdir() if path.suffix in BUILT or path.name == "build.txt"]:
-                path.unlink()
             with replacing(folder / "paper.pdf") as temporary:
                 shutil.copy(built, temporary)
-            built.unlink()
-    with replacing(folder / "paper.zip") as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as file:
-        for path in sorted((folder / "paper").rglob("*")):
-            if path.is_file():
-                file.write(path, path.relative_to(folder / "paper"))
-    pdf = [folder / "paper.pdf"] if has_latex() else []
-    return [*pdf, folder / "paper.html", folder / "paper.zip"]
+            for path in [path for path in paper.iterdir() if path.suffix in BUILT or path.name == "build.txt"]:
+                path.unlink()
+    return plan.name
 
 
-def _taken(plan: Plan, minutes: float) -> float:
-    """Return the minutes that a study took, those before it was stopped included."""
-    path, key = plan.path / "results" / "minutes.json", plan.key("epochs", "share", "n", "taus")
-    key = json.loads(json.dumps(key))
+def spend(plan: Plan, seconds: float) -> float:
+    """Add to the time that a study took, those before it was stopped included; return it in minutes."""
+    path = plan.path / "results" / "minutes.json"
+    key = json.loads(json.dumps(plan.key("epochs", "share", "n", "taus")))
     try:
         known = json.loads(path.read_text())
         before = known["minutes"] if known["key"] == key else 0.0
     except (OSError, ValueError, KeyError):
         before = 0.0
-    write_text(path, json.dumps({"key": key, "minutes": before + minutes}))
-    return before + minutes
+    write_json(path, {"key": key, "minutes": before + seconds / 60})
+    return before + seconds / 60
 
 
 def _embedded(path: Path) -> str:

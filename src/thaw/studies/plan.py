@@ -28,6 +28,7 @@ from thaw.experiment.build import build_model, build_network, build_process
 from thaw.experiment.config import Config, make_config
 from thaw.experiment.own import register_from
 from thaw.model import Model
+from thaw.scoring import load_judge
 from thaw.store.catalogue import TITLES, hot_start
 from thaw.store.inputs import load_data
 from thaw.terminal import Terminal
@@ -239,6 +240,8 @@ def make_plan(
     if images.classes < 2:
         what = f"{images.name} has {images.classes or 'none'}"
         raise ThawError(f"a study's scores need classes to tell apart, and {what}; sort the images into two subfolders")
+    if config.data != "folder":  # its own is trained
+        load_judge(config.data_name).check_shape(shape)
     workers = workers or min(SEEDS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
     known = {"name": name, "source": file, "code": code, "about": about, "folder": str(folder), "smoke": smoke}
     known |= {"settings": config.model_dump(mode="json", exclude_unset=True), "classes": images.classes}

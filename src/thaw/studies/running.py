@@ -15,7 +15,7 @@ from typing import Any
 from thaw.base.errors import ThawError
 from thaw.base.files import make_folder
 from thaw.store.runs import run_lock
-from thaw.studies.paper import write_paper
+from thaw.studies.paper import spend, write_paper
 from thaw.studies.plan import Plan
 from thaw.studies.stages import Stage, all_stages, perform
 
@@ -66,9 +66,11 @@ class Study:
             else:  # what was registered in a notebook's cell is known in this process alone
                 for stage in self.left():
                     self.say(f"{_clock(started)}  {stage.about}; {self._time_left({}, 1)}")
+                    began = time.monotonic()
                     stage.run(self.plan)
+                    spend(self.plan, time.monotonic() - began)
             self.say(f"{_clock(started)}  the paper")
-            return write_paper(self.plan, minutes=(time.monotonic() - started) / 60)
+            return write_paper(self.plan)
 
     def _time_left(self, running: dict[str, float], workers: int) -> str:
         """Return about how long the rest takes, in words, by what was measured of this machine."""
@@ -86,6 +88,7 @@ class Study:
         context = multiprocessing.get_context("spawn")
         with _pool(workers, context) as pool:
             waiting, running, begun = {stage.name: stage for stage in self.left()}, {}, {}
+            noted = time.monotonic()
             while waiting or running:
                 ready = [s for s in waiting.values() if not set(s.needs) & (waiting.keys() | set(running.values()))]
                 for stage in ready[: workers - len(running)]:
@@ -94,6 +97,9 @@ class Study:
                     begun[stage.name] = time.monotonic()
                     self.say(f"{_clock(started)}  {stage.about}")
                 done, _ = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
+                if done:
+                    spend(self.plan, time.monotonic() - noted)
+                    noted = time.monotonic()
                 for future in done:
                     name = running.pop(future)
                     _check(future, self.stages[name])

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -127,7 +128,7 @@ def train_judge(plan: Plan) -> dict[str, Any]:
 
 def origin(plan: Plan, **more: Any) -> dict[str, Any]:
     """Return where a figure or number of a study comes from."""
-    made_by = {"script": f"thaw study {plan.source or plan.name}", "degradation": plan.name, "code": plan.code[:12]}
+    made_by = {"script": f"thaw study {Path(plan.source).name or plan.name}", "degradation": plan.name, "code": plan.code[:12]}
     return made_by | {"data": plan.config().data_name, "smoke": plan.smoke} | more
 
 
