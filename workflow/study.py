@@ -20,6 +20,17 @@ class Training(BaseModel):
     needs: str | None = Field(None, description="the training whose exported weights this one starts from")
 
 
+class Own(BaseModel):
+    """A degradation of one's own, which `thaw study` makes a paper of."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: Folder = Field(description="the .py file that registers it")
+    minutes: float = Field(25, gt=0, description="for all of it")
+    data: str = Field("mnist", description="data set, or a folder of images")
+    smoke: bool = Field(False, description="tiny settings, whose numbers mean nothing")
+
+
 class Study(BaseModel):
     """A study's file; unknown keys are errors."""
 
@@ -32,6 +43,7 @@ class Study(BaseModel):
     first: dict[Name, str] = Field({}, description="shell commands before any training, such as feature networks")
     trainings: dict[Name, Training] = Field(min_length=1)
     export_n: int = Field(2000, ge=0, description="images behind the score in the manifest; 0 for none")
+    own: dict[Name, Own] = Field({}, description="one's own degradations, which get a paper and a line in the report")
     before: dict[Name, dict[str, Any]] = Field({}, description="notebooks that need no weights: name -> parameters")
     after: dict[Name, dict[str, Any]] = Field({}, description="notebooks that read the exported weights")
     benchmarks: list[Folder] = Field([], description="scripts that record numbers with --record")
@@ -61,6 +73,23 @@ class Study(BaseModel):
             return shlex.join(["train", "--train-only", f"--config={one.config}", f"--run={run}", *options])
         values = {"config": one.config, "overrides": settings, "run": run, **one.parameters}
         return self.execute(one.notebook, values, f"{self.out}/notebooks/{name}/{one.notebook}.ipynb")
+
+    def make_own(self, name: str) -> str:
+        """Return the options of `thaw` that make the paper of one's own degradation."""
+        one = self.own[name]
+        words = [
+            "study",
+            one.source,
+            f"--minutes={one.minutes:g}",
+            f"--data={one.data}",
+            f"--out={self.out}/own/{name}",
+        ]
+        return shlex.join([*words, *(["--smoke"] if one.smoke else [])])
+
+    def source_of_own(self, name: str) -> list[str]:
+        """Return the files that the paper of one's own degradation is made from: its source, and the hot weights."""
+        hot = [f"{self.out}/done/default.exported"] if "default" in self.trainings else []
+        return [self.own[name].source, *hot]
 
     def execute(self, notebook: str, values: dict[str, Any], output: str) -> str:
         """Return the options of `thaw` that execute a notebook."""

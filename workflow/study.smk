@@ -36,6 +36,7 @@ wildcard_constraints:
     first=one_of(STUDY.first),
     last=one_of(STUDY.last),
     name=one_of(STUDY.trainings),
+    own=one_of(STUDY.own),
     before=one_of(STUDY.before),
     after=one_of(STUDY.after),
     benchmark=one_of(BENCHMARKS),
@@ -120,6 +121,20 @@ rule after:
         "{THAW} {params.command} > {log:q} 2>&1"
 
 
+rule own:
+    input:
+        lambda wildcards: STUDY.source_of_own(wildcards.own),
+    output:
+        f"{OUT}/done/{{own}}.own",
+    log:
+        f"{OUT}/logs/{{own}}.own.txt",
+    params:
+        command=lambda wildcards: STUDY.make_own(wildcards.own),
+        folder=f"{OUT}/own/{{own}}",
+    shell:
+        "{THAW} {params.command} > {log:q} 2>&1 && {PYTHON} {HERE}/own.py {params.folder:q} >> {log:q} 2>&1 && cp -- {log:q} {output:q}"
+
+
 rule benchmark:
     input:
         lambda wildcards: BENCHMARKS[wildcards.benchmark],
@@ -150,6 +165,7 @@ rule report:
         expand(f"{OUT}/notebooks/{{after}}.ipynb", after=STUDY.after),
         expand(f"{OUT}/done/{{benchmark}}.benchmark", benchmark=BENCHMARKS),
         expand(f"{OUT}/done/{{last}}.last", last=STUDY.last),
+        expand(f"{OUT}/done/{{own}}.own", own=STUDY.own),
     output:
         f"{OUT}/done/report",
     params:

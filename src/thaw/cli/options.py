@@ -127,6 +127,7 @@ Degradation = Annotated[
     str, Parameter(help="name of a degradation, a .py file that registers one, a configuration, or a model")
 ]
 Own = Annotated[str, Parameter(help="a .py file that registers a degradation, or the name of one")]
+Studies = Annotated[str, Parameter(help="folders that `thaw study` filled")]
 StudyMinutes = number(a.MINUTES, "for all of it: epochs and samples are scaled to them", kind=float)
 DataOrFolder = word("data set, or a folder of images in a subfolder for each class")
 StudyFolder = word("folder of the study; contents/studies/<name> by default")

@@ -14,6 +14,7 @@ from thaw.report.results import PLOTS, read_numbers
 GENERATED = "% Generated from Plots/numbers.json"
 LATEX = {character: f"\\{character}" for character in "_%&#${}"}
 LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$"}
+OWN = r"own\.\w+\.plan\.n"  # tells that there are numbers of a degradation of one's own, from `thaw study`
 PACKAGES = "latexmk texlive-latex-extra texlive-science lmodern"
 # What a log says -> the sentence about it. The first that matches is told.
 COMPLAINTS = {
@@ -41,6 +42,9 @@ def write_tex(
 ) -> int:
     r"""Write the LaTeX file that defines `\val{key}` for every number; an unknown key is a LaTeX error.
 
+    `\eachown{\line}` calls `\line{name}{title}` for every degradation of one's own whose study has been added, and
+    `\whenown{...}` holds what is left out where there is none.
+
     Args:
         path: the file.
         folder: of numbers.json.
@@ -61,6 +65,9 @@ def write_tex(
     ]
     letters, told = marks
     lines.append(rf"\newcommand{{\machines}}{{{escape(told)}}}")
+    own = sorted({key.split(".")[1] for key in numbers if re.fullmatch(OWN, key)})
+    lines.append(rf"\newcommand{{\eachown}}[1]{{{''.join(f'#1{{{name}}}{{{escape(name)}}}' for name in own)}}}")
+    lines.append(rf"\newcommand{{\whenown}}[1]{{{'#1' if own else ''}}}")
     for key, entry in numbers.items():
         text, reason = escape(entry["text"]), stale(entry["origin"]) if stale else None
         text += rf"\textsuperscript{{{letters[key]}}}" if letters.get(key) else ""

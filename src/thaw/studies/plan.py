@@ -309,13 +309,16 @@ def measure_speed(config: Config, images: ImageSet) -> tuple[float, float]:
 
 
 def _median(work: Callable[[], None], repeats: int = 5) -> float:
-    """Return the median of what a piece of work takes, in seconds, the first time left out."""
+    """Return the median of the processor's time that a piece of work takes, in seconds, the first time left out.
+
+    What else the machine does in these moments says nothing of the next half hour.
+    """
     work()
     taken = []
     for _ in range(repeats):
-        started = time.perf_counter()
+        started = time.process_time()
         work()
-        taken.append(time.perf_counter() - started)
+        taken.append(time.process_time() - started)
     return sorted(taken)[repeats // 2]
 
 

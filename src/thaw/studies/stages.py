@@ -128,8 +128,8 @@ def train_judge(plan: Plan) -> dict[str, Any]:
 
 def origin(plan: Plan, **more: Any) -> dict[str, Any]:
     """Return where a figure or number of a study comes from."""
-    made_by = {"script": f"thaw study {Path(plan.source).name or plan.name}", "degradation": plan.name, "code": plan.code[:12]}
-    return made_by | {"data": plan.config().data_name, "smoke": plan.smoke} | more
+    made_by = {"script": f"thaw study {Path(plan.source).name or plan.name}", "degradation": plan.name}
+    return made_by | {"code": plan.code[:12], "data": plan.config().data_name, "smoke": plan.smoke} | more
 
 
 def picture(plan: Plan) -> dict[str, Any]:
