@@ -12,6 +12,7 @@ OUT ?=
 SET ?=
 SMOKE ?=
 DATA ?= mnist
+DEGRADATION ?= examples/swirl.py
 SWEEP ?= workflow/sweeps/default.yaml
 CORES ?= 2
 LAB ?=
@@ -29,7 +30,7 @@ $(error VENV is "$(VENV)", and make can name no file with a space)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help play lab app train speedrun sweep reproduce smoke site recipe speed test lint hooks lock report numbers cards banner showcase features clean
+.PHONY: help play lab app train study speedrun sweep reproduce smoke site recipe speed test lint hooks lock report numbers cards banner showcase features clean
 export OMP_NUM_THREADS ?= 1
 
 help: ## list the targets
@@ -67,6 +68,9 @@ app: $(VENV)/.installed-app ## the same without code, as an app in the browser
 
 train: $(VENV)/.installed ## retrain, e.g. make train CONFIG=configs/ddpm/default.yaml EPOCHS=20
 	@$(BIN)/python -m thaw train --config=$(call typed,CONFIG) $(if $(EPOCHS),--epochs=$(call typed,EPOCHS)) $(if $(value RUN),--run=$(call typed,RUN))
+
+study: $(VENV)/.installed ## a paper of your own degradation, e.g. make study DEGRADATION=examples/swirl.py MINUTES=25
+	@$(BIN)/python -m thaw study $(call typed,DEGRADATION) $(call option,MINUTES,minutes) $(call option,DATA,data) $(call option,OUT,out) $(call option,SET,set) $(if $(value SMOKE),--smoke)
 
 speedrun: $(VENV)/.installed ## ten minutes of training from nothing: a hot and a warm model, their digits and scores
 	@$(BIN)/python benchmarks/speedrun.py $(call option,MINUTES,minutes) $(call option,SEED,seed) $(call option,DATA,data) $(call option,N,n) $(call option,OUT,out) $(call option,SET,set) $(if $(value SMOKE),--smoke)

@@ -23,6 +23,8 @@ COVER = {
     "make lab": "play/test_browser.py::test_every_panel_works_in_jupyterlab",
     "make app": "play/test_browser.py::test_the_app_shows_panels_and_no_code",
     "make train": "cli/test_cli.py::test_training_resumes_and_exports",
+    "make study": "studies/test_studies.py::test_a_study_leaves_paper_page_zip_weights_and_numbers_with_their_origin",
+    "thaw study": "studies/test_studies.py::test_a_study_leaves_paper_page_zip_weights_and_numbers_with_their_origin",
     "make speedrun": "benchmarks/test_speedrun.py::test_both_models_are_trained_drawn_and_scored_once",
     "make speed": "benchmarks/test_timing.py::test_the_benchmarks_print_their_tables",
     "make report": "workflow/test_report.py::test_the_report_is_built_the_same_twice",

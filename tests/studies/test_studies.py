@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -11,15 +12,19 @@ import time
 import zipfile
 from pathlib import Path
 
+import own
 import psutil
 import pytest
 from cases import ROOT, everything, fails
+from study import read_study
 
 from thaw import data
 from thaw.base.errors import ThawError
-from thaw.cli.main import main
+from thaw.cli.main import build_app, main
+from thaw.cli.options import run
 from thaw.experiment.config import make_config
-from thaw.report.latex import compile_latex, has_latex
+from thaw.report import results
+from thaw.report.latex import compile_latex, has_latex, write_tex
 from thaw.store.weights import load_model
 from thaw.studies import Study, make_plan, paper, plan, stages, writing
 from thaw.studies.findings import Findings, told_apart
@@ -235,6 +240,39 @@ def test_its_weights_draw(made, study):
     (weights,) = (made["folder"] / "weights/seed0").glob("*.pth")
     model = load_model(weights)
     assert model.sample(model.labels(2), steps=2).shape == (2, 1, 28, 28)
+
+
+@pytest.mark.slow
+def test_a_study_stands_in_the_tables_of_the_report(made, tmp_path):
+    """By `python workflow/own.py`, which a line of workflow/studies/full.yaml calls; again, it stands there once."""
+    (tmp_path / "Plots").mkdir()
+    results.record({"own.curtain.old": (1, "d"), "ddpm.n": (2, "d")}, {"script": "x"}, tmp_path / "Plots")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        assert run(own.main, [str(made["folder"])]) == run(own.main, [str(made["folder"])]) == 0
+    numbers = results.read_numbers(tmp_path / "Plots")
+    assert "ddpm.n" in numbers and "own.curtain.old" not in numbers
+    report = (ROOT / "Report/report.tex").read_text()
+    used = set(re.findall(r"\\val\{own\.#1\.([\w.]+)\}", report))
+    used |= {f"{key}{end}" for key in re.findall(r"\\ownspread\{#1\}\{([\w.]+)\}", report) for end in ("", "_spread")}
+    assert len(used) > 10 and {f"own.curtain.{key}" for key in used} <= numbers.keys()
+    write_tex(tmp_path / "numbers.tex", tmp_path / "Plots")
+    assert r"\newcommand{\eachown}[1]{#1{curtain}{curtain}}" in (tmp_path / "numbers.tex").read_text()
+    assert r"\eachown{\ownline}" in report and r"\whenown{" in report
+    with pytest.raises(ThawError, match="holds no paper; make it by `thaw study`"):
+        own.add_own([tmp_path], tmp_path / "Plots")
+
+
+def test_a_line_of_the_whole_study_makes_the_paper_of_a_degradation(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for name in ("full", "smoke"):
+        whole = read_study(f"workflow/studies/{name}.yaml")
+        assert whole.own
+        for one in whole.own:
+            words = shlex.split(whole.make_own(one))
+            function, given, _ = build_app("study").parse_args(words, exit_on_error=False, print_error=False)
+            assert function.__name__ == "study" and Path(given.args[0]).is_file()
+            assert Path(whole.source_of_own(one)[0]).is_file()
 
 
 @pytest.mark.slow
