@@ -29,14 +29,15 @@ def told_apart(one: Sequence[float], other: Sequence[float], better: str = "lowe
     >>> told_apart([1.0, 1.1, 0.9], [2.0, 2.1, 1.9]), told_apart([1.0, 3.0, 2.0], [2.0, 2.1, 1.9])
     ('better', 'same')
     """
-    one, other = np.asarray(one, float), np.asarray(other, float)
-    if one.std() + other.std() < 1e-12:
-        p = float(abs(one.mean() - other.mean()) < 1e-12)
+    (mean, deviation), (mean_, deviation_) = ((float(np.mean(part)), spread(part)) for part in (one, other))
+    if deviation + deviation_ <= 1e-9 * max(abs(mean), abs(mean_)):  # no spread at all
+        p = float(math.isclose(mean, mean_))
     else:
-        p = float(scipy.stats.ttest_ind(one, other, equal_var=False).pvalue)
+        sizes = (mean, deviation, len(one), mean_, deviation_, len(other))
+        p = float(scipy.stats.ttest_ind_from_stats(*sizes, equal_var=False).pvalue)
     if not p < LEVEL:
         return "same"
-    return "better" if (one.mean() < other.mean()) == (better == "lower") else "worse"
+    return "better" if (mean < mean_) == (better == "lower") else "worse"
 
 
 def spread(values: Sequence[float]) -> float:

@@ -29,10 +29,12 @@ class Study:
     Attributes:
         plan: what is done.
         say: told each line of progress.
+        pace: how many times longer stages took than they were expected to, so far.
     """
 
     plan: Plan
     say: Callable[[str], None] = print
+    pace: float = 1.0
 
     @property
     def stages(self) -> dict[str, Stage]:
@@ -77,9 +79,8 @@ class Study:
         now = time.monotonic()
         rest = {stage.name: stage.seconds for stage in self.left()}
         gone = {name: min(now - begun, 0.95 * rest.get(name, 0.0)) for name, begun in running.items()}
-        seconds = (sum(rest.values()) - sum(gone.values())) / workers + 15
         alone = [rest[name] - gone[name] for name in running if name in rest]
-        seconds = max([seconds, *alone])
+        seconds = self.pace * max([(sum(rest.values()) - sum(gone.values())) / workers, *alone]) + 15
         return f"about {max(1, round(seconds / 60))} min left"
 
     def _side_by_side(self, started: float) -> None:
@@ -88,7 +89,7 @@ class Study:
         context = multiprocessing.get_context("spawn")
         with _pool(workers, context) as pool:
             waiting, running, begun = {stage.name: stage for stage in self.left()}, {}, {}
-            noted = time.monotonic()
+            noted, finished = time.monotonic(), []
             while waiting or running:
                 ready = [s for s in waiting.values() if not set(s.needs) & (waiting.keys() | set(running.values()))]
                 for stage in ready[: workers - len(running)]:
@@ -104,6 +105,8 @@ class Study:
                     name = running.pop(future)
                     _check(future, self.stages[name])
                     took = time.monotonic() - begun.pop(name)
+                    finished.append((took, self.stages[name].seconds))
+                    self.pace = sum(took for took, _ in finished) / sum(meant for _, meant in finished)
                     self.say(f"{_clock(started)}  {self.stages[name].about}: done in {took:.0f} s; "
                              f"{self._time_left(begun, workers)}")  # fmt: skip
                     told = time.monotonic()

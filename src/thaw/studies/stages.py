@@ -162,6 +162,8 @@ def budget(plan: Plan) -> dict[str, Any]:
     images, inner = few.pixels(), plan.degradation(train.shape, softened=False)
     process_steps = plan.degradation(train.shape).steps
     oracle = Oracle(inner, images, n=60 if plan.smoke else 600)
+    if not oracle.affine and not plan.smoke:  # then each step compares all trajectories with all images
+        oracle = Oracle(inner, images, n=200)
     terminal = fit_terminal(inner, images, few.labels, components=2)
     config = plan.config()
     bare = config.sampling(inner.steps).replace(tau=1.0)
