@@ -11,7 +11,7 @@ from thaw.base.machine import machine
 from thaw.scoring.metrics import MEASURES
 from thaw.store.catalogue import TITLES
 from thaw.studies.plan import SEEDS, SIZES, Plan
-from thaw.studies.stages import COLD, RESTORERS, equal_budget, point_of
+from thaw.studies.stages import COLD, equal_budget, point_of
 
 LEVEL = 0.05  # of Welch's test, below which two means are told apart
 Values = dict[str, tuple[Any, str]]
@@ -57,7 +57,7 @@ class Findings:
     def __init__(self, plan: Plan, found: dict[str, Any], minutes: float) -> None:
         self.plan, self.found = plan, found
         self.values: Values = {}
-        self.verdicts: dict[str, str] = {}
+        self.verdicts = {"ratio": "", "untrained": ""}  # of what may not be measured
         self.facts: dict[str, Any] = {"limits": [], "told_apart": []}
         self._plan(minutes)
         self._budget()
@@ -172,10 +172,17 @@ class Findings:
                 if exact is not None and what != "agreement":
                     self.values[f"exact.{what}"] = MEASURES[what].reported(exact)
         agree = {how: [one[how]["agreement"][0] for one in found] for how in found[0]}
-        best = max((how for how in RESTORERS if how != "warm"), key=lambda how: np.mean(agree[how]))
+        best = max(("direct", "algorithm1", "algorithm2"), key=lambda how: np.mean(agree[how]))
+        if without := self.found.get("untrained"):
+            for what in without["seeds"][0]:
+                self._mean(f"restored.untrained.{what}", what, [one[what][0] for one in without["seeds"]])
+            self.values["plan.untrained"] = (without["n"], ",d")
+            of_prior = [one["agreement"][0] for one in without["seeds"]]
+            self.verdicts["untrained"] = told_apart(of_prior, agree["warm"], better="higher")
+        self.verdicts["inferred"] = told_apart(agree["inferred"], agree["warm"], better="higher")
         self.verdicts["restore_cold"] = told_apart(agree[best], agree["warm"], better="higher")
         self.facts["restores_best"] = best
-        self.facts["restorers"] = list(found[0])
+        self.facts["restorers"] = [*found[0], *(["untrained"] if self.found.get("untrained") else [])]
         if "ceiling.posterior" in self.values:
             for name, how, limit in (("cold_share", best, "best_guess"), ("warm_share", "warm", "posterior")):
                 share = 100 * float(np.mean(agree[how])) / (self.values[f"ceiling.{limit}"][0] / 100)

@@ -16,6 +16,7 @@ from thaw.base.machine import timed
 from thaw.base.pixels import to_uint8
 from thaw.base.seeding import generator
 from thaw.model import Model
+from thaw.prior import Prior
 from thaw.report import figures
 from thaw.sampling import time_steps
 from thaw.scoring import (
@@ -28,6 +29,7 @@ from thaw.scoring import (
     measure_ceiling,
     nearest,
     real_splits,
+    restoration,
     restore_all,
     score_restoration,
 )
@@ -47,11 +49,13 @@ RESTORERS: dict[str, dict[str, Any]] = {
     "algorithm1": {"sampler": "algorithm1"},
     "algorithm2": {"sampler": "algorithm2"},
     "warm": {"sampler": "warm", "tau": 1.0},
+    "inferred": {"sampler": "warm", "tau": 1.0, "infer": True},
 }
 FORWARD = ("forward_cold.png", "forward_warm.png")
 DRAWN = ("samples_cold.png", "samples_warm.png", "walk.png", "restored.png", "failures.png")
 SCORED = ("fid", "precision", "recall", "coverage", "accuracy", "entropy", "copies")
 RESTORED = ("agreement", "psnr", "ssim", "error_ratio", "spread_skill", "consistency")
+PRIOR, BATCH = 128, 64  # pictures that are restored without training, and at once
 SPREAD = 125  # pictures that are restored by eight seeds each, at most
 EQUAL = "equal_budget.json"  # beside the released weights: the eleven degradations, trained and scored alike
 
@@ -275,6 +279,25 @@ def restorations(plan: Plan, seed: int) -> dict[str, Any]:
     return found
 
 
+def untrained(plan: Plan) -> dict[str, Any]:
+    """Restore test images by the hot model as a prior, which was never trained to undo this degradation."""
+    test = plan.load("test")
+    test = test.subset(min(plan.restored, PRIOR, len(test)), 0)
+    judge, inner, x0 = judge_of(plan), plan.degradation(test.shape, softened=False), test.pixels()
+    z = inner.draw_z(len(x0), generator(0, "study restoration"))
+    step = torch.full((len(x0),), inner.steps)
+    x_T, prior = inner(x0, step, z), Prior(load_model(plan.settings["start_from"]))
+    told, found = STAGES["ceiling"].result(plan), []
+    best = None if "left_out" in told else told["posterior"]
+    for seed in range(SEEDS):
+        parts = zip(x_T.split(BATCH), [None] * len(x_T) if z is None else z.split(BATCH), strict=False)
+        restored = torch.cat([prior.restore(x, inner, inner.steps, z=of, seed=seed) for x, of in parts])
+        known = {"true": test.labels, "degraded": x_T, "again": inner(restored, step, z), "ceiling": best}
+        scores = restoration(to_uint8(restored), to_uint8(x0), judge=judge, seed=seed, **known)
+        found.append({what: [scores[what].value, scores[what].floor] for what in RESTORED if what in scores})
+    return {"seeds": found, "n": len(x0)}
+
+
 def best_tau(curves: list[dict[str, Any]], plan: Plan) -> float:
     """Return the temperature of the lowest mean distance to the training images."""
     return min(plan.size.taus, key=lambda tau: sum(one[point_of(tau)]["fid"][0] for one in curves))
@@ -291,7 +314,8 @@ def gallery(plan: Plan) -> dict[str, Any]:
     walk = [step.x_t for step in model.trajectory(model.labels(4), seed=1, tau=tau)]
     _grid(plan, "walk.png", figures.strip(walk, 10), min(10, len(walk)), **seen)
     x0, x_T, z, _ = _degraded(plan, model, 10)
-    ways = [(0, settings) for settings in RESTORERS.values()] + [(k, RESTORERS["warm"]) for k in (1, 2)]
+    ways = [(0, RESTORERS[name]) for name in ("direct", "algorithm1", "algorithm2", "warm")]
+    ways += [(k, RESTORERS["warm"]) for k in (1, 2)]
     ways = [
         (k, settings if settings["sampler"] == "direct" else settings | {"steps": model.sampling.steps})
         for k, settings in ways
@@ -332,6 +356,9 @@ def all_stages(plan: Plan | None = None) -> dict[str, Stage]:
         Stage("budget", "what the sampler loses", budget, seconds=40),
         Stage("ceiling", "what the degraded picture tells", ceiling, seconds=30),
     ]
+    if plan is not None and plan.settings.get("start_from"):
+        what = "restorations without training"
+        stages.insert(3, Stage("untrained", what, untrained, ("ceiling", *judged), ("n",), 0.12 * SEEDS * PRIOR + 20))
     for k in range(SEEDS):
         reads, before = ("epochs", "share", "n", "taus"), (f"train_{k}", *judged)
         stages.append(Stage(f"curve_{k}", f"temperatures, seed {k}", _of_seed(curve, k), before, reads, takes["curve"]))

@@ -226,10 +226,10 @@ def _typeset(text: str) -> str:
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
 body {{ max-width: 46rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.5 Georgia, serif; }}
-h1 {{ line-height: 1.2; }} .note {{ color: #555; }} figure, .table {{ margin: 1.5rem 0; }}
+h1 {{ line-height: 1.2; }} .note {{ color: #555; }} figure, .told {{ margin: 1.5rem 0 0; }}
 figure img {{ max-width: 100%; image-rendering: pixelated; }} figure.wide img {{ width: 32%; margin-right: 1%; }}
 figure.column img {{ display: block; width: 30rem; margin-bottom: 4px; }}
-figcaption, caption {{ font-size: .88rem; text-align: left; padding: .4rem 0; }}
+figcaption, .told {{ font-size: .88rem; text-align: left; padding: .4rem 0; }}
 table {{ border-collapse: collapse; font-size: .88rem; }}
 td, th {{ padding: .15rem .7rem .15rem 0; white-space: nowrap; }}
 thead {{ border-top: 2px solid; border-bottom: 1px solid; }} tbody {{ border-bottom: 2px solid; }}
@@ -295,9 +295,9 @@ class Html(Writer):
             return "".join(f'<{tag} class="{a}">{cell}</{tag}>' for a, cell in zip(align, cells, strict=True))
 
         lines = "".join(f"<tr>{row(cells, 'td')}</tr>" for cells in body)
-        told = f"<caption>Table {self.counts['table']}: {caption}</caption>"
+        told = f'<p class="told" id="{label}">Table {self.counts["table"]}: {caption}</p>'
         return (
-            f'<div class="table" id="{label}"><table>{told}<thead><tr>{row(head, "th")}</tr></thead>'
+            f'{told}<div class="table"><table><thead><tr>{row(head, "th")}</tr></thead>'
             f"<tbody>{lines}</tbody></table></div>"
         )
 
