@@ -25,8 +25,9 @@ from thaw.cli.options import run
 from thaw.experiment.config import make_config
 from thaw.report import results
 from thaw.report.latex import compile_latex, has_latex, write_tex
+from thaw.store.catalogue import TITLES
 from thaw.store.weights import load_model
-from thaw.studies import Study, make_plan, paper, plan, stages, writing
+from thaw.studies import Study, findings, make_plan, paper, plan, stages, writing
 from thaw.studies.findings import Findings, told_apart
 
 CURTAIN = '''
@@ -219,7 +220,8 @@ def test_a_study_leaves_paper_page_zip_weights_and_numbers_with_their_origin(mad
         told = [file.read(name).decode() for name in names if name.endswith(".json")]
     assert {"paper.tex", "numbers.tex", "numbers.json", "degradation.py", "figures/curve_fid.pdf"} <= set(names)
     assert not [one for one in (text, *told) if str(made["root"]) in one or str(ROOT) in one]
-    assert set(re.findall(r"\\val\{([\w.]+)\}", text.partition("% Generated")[0])) <= numbers.keys()
+    used = set(re.findall(r"\\val\{([\w.]+)\}", text.partition("% Generated")[0])) - {"key"}  # of the first comment
+    assert len(used) > 50 and used <= numbers.keys()
     assert all(entry["origin"]["degradation"] == "curtain" and entry["origin"]["code"] for entry in numbers.values())
     used = set(re.findall(r"\\usepackage(?:\[[^]]*\])?\{([^}]+)\}", text))
     standard = "fontenc inputenc lmodern geometry microtype amsmath,amssymb graphicx booktabs caption hyperref"
@@ -310,6 +312,26 @@ def test_sentences_say_what_the_spread_bears(warm, cold, said, study):
     told = ("Noise helps", "Noise does harm", "Whether noise helps")
     assert [one for one in told if one in text] == [said]
     assert ("are not told apart" in text) or said != "Whether noise helps"
+
+
+@pytest.mark.slow
+def test_it_stands_among_the_eleven_where_all_of_them_were_scored_alike(study, monkeypatch):
+    names = [name for name in TITLES if name not in ("hot", "latent")]
+    row = {"epochs": 2, "tau": 1.0, "recall": 0.5, "coverage": 0.5, "accuracy": 0.9}
+    rows = [row | {"degradation": name, "seed": k, "fid": 5.0 + k / 9} for name in names for k in range(3)]
+    cache = {"rows": rows, "seeds": [0, 1, 2], "n": study.plan.size.n}
+    monkeypatch.setattr(findings, "equal_budget", lambda plan: cache)
+    found = copy.deepcopy(stages.results(study.plan))
+    for seed in range(plan.SEEDS):
+        found[f"curve_{seed}"]["tau_1_00"]["fid"][0] = 1.0 + seed / 9
+    told = Findings(study.plan, found, 1.0)
+    text = paper.fill(told)
+    assert told.values["equal.place"] == (1, "d") and told.values["equal.worse"] == (11, "d")
+    assert text.count("{:equal}") == 1 and "to its disadvantage" in text and "| **curtain** |" in text
+    assert "in place" not in text  # it was not trained as long
+    for less in (rows[:-1], [one for one in rows if one["degradation"] != "mask"]):
+        cache["rows"] = less
+        assert Findings(study.plan, found, 1.0).facts["equal"] is None
 
 
 @pytest.mark.slow

@@ -199,10 +199,12 @@ class Findings:
         if cache is None:
             self.facts["equal"] = None
             return
-        rows, of_all = cache["rows"], sorted({row["degradation"] for row in cache["rows"]})
+        rows, of_all = cache["rows"], [name for name in TITLES if name not in ("hot", "latent")]
+        every = {(name, seed) for name in of_all for seed in cache["seeds"]}
+        kinds = {(row["epochs"], float(row["tau"])) for row in rows}
         whole = [
-            (epochs, tau) for epochs in {row["epochs"] for row in rows} for tau in {row["tau"] for row in rows}
-            if len({r["degradation"] for r in rows if (r["epochs"], r["tau"]) == (epochs, tau)}) == len(of_all)
+            kind for kind in kinds
+            if every <= {(r["degradation"], r["seed"]) for r in rows if (r["epochs"], float(r["tau"])) == kind}
         ]  # fmt: skip
         ours = plan.size.epochs * plan.size.share
         known = sorted({epochs for epochs, tau in whole if tau == 1.0}, key=lambda epochs: abs(epochs - ours))

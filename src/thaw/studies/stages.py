@@ -183,7 +183,7 @@ def ceiling(plan: Plan) -> dict[str, Any]:
     """Measure what the degraded picture tells of the class; say why where that cannot be."""
     train, test = plan.load("train"), plan.load("test")
     if plan.smoke:
-        train, test = train.subset(300, 0), test.subset(100, 0)
+        train, test = train.subset(min(300, len(train)), 0), test.subset(min(100, len(test)), 0)
     try:
         return dataclasses.asdict(measure_ceiling(plan.degradation(train.shape, softened=False), train, test))
     except ThawError as error:
