@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LINKED = ("benchmarks", "configs", "notebooks", "pyproject.toml", "src", "workflow")
+LINKED = ("benchmarks", "configs", "examples", "notebooks", "pyproject.toml", "src", "workflow")
 COPIED = ("Plots", "Report", "pretrained")
 
 

@@ -66,11 +66,7 @@ class Study:
             if self.plan.workers > 1 and (self.plan.source or not _of_a_cell(self.plan)):
                 self._side_by_side(started)
             else:  # what was registered in a notebook's cell is known in this process alone
-                for stage in self.left():
-                    self.say(f"{_clock(started)}  {stage.about}; {self._time_left({}, 1)}")
-                    began = time.monotonic()
-                    stage.run(self.plan)
-                    spend(self.plan, time.monotonic() - began)
+                self._one_by_one(started)
             self.say(f"{_clock(started)}  the paper")
             return write_paper(self.plan)
 
@@ -82,6 +78,25 @@ class Study:
         alone = [rest[name] - gone[name] for name in running if name in rest]
         seconds = self.pace * max([(sum(rest.values()) - sum(gone.values())) / workers, *alone]) + 15
         return f"about {max(1, round(seconds / 60))} min left"
+
+    def _one_by_one(self, started: float) -> None:
+        """Run the stages in this process, telling now and then that work goes on."""
+        for stage in self.left():
+            self.say(f"{_clock(started)}  {stage.about}; {self._time_left({}, 1)}")
+            began, done = time.monotonic(), threading.Event()
+
+            def tell(stage: Stage = stage, began: float = began, done: threading.Event = done) -> None:
+                while not done.wait(OFTEN):
+                    self.say(f"{_clock(started)}  ... {stage.about}; {self._time_left({stage.name: began}, 1)}")
+
+            watcher = threading.Thread(target=tell, daemon=True)
+            watcher.start()
+            try:
+                stage.run(self.plan)
+            finally:
+                done.set()
+                watcher.join()
+            spend(self.plan, time.monotonic() - began)
 
     def _side_by_side(self, started: float) -> None:
         """Run the stages in processes of their own, whose end a kill of this one is too."""
