@@ -373,3 +373,17 @@ def test_images_of_a_folder_are_read_at_a_size_and_in_colours_that_suit_them(fol
 def test_what_is_not_done_has_no_paper(mine):
     with pytest.raises(ThawError, match="has no train_0, picture, .* yet; run the study again, it goes on"):
         paper.write_paper(make_plan(mine, data="digits", smoke=True, say=lambda _: None))
+
+
+def test_a_stage_comes_after_what_it_needs():
+    """In one process they are run in their order; of a folder the feature network comes first."""
+    settings = plan.SETTINGS | {"degradation": "row", "start_from": "hot.pth", "data": "mnist"}
+    told = {"source": "", "code": "", "about": "", "images": {"images": 9}, "classes": 2, "folder": "x", "minutes": 1.0}
+    told |= {"size": plan.SIZES[0], "scaled": True, "seconds": (1.0, 1.0), "workers": 1}
+    folder = {"data": "folder", "data_path": "pictures"}
+    for more in ({}, folder):
+        names: list[str] = []
+        for stage in stages.all_stages(plan.Plan(name="row", settings=settings | more, **told)).values():
+            assert set(stage.needs) <= set(names), stage.name
+            names.append(stage.name)
+        assert "untrained" in names and ("judge" in names) == bool(more)

@@ -218,10 +218,11 @@ def make_plan(
         raise ThawError(f"the degradation's name {name!r} names files; register it by letters, digits, _ and - alone")
     factory = registered()[name]
     code = sha256(file) if file else _code_of(factory, name)
-    about = (inspect.getdoc(factory) or "").partition("\n")[0].strip()
+    about = inspect.cleandoc(factory.__doc__ or "").partition("\n")[0].strip()
     folder = check_target(out or STUDIES / name, folder="filled", inputs=[file or None])
     given = SETTINGS | {"degradation": name} | _data_settings(data) | (SMOKE if smoke else {})
-    start = {} if smoke or not given.keys().isdisjoint({"widths"}) or given["data"] == "folder" else hot_start(data)
+    start = {} if smoke or given["data"] == "folder" else hot_start(given["data"])
+    start = {} if start.keys() & settings.keys() else start  # another network was asked for
     given |= start | {"lr": RATE[bool(start)]} | settings
     config = make_config(given)
     images = load_data(config, "train")

@@ -358,7 +358,7 @@ def all_stages(plan: Plan | None = None) -> dict[str, Stage]:
     ]
     if plan is not None and plan.settings.get("start_from"):
         what = "restorations without training"
-        stages.insert(3, Stage("untrained", what, untrained, ("ceiling", *judged), ("n",), 0.12 * SEEDS * PRIOR + 20))
+        stages.insert(4 + of_folder, Stage("untrained", what, untrained, ("ceiling", *judged), ("n",), 0.12 * SEEDS * PRIOR + 20))
     for k in range(SEEDS):
         reads, before = ("epochs", "share", "n", "taus"), (f"train_{k}", *judged)
         stages.append(Stage(f"curve_{k}", f"temperatures, seed {k}", _of_seed(curve, k), before, reads, takes["curve"]))
