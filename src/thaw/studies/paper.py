@@ -16,6 +16,7 @@ from thaw.base.machine import timed
 from thaw.report import figures
 from thaw.report.latex import PACKAGES, compile_latex, has_latex, write_tex
 from thaw.report.results import commit, read_numbers, record
+from thaw.store.runs import epoch_of, list_checkpoints
 from thaw.studies.findings import Findings
 from thaw.studies.plan import SEEDS, Plan
 from thaw.studies.stages import origin, point_of, results
@@ -57,7 +58,8 @@ def _write(plan: Plan, found: dict[str, Any]) -> str:
     findings = Findings(plan, found, spend(plan, 0.0))
     made_by = origin(plan, seeds=list(range(SEEDS)), **timed())
     for seed in range(SEEDS):
-        export_run(plan.run(seed), folder / "weights" / f"seed{seed}", n=0, replace=True)
+        newest = epoch_of(list_checkpoints(plan.run(seed))[-1])
+        export_run(plan.run(seed), folder / "weights" / f"seed{seed}", n=0, epochs=[newest], replace=True)
     with replacing(folder / "paper", over="folder") as paper:
         make_folder(paper / "figures")
         _curves(findings, made_by, folder / "figures")

@@ -357,8 +357,9 @@ def all_stages(plan: Plan | None = None) -> dict[str, Stage]:
         Stage("ceiling", "what the degraded picture tells", ceiling, seconds=30),
     ]
     if plan is not None and plan.settings.get("start_from"):
-        what = "restorations without training"
-        stages.insert(4 + of_folder, Stage("untrained", what, untrained, ("ceiling", *judged), ("n",), 0.12 * SEEDS * PRIOR + 20))
+        needs, seconds = ("ceiling", *judged), 0.12 * SEEDS * PRIOR + 20
+        one = Stage("untrained", "restorations without training", untrained, needs, ("n",), seconds)
+        stages.insert(4 + of_folder, one)
     for k in range(SEEDS):
         reads, before = ("epochs", "share", "n", "taus"), (f"train_{k}", *judged)
         stages.append(Stage(f"curve_{k}", f"temperatures, seed {k}", _of_seed(curve, k), before, reads, takes["curve"]))
