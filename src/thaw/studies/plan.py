@@ -46,7 +46,7 @@ SETTINGS: dict[str, Any] = {
 }  # fmt: skip
 RATE = {True: 4e-3, False: 8e-3}  # of learning: from the hot weights, or from random ones
 WHOLE = 0.85  # share of the time that is planned: the rest is for what takes longer than was measured
-FIXED = 150.0  # seconds of one core for what does not depend on the size: budget, ceiling, pictures, paper
+FIXED = 300.0  # seconds of one core for what does not depend on the size: budget, ceiling, hot prior, paper
 SMOKE = {"limit": 256, "widths": (8, 16), "batch_size": 64, "sample_steps": 3, "terminal_components": 2}
 
 
