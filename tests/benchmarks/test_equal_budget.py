@@ -60,7 +60,7 @@ def test_what_is_shipped_is_whole_and_of_the_weights_beside_it():
         read_manifest(ROOT / "pretrained"),
     )
     assert table["judge"] == manifest["features_mnist.pth"]["sha256"][:12] and table["reference"] == "train"
-    assert set(RECORDED) <= set(table["real"])
+    assert set(RECORDED) <= set(table["real"]) and table["note"] == equal_budget.NOTE
     for name, models in table["models"].items():
         assert models["5"]["weights"] == manifest[f"custom_mnist_5_{name}_softened.pth"]["sha256"]
     groups = {(one["epochs"], one["tau"]) for one in table["rows"]}
