@@ -119,6 +119,7 @@ def compare(label: str, n: int, seeds: int, recorder: Recorder) -> tuple[dict[st
         cold = {"sampler": "algorithm2", "tau": 0.0}
         ways |= {"cold": (student, cold | {"steps": 4}), "teacher_cold": (teacher, cold | own)}
     found: dict[str, tuple[Any, str]] = {"epochs": (student.epoch, "d"), "trajectories": (student.config.limit, ",d")}
+    found["guidance"] = (student.sampling.guidance, "g")
     found["minutes"] = (student.info["train_seconds"] / 60, ".0f")
     for way, (model, settings) in ways.items():
         every: dict[str, list[float]] = {what: [] for what in RECORDED}

@@ -284,6 +284,8 @@ class Config(BaseModel):
 def fast(teacher: Config, path: str, **settings: Any) -> Config:
     """Return the experiment that distils a model into one that draws in one to four evaluations, see `thaw.flow_map`.
 
+    Few jumps blur a little, and more guidance, which costs a flow map nothing, sharpens: the default is 1.5 or more.
+
     Args:
         teacher: the model's configuration.
         path: where its weights are.
@@ -291,6 +293,7 @@ def fast(teacher: Config, path: str, **settings: Any) -> Config:
     """
     low, high = sorted((1.0, teacher.guidance))
     ours = {"set": "fast", "start_from": path, "flow_map": (low, max(high, 2.0)), "label_dropout": 0.0}
+    ours |= {"guidance": max(teacher.guidance, 1.5)}
     ours |= {"optimiser": "muon", "lr": 8e-3, "lr_decay": "cosine", "milestones": (), "epochs": 25, "minutes": None}
     ours |= {"limit": 30_000, "sampler": "warm", "sample_steps": 4, "eta": 0.0, "save_every": 5, "evaluate_every": 0}
     return make_config({**teacher.model_dump(), **ours, **settings}, f"fast weights of {path}")
