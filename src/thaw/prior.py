@@ -2,7 +2,7 @@
 
 Given y = D(x0; z) + noise, two things are put together:
 
-1. Draws of the model itself, half noised, are weighed by how well D of what it restores them to fits y, and one is
+1. Draws of the model itself, noised, are weighed by how well D of what it restores them to fits y, and one is
    chosen a picture: the start of a particle filter, which finds the mode, and needs no gradient of D.
 2. From there the reverse process goes on with E[x0 | x_t, y] in place of E[x0 | x_t]; see `conditioned`.
 """
@@ -26,7 +26,8 @@ from thaw.sampling import Restore, final, fitted, reverse
 NOISE = 0.02  # standard deviation of the noise on a given picture: rounding to 256 greys, and what no model is exact to
 FLOOR = 0.1  # of the variance that is added to the network's: it is no exact covariance
 DRAWS = 1000  # of the model, which the start is chosen from
-STEPS = 12  # of the reverse process from there
+SIGNAL = 2 / 3  # of the noise, at the start: less of it and few draws fit by chance, more and the same ones always do
+STEPS = 14  # of the reverse process from there
 BATCH = 128  # images at once
 
 
@@ -117,7 +118,7 @@ class Prior:
             )
         self.model, self.tau = model, model.sampling.tau
         alpha = process.degradation.alpha(torch.arange(process.steps + 1, device=model.device))
-        self.t = max(1, int((alpha - self.tau * process.sigma).abs().argmin()))  # as much signal as noise
+        self.t = max(1, int((alpha - SIGNAL * self.tau * process.sigma).abs().argmin()))
         self.labels = model.labels(draws)
         self.images = model.sample(self.labels, seed=seed).to(model.device)
         noise = torch.randn(self.images.shape, generator=generator(seed, "prior")).to(model.device)
@@ -150,7 +151,7 @@ class Prior:
     def log_fit(self, x_t: Tensor, degrade: Callable[[Tensor], Tensor], noise: float = NOISE) -> Tensor:
         """Return log p(x_t | draw) for pictures (B, C, H, W) and each of the N draws, up to a constant.  (B, N) float64
 
-        It is normal about D of what the half noised draw is restored to. Its covariance is that of the misfit, D(x0)
+        It is normal about D of what the noised draw is restored to. Its covariance is that of the misfit, D(x0)
         less that, over all draws.
 
         Args:

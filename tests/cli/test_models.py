@@ -1,5 +1,6 @@
 """The verbs on runs and models: init, train only, info, sample, sample-blend, restore, export, in every format."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -237,6 +238,23 @@ def test_a_hot_model_restores_what_it_was_not_trained_on(tmp_path, capsys, digit
     assert "leave other samplers and guidance out" in fails(
         capsys, *given, *hot, "--prior", "row", "--sampler", "direct"
     )
+
+
+def test_an_unknown_step_is_estimated(tmp_path, capsys, digits_test):
+    """Of a model's own degradation, or with a prior of any."""
+    rows = load_model("contents/runs/custom_digits_row_default_7_seed0").process.degradation
+    np.savez(tmp_path / "x.npz", images=_uint8(rows(digits_test.pixels(slice(5)), torch.full((5,), 4))))
+    given = ["restore", str(tmp_path / "x.npz"), "--out", str(tmp_path / "y.npz")]
+    own = ["--model", "custom_digits_row_default_7_seed0", "--estimate"]
+    assert shell(*given, *own) == 0
+    said = capsys.readouterr().out
+    step = re.search(r"estimated: row, step (\d)", said).group(1)
+    assert "row 100%" in said and f"5 images restored from step {step} of 7" in said
+    hot = ["--model", "ddpm_digits_testing_seed0"]
+    assert shell(*given, *hot, "--prior", "pixelate", "--estimate", "--steps", 1) == 0
+    assert "estimated: pixelate, step " in capsys.readouterr().out
+    assert "leave --degrade and -t out" in fails(capsys, *given, *own, "-t", "3")
+    assert "leave --degrade and -t out" in fails(capsys, *given, *hot, "--prior", "any", "--degrade")
 
 
 def test_a_model_on_pixels_classifies(tmp_path, capsys):

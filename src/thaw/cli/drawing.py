@@ -1,11 +1,13 @@
 """The verbs that draw: sample, sample-blend, restore."""
 
+import copy
 import time
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from thaw import degradations
 from thaw.base.errors import ThawError, pick
 from thaw.base.pixels import to_pixels, to_uint8
 from thaw.base.seeding import generator
@@ -20,6 +22,7 @@ from thaw.experiment.build import build_process
 from thaw.model import Model
 from thaw.sampling import SAMPLERS, final
 
+DRAWN = 500  # images of a model, by which it knows degraded ones
 DISTANCE_FROM = 2000  # restorations, from which on their Frechet distance is told
 Sampler = o.word("one of " + ", ".join(SAMPLERS))
 
@@ -76,7 +79,7 @@ def restore(
     images: o.Pictures, /, *, model: o.ModelName = None, epoch: o.Epoch = None, computing: Computing = HERE,
     n: o.AtMost = 10, degrade: o.Degrade = False, t: o.Step = None, digit: o.Digit = None, sampler: o.Restorer = "warm",
     tau: o.Tau = None, eta: o.Eta = None, steps: o.Steps = None, infer: o.Infer = False,
-    consistent: o.Consistent = False, prior: o.Untrained = None, score: o.Scores = False,
+    consistent: o.Consistent = False, prior: o.Untrained = None, estimate: o.Unknown = False, score: o.Scores = False,
     originals: o.Originals = None, out: o.Drawn = "contents/restored.png",
 ) -> None:  # fmt: skip
     """Restore degraded images; with --degrade, degrade clean ones first.
@@ -84,7 +87,8 @@ def restore(
     A grid shows the degraded images above the restored ones. With --score, or --originals, the command tells how close
     they are to the clean ones, which --degrade or --originals names: class (of images in subfolders named by it, or
     with `labels`), PSNR, SSIM, and of stochastic restorations their error and spread; beside each what is possible.
-    With --prior a hot model restores from a degradation that it was not trained on.
+    With --prior a hot model restores from a degradation that it was not trained on; with --estimate, or --prior any,
+    the images tell how far they are degraded, or by what, too.
     """
     if originals and degrade:
         raise ThawError(f"with --degrade the images are the originals; leave --originals {originals} out")
@@ -93,11 +97,13 @@ def restore(
     model = "default" if prior and model is None else model
     target = check_out(out, [*model_inputs(model), images, *filter(None, (originals, prior))])
     opened = computing.open(model, epoch)
-    opened = opened if prior is None else _against(opened, prior)
-    process = opened.process
-    t = process.steps if t is None else t
-    if not 1 <= t <= process.steps:
-        raise ThawError(f"-t must be between 1 and T={process.steps}, got {t}")
+    estimate = estimate or prior == "any"
+    if estimate and (degrade or t is not None):
+        raise ThawError("--estimate tells the step of degraded images; leave --degrade and -t out")
+    opened = opened if prior in (None, "any") else _against(opened, prior)
+    t = opened.process.steps if t is None else t
+    if not 1 <= t <= opened.process.steps:
+        raise ThawError(f"-t must be between 1 and T={opened.process.steps}, got {t}")
     items = open_set(images)
     clean = _beside(items, images, open_set(originals), originals) if originals else items
     total, items, clean = len(items), items[:n], clean[:n]
@@ -106,6 +112,9 @@ def restore(
         f"{i:05d}.png" if item.array is not None else f"{i:05d}_{item.file.stem}.png" for i, item in enumerate(items)
     ]
     given, n = to_pixels(read).to(opened.device), len(read)
+    if estimate:
+        opened, t = _estimated(opened, given, prior == "any")
+    process = opened.process
     if degrade and opened.config.paired:
         raise ThawError("no function degrades as pairs are; give degraded pictures, and clean ones as --originals")
     fitting = None if degrade or t < process.steps else process.degradation.z_from(given)
@@ -158,6 +167,27 @@ def _against(hot: Model, name: str) -> Model:
     return Prior(hot).against(
         degradation.to(hot.device), hot.config.model_copy(update={"degradation": config.degradation})
     )
+
+
+def _estimated(opened: Model, pictures: Tensor, any_kind: bool) -> tuple[Model, int]:
+    """Return what undoes the likeliest degradation of pictures, and their likeliest step, and say how sure that is."""
+    from thaw.estimate import estimate
+    from thaw.prior import ByPrior, Prior
+
+    if any_kind:
+        prior = Prior(opened)
+        kinds = {name: degradations.build(name, opened.shape) for name in degradations.names() if name != "scale"}
+    else:
+        prior = opened.prior if isinstance(opened, ByPrior) else None
+        kinds = {opened.config.degradation: copy.deepcopy(opened.process.degradation).cpu()}
+    images = opened.sample(opened.labels(DRAWN)) if prior is None else prior.images
+    found = estimate(pictures.cpu(), kinds, images.cpu())
+    print(found)
+    kind, t = found.best
+    if any_kind:
+        config = opened.config.model_copy(update={"degradation": kind})
+        opened = prior.against(kinds[kind].to(opened.device), config)
+    return opened, t
 
 
 def _beside(items: list[Item], images: str, clean: list[Item], originals: str) -> list[Item]:

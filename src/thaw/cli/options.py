@@ -90,7 +90,10 @@ Scores = flag("tell how close the restored images are to the clean ones, beside 
 Originals = word("the clean images of degraded ones, in the same order: to score them")
 Untrained = word(
     "restore without training: the model, a hot one, is the prior; this is the degradation: a name, a .py file that "
-    "registers one, or a configuration"
+    "registers one, a configuration, or any, to estimate which"
+)
+Unknown = flag(
+    "estimate the step the images stand at (with --prior any: the degradation too), and say how sure that is"
 )
 Step = number(a.COUNT, "the step the images stand at, 1 to T (default)", "-t")
 
