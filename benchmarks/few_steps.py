@@ -38,7 +38,7 @@ from thaw.training.loop import train
 FEW = (1, 2, 4)
 SEEDED = ("1", "2", "4", "teacher")  # over several seeds; the others over one
 RECORDED = ("fid", "recall", "precision", "accuracy")
-TRIAL = {"limit": 15_000, "save_every": 1000, "sample_every": 0}
+TRIAL = {"limit": 7_500, "save_every": 1000, "sample_every": 0}
 EPOCHS = 3  # of the way that costs three evaluations a step
 
 
