@@ -195,7 +195,9 @@ def train(plan: Plan, seed: int) -> dict[str, Any]:
     from thaw.training.loop import train as epochs
 
     config = plan.config(seed)
-    minutes = max(1.0, 1.5 * plan.predicted()["train"] / 60)  # what takes longer than that ends, as it decays to it
+    minutes = max(
+        1.0, 3 * plan.predicted()["train"] / 60
+    )  # a far busier machine ends it; then the seeds differ in length
     *_, last = epochs(config.model_copy(update={"minutes": minutes}), plan.run(seed), progress=False)
     trained, seconds = last.record.get("images", 0), last.record["seconds"]
     return {"epochs": last.epoch, "images": trained, "loss": last.record["loss"], "seconds": seconds, **timed(),
