@@ -37,7 +37,13 @@ from thaw.store.weights import PRETRAINED, add_to_manifest, load_model, read_man
 
 SHORT = {"floor": "fid", "fid_floor": "fid", "entropy_floor": "entropy"}  # last part of a key -> measure
 TUNED = ".guidance_"  # scores that a setting was chosen by: against the training images
-ELSEWHERE = ("restoration.", "recipe.", "ddpm.cnn.", "repairs.")  # their own scripts are quick; from the manifest
+ELSEWHERE = (
+    "restoration.",
+    "recipe.",
+    "repairs.",
+    "peers.",
+    "losses.",
+)  # their own scripts are quick; from the manifest
 
 
 def counted(judge: Judge, labels: Tensor) -> Classes:
@@ -120,13 +126,6 @@ def main(*, record: o.Record = False) -> None:
             print(f"{name:50s} {entry['fid']['floor']:8.2f} -> {floors['fid']:.2f}")
             if record:
                 add_to_manifest(PRETRAINED, name, entry | new)
-            if name.endswith("_cnn.pth"):
-                keep(
-                    "ddpm.cnn.final.fid_floor",
-                    (floors["fid"], ".2f"),
-                    judge,
-                    weights=weights_of(judge, load_model(PRETRAINED / name)),
-                )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import torch
 from timing import median_seconds, training_step
 
 from thaw import degradations
-from thaw.base.errors import ThawError
 from thaw.base.machine import machine, timed
 from thaw.base.seeding import generator
 from thaw.cli import options as o
@@ -19,22 +18,17 @@ from thaw.experiment.build import build_model, build_network, build_process
 from thaw.experiment.config import load_config
 from thaw.model import Model
 from thaw.networks import count_multiply_adds, count_parameters
-from thaw.report import results
-from thaw.report.provenance import weights_of
-from thaw.store import weights
+from thaw.report.recorder import Recorder
 from thaw.terminal import Terminal
 
 SHAPE, CLASSES, BATCH = (1, 28, 28), 10, 128
 
 
-def shipped_or_random(label: str, path: str) -> Model:
-    """Return the shipped model, or one of the same cost with random weights."""
-    try:
-        return weights.load_model(weights.release_path(label))
-    except ThawError:
-        config = load_config(path)
-        network = build_network(config, SHAPE, CLASSES).eval()
-        return build_model(config, build_process(config, SHAPE), network, Terminal.point(torch.zeros(0)), CLASSES)
+def untrained(path: str) -> Model:
+    """Return a model with random weights, of the same cost as with any others."""
+    config = load_config(path)
+    network = build_network(config, SHAPE, CLASSES).eval()
+    return build_model(config, build_process(config, SHAPE), network, Terminal.point(torch.zeros(0)), CLASSES)
 
 
 def main(*, repeats: o.Repeats = 5, record: o.Record = False) -> None:
@@ -58,45 +52,19 @@ def main(*, repeats: o.Repeats = 5, record: o.Record = False) -> None:
         seconds = median_seconds(lambda d=degradation, t=t, z=z: d(x0, t, z), 20 * repeats)
         print(f"  forward {name:13s} {1000 * seconds:7.2f} ms = {100 * seconds / step:5.2f} % of the step")
 
-    model = shipped_or_random("default", "configs/ddpm/default.yaml")
+    model, earlier = untrained("configs/ddpm/default.yaml"), untrained("configs/ddpm/cnn.yaml")
     ours = median_seconds(lambda: model.sample(model.labels(64)), repeats)
     steps, evaluations = model.config.sample_steps, model.sampling.evaluations(model.process)
     print(f"64 digits, U-Net: {steps} steps, {evaluations} evaluations: {ours:.2f} s")
-    baseline = shipped_or_random("cnn", "configs/ddpm/cnn.yaml")
     few = 20  # of its 1000 steps, all alike; timing them all would take minutes
-    theirs = median_seconds(lambda: baseline.sample(baseline.labels(64), steps=few), max(1, repeats // 2))
-    theirs *= baseline.process.steps / few
-    print(f"64 digits, plain CNN, {baseline.process.steps} ancestral steps: {theirs:.0f} s (from {few} steps)")
+    theirs = median_seconds(lambda: earlier.sample(earlier.labels(64), steps=few), max(1, repeats // 2))
+    theirs *= earlier.process.steps / few
+    print(f"64 digits, plain CNN, {earlier.process.steps} ancestral steps: {theirs:.0f} s (from {few} steps)")
     print(f"the U-Net draws {theirs / ours:.0f} times faster")
-    for one in (model, baseline):
-        if "fid" in one.info:
-            fid = one.info["fid"]
-            real = results.number(fid["floor"])
-            print(f"  {one.info['file']}: FID {fid['value']:.2f} (real images {real}, n = {fid['n']})")
     if record:
-        keep(model, baseline, {"default": ours, "cnn": theirs}, few)
-
-
-def keep(model: Model, baseline: Model, seconds: dict[str, float], few: int) -> None:
-    """Record what the comparison of the shipped U-Net with the shipped plain CNN found."""
-    if not ("fid" in model.info and "fid" in baseline.info):
-        raise ThawError("pretrained/ lacks the scored weights of default or cnn; nothing was recorded")
-    fid, entropy = baseline.info["fid"], baseline.info["entropy"]
-    values = {
-        "ddpm.cnn.parameters": (count_parameters(baseline.network), ",d"),
-        "ddpm.cnn.epochs": (baseline.epoch, "d"),
-        "ddpm.cnn.train_minutes": (baseline.info["train_seconds"] / 60, ".0f"),
-        "ddpm.cnn.evaluations": (baseline.process.steps, ",d"),
-        "ddpm.cnn.timed_steps": (few, "d"),
-        "ddpm.cnn.seconds_64": (seconds["cnn"], ".0f"),
-        "ddpm.cnn.final.n": (fid["n"], ",d"),
-        "ddpm.cnn.final.fid": (fid["value"], ".1f"),
-        "ddpm.cnn.final.fid_floor": (fid["floor"], ".2f"),
-        "ddpm.cnn.final.entropy": (entropy["value"], ".3f"),
-        "speed.default_seconds_64": (seconds["default"], ".1f"),
-        "speed.ratio_to_cnn": (seconds["cnn"] / seconds["default"], ".0f"),
-    }
-    results.record(values, {"benchmark": "benchmarks/speed.py", "weights": weights_of(model, baseline)} | timed())
+        recorder = Recorder("speed", {"benchmark": "benchmarks/speed.py", "config": "configs/ddpm"} | timed())
+        values = {"default_seconds_64": (ours, ".1f"), "earlier_seconds_64": (theirs, ".0f")}
+        recorder.record(values | {"timed_steps": (few, "d"), "ratio_to_earlier": (theirs / ours, ".0f")})
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def test_the_benchmarks_print_their_tables(monkeypatch, capsys, tiny):
     for benchmark in (speed, training):
         monkeypatch.setattr(benchmark, "load_config", lambda path: load_config(path, **small))
     monkeypatch.setattr(speed, "BATCH", 4)
-    monkeypatch.setattr(speed, "shipped_or_random", lambda *_: tiny(steps=20))
+    monkeypatch.setattr(speed, "untrained", lambda _: tiny(steps=20))
     speed.main(repeats=1)
     said = capsys.readouterr().out
     assert all(f"forward {name} " in said for name in degradations.names()) and "times faster" in said

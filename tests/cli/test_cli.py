@@ -57,13 +57,19 @@ def test_wrong_names_are_told_with_what_there_is(capsys, tmp_path):
     for digit in ("10", "12"):
         error = fails(capsys, "sample", "default", "--digit", digit, "--out", out)
         assert f"digit must be between 0 and 9, got {digit}" in error
-    assert "cnn is not told the class" in fails(capsys, "sample", "cnn", "--digit", "3", "--out", out)
     assert "configs/ddpm has cnn, cosine, default" in fails(capsys, "train", "--config", "configs/ddpm/defalt.yaml")
     assert "did you mean epochs" in fails(capsys, "train", "--config", "configs/ddpm/default.yaml", "--set", "epoch=3")
     assert "unknown degradation 'rows'" in fails(
         capsys, "train", "--config", "configs/custom/row_default_7.yaml", "--set", "degradation=rows"
     )
     assert not list(tmp_path.iterdir())
+
+
+def test_who_is_not_told_the_class_cannot_be_asked_for_one(capsys, tmp_path, tiny):
+    model = tiny(set="plain", network="cnn", label_dropout=1.0)
+    path = str(weights.save_release(tmp_path / "made", model, model.network.state_dict()))
+    error = fails(capsys, "sample", path, "--digit", "3", "--out", str(tmp_path / "x.png"))
+    assert "plain is not told the class; leave --digit 3 out" in error and not (tmp_path / "x.png").exists()
 
 
 def test_without_a_run_the_shipped_default_is_taken_and_said_so(tmp_path, monkeypatch, capsys):
