@@ -139,6 +139,8 @@ def main(
     rows: list[Tensor] = []
     for peer in peers:
         images, labels = read_judged(folder / peer.file, judge)
+        if len(images) != peer.n:
+            raise ThawError(f"{peer.file} holds {len(images)} images, peers.json says {peer.n} of {peer.name}; mend it")
         evaluation = evaluate_images(images, labels, name=peer.name, judge=judge)
         about = {"epochs": (peer.epochs, "d"), "parameters": (peer.parameters, ",d")}
         about["evaluations"] = (peer.evaluations, ",d")
@@ -158,10 +160,10 @@ def main(
             name = label if count == n else f"{label}_{count}"
             keep(name, cost(model, settings) | chosen | measured(evaluation), seconds, timed(), model)
             if count == n:
+                scores = evaluation.scores
                 rows.append(draw_samples(model, count, **common)[:: -(-count // SHOWN)])
         used.append(model)
     if record and names is None:
-        scores = evaluation.scores  # of digits in the shares of the training classes
         real = {name: MEASURES[name].reported(scores[name].floor) for name in RECORDED}
         recorder.record({f"real.{name}": value for name, value in real.items()})
         for what, drawn in (("theirs", theirs), ("ours", rows)):

@@ -142,6 +142,24 @@ def test_algorithms_1_and_2_equal_the_paper(case):
             torch.testing.assert_close(state.x_t, x, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("case", [("blur", {}), ("mask", {})], ids=name_of)
+def test_eta_1_is_the_momentum_sampler_with_the_noise_of_its_level(case):
+    """Daras et al. 2022: z = x_t - (sigma_s^2 / sigma_t^2 - 1)(C_t x0_hat - x_t) + sqrt(sigma_t^2 - sigma_s^2) eps,
+    x_s = z + C_s x0_hat - C_t x0_hat. What it carries is ours; its fresh noise is sigma_t / sigma_s times ours, so that
+    x_s is noisier than the forward process at s, by less and less as steps grow small.
+    """
+    process = make_process(case, tau=(0.0, 1.0))
+    draws, noise = generator(0), torch.randn(2, *process.shape)
+    x_T = process(pictures(2), full(2, process.steps), torch.ones(2), noise)
+    states = list(reverse(process, imperfect, x_T, eta=1.0, generator=generator(0)))
+    for (t, x_t, x0_hat), (s, x_s, _) in itertools.pairwise(states[:-1]):
+        after, before = (process.degradation(x0_hat, full(2, step)) for step in (s, t))
+        ratio, noise = float(process.sigma[s] / process.sigma[t]), torch.randn(x_t.shape, generator=draws)
+        noise = noise * float(process.sigma[t].square() - process.sigma[s].square()) ** 0.5
+        momentum = x_t - (ratio**2 - 1) * (before - x_t) + noise + after - before
+        torch.testing.assert_close(x_s, momentum - (1 - ratio) * noise, rtol=1e-5, atol=1e-5)
+
+
 def test_ddim_on_the_flow_is_eulers_method():
     """x_s = x_t + (s - t) / T v, with the velocity v = (x_t - x0_hat) / (t / T)."""
     process = make_process(("scale", {"schedule": "flow"}), 20, SMALL)

@@ -48,6 +48,7 @@ COVER = {
     "thaw info": "cli/test_cli.py::test_info_tells_what_is_shipped",
     "thaw notebook": "report/test_notebooks.py::test_the_evaluation_scores_sorts_and_compares_what_is_shipped",
     "accelerate launch": "training/test_parallel.py::test_accelerate_launches_the_command_line",
+    "python benchmarks/peers.py": "benchmarks/test_peers.py::test_every_set_is_scored_at_its_own_n_and_ours_beside_it",
     "python examples/warm_rows.py": "test_house.py::test_warm_diffusion_fits_on_one_page",
     "snakemake -s workflow/study.smk": "workflow/test_study.py::test_the_whole_study_runs_and_then_only_what_changed",
     "snakemake --profile workflow/profiles/slurm": "workflow/test_sweep.py::test_the_profile_of_slurm_can_be_read",
