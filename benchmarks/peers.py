@@ -6,8 +6,8 @@ FOLDER holds peers.json and the samples: see docs/evaluation.md, which also says
 scored by the full protocol at its own n; beside its distance stands that of as many real images of each class, counted
 by the labels asked for, else by what our judge sees. Ours are `n` digits in the shares of the training classes, the hot
 default set also as many as any other system has. A degradation of ours is sampled by that one of the settings of
-benchmarks/repairs.py which is nearest to the training images. What was drawn and measured is kept in
-contents/evaluation/. Seconds of ours are CPU seconds of one thread, measured here; theirs are what peers.json tells,
+benchmarks/repairs.py which, as recorded there, is nearest to the training images. What was drawn and measured is kept
+in contents/evaluation/. Seconds of ours are CPU seconds of one thread, measured here; theirs are what peers.json tells,
 with its machine if it names one.
 """
 
@@ -30,10 +30,10 @@ from thaw.cli import options as o
 from thaw.model import Model
 from thaw.networks import count_parameters
 from thaw.report.recorder import Recorder
+from thaw.report.results import read_numbers
 from thaw.scoring import (
     MEASURES,
     Evaluation,
-    Judge,
     draw_samples,
     evaluate_images,
     evaluate_model,
@@ -46,7 +46,6 @@ RECORDED = ("fid", "precision", "recall", "coverage", "entropy", "accuracy", "co
 HOT, LATENT = "default", "flow"  # as they are shipped
 DEGRADED = ("row", "col", "eraser", "mask", "zoom_nearest", "zoom_bilinear")
 SHOWN = 16  # digits a system in the figures
-TUNE = 1000  # digits that settings are chosen by
 Samples = o.word("folder of peers.json and the samples that it lists")
 
 
@@ -98,11 +97,14 @@ def told(values: dict[str, tuple[Any, str]]) -> str:
     return "  ".join(f"{name} {number(*value)}" for name, value in values.items())
 
 
-def best_settings(model: Model, judge: Judge) -> dict[str, Any]:
-    """Return those settings of benchmarks/repairs.py by which a model comes nearest to the training images."""
-    ways = [GUIDED | way for way in WEIGHTS.values() if way["tau"] <= model.process.tau[1]]
-    common = {"labels": labels_in_shares(judge, TUNE), "judge": judge, "reference": "train"}
-    return min(ways, key=lambda way: evaluate_model(model, TUNE, **common, **way).scores["fid"].value)
+def best_settings(name: str) -> dict[str, Any]:
+    """Return those settings of benchmarks/repairs.py that bring a degradation nearest to the training images.
+
+    As they are recorded in Plots/numbers.json; none, so the configuration's own, where nothing is.
+    """
+    numbers = read_numbers()
+    found = {way: numbers[key]["value"] for way in WEIGHTS if (key := f"repairs.{name}.{way}.fid") in numbers}
+    return GUIDED | WEIGHTS[min(found, key=found.__getitem__)] if found else {}
 
 
 def cost(model: Model, settings: dict[str, Any]) -> dict[str, tuple[Any, str]]:
@@ -151,7 +153,7 @@ def main(
     ours = [HOT, *(f"{name}_softened" for name in DEGRADED), LATENT]
     for label in [label for label in ours if label in shipped and (names is None or label in names)]:
         model = play.open_model(label)
-        settings = {} if label in (HOT, LATENT) else best_settings(model, judge)
+        settings = best_settings(label.removesuffix("_softened"))
         seconds = median_seconds(lambda m=model, s=settings: m.sample(m.labels(64), **s), repeats)
         chosen = {name: (settings[name], "g") for name in ("tau", "steps") if name in settings}
         for count in sorted({n, *(peer.n for peer in peers if label == HOT)}):
