@@ -3,9 +3,10 @@
     python benchmarks/blur_noise.py [--n 1000] [--record]
 
 Warm Diffusion (Hsueh et al. 2025) mixes blur and noise, and asks in which ratio. Here the temperature sets it: at T the
-blur is `WIDTH` pixels wide and the noise has a deviation of tau, so that the ratio is WIDTH / tau. For every temperature:
-what the sampler loses of the variance with a perfect restorer, in 14 steps and in all, and the distance of n digits of
-the set `blur_softened` to the training images. What was drawn and measured is kept in contents/evaluation/.
+blur is `WIDTH` pixels wide and the noise has a deviation of tau, so that the ratio is WIDTH / tau. With every
+temperature stands what the sampler loses of the variance with a perfect restorer, in 14 steps and in all, and the
+distance of n digits of the set `blur_softened` to the training images. What was drawn and measured is kept in
+contents/evaluation/.
 """
 
 import sys

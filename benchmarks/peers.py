@@ -60,6 +60,8 @@ class Peer(BaseModel):
     evaluations: int
     seconds_per_64: float
     n: int
+    commit: str = ""
+    weights: str = ""
     machine: str = ""
 
 
@@ -132,11 +134,13 @@ def main(
     judge = load_judge("mnist")
     recorder = Recorder("peers", {"benchmark": "benchmarks/peers.py", "seed": 0, "n": n}, judge=judge)
 
-    def keep(name: str, values: dict[str, tuple[Any, str]], seconds: float, by: dict[str, str], *used: Model) -> None:
+    def keep(
+        name: str, values: dict[str, tuple[Any, str]], seconds: float, by: dict[str, str], *used: Model, **drawn: str
+    ) -> None:
         print(f"{name:28s} {told(values)}  {seconds:.2f} s / 64", flush=True)
         if record:
-            recorder.record({f"{name}.{key}": value for key, value in values.items()}, *used)
-            recorder.record({f"{name}.seconds_64": (seconds, ".1f" if seconds >= 1 else ".2f")}, *used, **by)
+            recorder.record({f"{name}.{key}": value for key, value in values.items()}, *used, **drawn)
+            recorder.record({f"{name}.seconds_64": (seconds, ".1f" if seconds >= 1 else ".2f")}, *used, **by, **drawn)
 
     rows: list[Tensor] = []
     for peer in peers:
@@ -146,7 +150,8 @@ def main(
         evaluation = evaluate_images(images, labels, name=peer.name, judge=judge)
         about = {"epochs": (peer.epochs, "d"), "parameters": (peer.parameters, ",d")}
         about["evaluations"] = (peer.evaluations, ",d")
-        keep(peer.name, about | measured(evaluation), peer.seconds_per_64, {"machine": peer.machine})
+        drawn = {"drawn_by": peer.project, "drawn_at": peer.commit, "drawn_from": peer.weights}
+        keep(peer.name, about | measured(evaluation), peer.seconds_per_64, {"machine": peer.machine}, **drawn)
         rows.append(images[:SHOWN])
     theirs, rows, used = rows, [], []
     shipped = {label for of, label in play.shipped() if of == judge.data}
