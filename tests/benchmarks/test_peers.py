@@ -61,7 +61,9 @@ def test_every_set_is_scored_at_its_own_n_and_ours_beside_it(samples, tmp_path, 
     assert {path.name for path in (tmp_path / "Plots").glob("*.png")} == {"peers_theirs.png", "peers_ours.png"}
 
 
-def test_a_wrong_list_is_told(samples, tmp_path, capsys):
+def test_a_wrong_list_is_told(samples, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+
     def told(entries) -> str:
         (samples / "peers.json").write_text(json.dumps(entries))
         assert run(peers.main, ["--samples", str(samples)]) == 1
