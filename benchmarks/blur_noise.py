@@ -56,6 +56,7 @@ def main(*, n: o.Scored = 1000, record: o.Record = False) -> None:
     values: dict[str, tuple[Any, str]] = {"best_tau": (TAUS[least], "g"), "best_ratio": (WIDTH / TAUS[least], ".0f")}
     values |= {"best_fid": (distances[least], ".2f"), "floor": (fid.floor, ".2f"), "width": (WIDTH, "g")}
     values |= {"warm_fid": (distances[TAUS.index(1.0)], ".2f"), "taken": (settings["steps"], "d"), "n": (n, ",d")}
+    values |= {"least_tau": (TAUS[0], "g"), "least_ratio": (WIDTH / TAUS[0], ".0f"), "least_fid": (distances[0], ".2f")}
     recorder.record(values, model)
     ratios = [WIDTH / tau for tau in TAUS]
     series = {f"{steps} steps": (ratios, found) for steps, found in lost.items()}
