@@ -33,6 +33,7 @@ def samples(tmp_path, digits):
     return folder
 
 
+@pytest.mark.slow
 def test_every_set_is_scored_at_its_own_n_and_ours_beside_it(samples, tmp_path, monkeypatch, tiny, capsys):
     monkeypatch.chdir(ROOT)
     model = tiny(steps=4, set="default")
