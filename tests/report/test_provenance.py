@@ -106,6 +106,8 @@ LINES = (
     "warmline",
     "modelline",
     "ablation",
+    "fewline",
+    "fewtrial",
     "setline",
     "degline",
     "restoreline",
