@@ -34,7 +34,7 @@ from thaw.cli import options as o
 from thaw.data import load
 from thaw.model import Model
 from thaw.play import open_model, shipped
-from thaw.prior import Prior
+from thaw.prior import ByPrior, Prior
 from thaw.report.recorder import Recorder
 from thaw.scoring import (
     CACHE,
@@ -94,6 +94,8 @@ def scores_of(model: Model, judge: Judge, n: int, seeds: int, settings: dict[str
     rows, each, floors = chosen(lambda row: row.restores or row.quick), defaultdict(list), {}
     for seed in range(seeds):
         key = {"restored": "mnist", "judge": judge.digest} | samples_key(model, n, seed, None, settings)
+        if isinstance(model, ByPrior):  # whose weights know nothing of what it undoes
+            key |= {"against": [model.config.label, model.process.steps, len(model.prior.images), model.prior.t]}
         found = kept_scores(CACHE, key, rows, lambda s=seed: measure(model, judge, n, s, settings))
         for what in (what for what in RECORDED if what in found):
             each[what].append(found[what].value)
