@@ -13,7 +13,9 @@ import thaw
 
 @thaw.register("curtain")
 class Curtain(thaw.Degradation):
-    """D_t(x0) = m_t x0: line i is covered once t/T of the way passes it.
+    """A grey curtain that comes down line after line.
+
+    D_t(x0) = m_t x0: line i is covered once t/T of the way passes it.
 
     Args:
         shape: (C, H, W) of the images.

@@ -23,8 +23,9 @@ def block_cosines(size: int, block: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 @thaw.register("jpeg")
 class Jpeg(thaw.Degradation):
-    """D_t(x0) rounds the coefficients c of each block to multiples of q_t (1 + i + j), (i, j) their frequency.
+    """Blocks of cosines, rounded more and more coarsely.
 
+    D_t(x0) rounds the coefficients c of each block to multiples of q_t (1 + i + j), (i, j) their frequency:
     q_t = block (t/T)^2. At T, with its quantum as large as a block's constant can be, and twice that for the others,
     only the constants are left, as -1, 0 or 1.
 
