@@ -19,8 +19,9 @@ import thaw
 class Swirl(thaw.Degradation):
     """A rotation, of the middle more than of the rim, while circles run into their means.
 
-    D_t(x0; z) = (1 - s^2) swirl(x0; z s) + s^2 rings(x0) with s = t/T: swirl turns a pixel at distance r from the middle
-    by z s `turns` (1 - r/r_max) turns, by bilinear interpolation; rings replaces it by what circles of a line's width have on average there.
+    D_t(x0; z) = (1 - s^2) swirl(x0; z s) + s^2 rings(x0) with s = t/T. swirl turns a pixel at distance r from the
+    middle by z s `turns` (1 - r/r_max) turns, by bilinear interpolation; rings replaces it by what circles of a line's
+    width have on average there.
 
     Args:
         shape: (C, H, W) of the images.
