@@ -129,7 +129,8 @@ def prose(text: str) -> str:
     text = re.sub(r"\\begin\{(equation|align)\*?\}.*?\\end\{\1\*?\}", "", text, flags=re.S)
     text = re.sub(r"\\(begin|end)\{tabular\}(\{@?.*\})?", "", text)
     text = re.sub(r"\\\w+\*?\{[^{}]*?(fig|tab|sec|eq):[^{}]*\}", "", text)
-    for command in ("val", "rest", "hot", "row", "peer", "judge", "both", "abl", "quality", "texttt", "input", "nolinkurl"):
+    values = ("val", "rest", "hot", "row", "peer", "judge", "both", "abl", "quality")
+    for command in (*values, "texttt", "input", "nolinkurl"):
         text = re.sub(rf"\\{command}\{{[^{{}}]*(\{{[^{{}}]*\}}[^{{}}]*)*\}}", "", text)
     for command in (*LINES, "cmidrule"):
         text = re.sub(rf"\\{command}\}}?(\([^)]*\)|\[\d\])?(\{{([^{{}}]|\{{[^{{}}]*\}})*\}})*", "", text)
