@@ -32,7 +32,7 @@ def options() -> list[tuple[str, str, int]]:
 def test_every_number_of_the_command_line_has_a_range():
     assert len(options()) > 40
     for (verb, name, values), text in itertools.product(options(), NONSENSE):
-        needed = {"restore": ["x.png"], "budget": ["row"]}.get(verb, [])
+        needed = {"restore": ["x.png"], "budget": ["row"], "distill": ["default"], "study": ["mine.py"]}.get(verb, [])
         with pytest.raises(CoercionError, match="must be .*, got "):
             build_app(verb).parse_args([verb, *needed, f"{name}={text}", *["1"] * (values - 1)], **QUIET)
 

@@ -132,7 +132,9 @@ def open_study(
     """
     enter_project()
     experiment = override(config, overrides) if isinstance(config, Config) else load_config(config, **overrides)
-    experiment = override(experiment.smoke() if smoke else experiment, {"data": data.resolve(experiment.data)})
+    experiment = experiment.smoke() if smoke else experiment
+    if not experiment.flow_map:  # it learns from a teacher's trajectories, and needs no data set
+        experiment = override(experiment, {"data": data.resolve(experiment.data)})
     folder = Path(run) if run else weights.RUNS / experiment.run_name
     try:
         judge = load_judge(experiment.data_name)
