@@ -1,6 +1,6 @@
 """A model: process, network and terminal together, ready to sample from."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -284,10 +284,14 @@ class Model:
             restore = self._expected([self._restorer(torch.full_like(y, k), *how) for k in range(self.classes)], p)
         if not consistent:
             return final(self._walk(restore, noisy, sampling, start=t, z=z, generator=draws)).cpu()
-        here = torch.full((len(x_t),), t, device=self.device)
-        measured = partial(self.process.degradation, t=here, z=z), x_t
+        measured = self._measured(x_t, t, z)
         restore = with_measured(restore, *measured, rounds=2, iterations=4)
         return fitted(final(self._walk(restore, noisy, sampling, start=t, z=z, generator=draws)), *measured).cpu()
+
+    def _measured(self, x_t: Tensor, t: int, z: Tensor | None) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+        """Return D_t(.; z), and what it made of the images that are sought, on the model's device, for `fitted`."""
+        here, z = torch.full((len(x_t),), t, device=self.device), None if z is None else z.to(self.device)
+        return partial(self.process.degradation, t=here, z=z), x_t.to(self.device)
 
     def _expected(self, restorers: list[Restore], p: Tensor) -> Restore:
         """Return the mean of a restorer for each class, weighted by p (B, K)."""

@@ -253,6 +253,4 @@ class ByPrior(Model):
         restored = self.prior.restore(x_t, self.process.degradation, t, y=y, z=z, seed=seed, **walking)
         if not consistent:
             return restored
-        here = torch.full((len(x_t),), t, device=self.device)
-        degrade = partial(self.process.degradation, t=here, z=None if z is None else z.to(self.device))
-        return fitted(restored.to(self.device), degrade, x_t.to(self.device)).cpu()
+        return fitted(restored.to(self.device), *self._measured(x_t, t, z)).cpu()

@@ -55,7 +55,7 @@ def catalogue(folder: str | Path | None = None) -> list[Weights]:
     Hot ones come first, and of each process those that draw digits.
     """
     found: dict[tuple[str, str, str, str], list[int]] = {}
-    teachers: dict[str, str] = {}
+    teachers: dict[tuple[str, str, str, str], str] = {}
     for name, entry in read_manifest(folder).items():
         config = Config.model_construct(
             **(entry.get("config") or {"study": None})
@@ -63,12 +63,13 @@ def catalogue(folder: str | Path | None = None) -> list[Weights]:
         if config.study not in ("ddpm", "custom", "latent") or not (pretrained(folder) / name).is_file():
             continue
         process = {"ddpm": "hot", "latent": "latent"}.get(config.study, config.degradation)
-        found.setdefault((process, config.data_name, config.set, config.label), []).append(entry["epoch"])
+        key = process, config.data_name, config.set, config.label
+        found.setdefault(key, []).append(entry["epoch"])
         if config.flow_map:
-            teachers[config.label] = Path(config.start_from).name
+            teachers[key] = Path(config.start_from).name
     order = {process: index for index, process in enumerate(TITLES)}
     keys = sorted(found, key=lambda key: (order.get(key[0], len(order)), key[0], key[1] != "mnist", *key[1:]))
-    return [Weights(*key, tuple(sorted(found[key])), teachers.get(key[-1], "")) for key in keys]
+    return [Weights(*key, tuple(sorted(found[key])), teachers.get(key, "")) for key in keys]
 
 
 def shipped(folder: str | Path | None = None) -> dict[tuple[str, str], list[int]]:

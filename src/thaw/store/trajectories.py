@@ -101,7 +101,7 @@ def load_trajectories(config: Config, folder: Path = TRAJECTORIES, progress: boo
     sampling = walking(teacher)
     drawn = {"teacher": weights_hash(teacher.network.state_dict()), "flow_map": list(config.flow_map)}
     drawn |= {"steps": sampling.steps, "seed": config.seed, "part": PART}
-    kept = folder / digest_of(drawn)[:16]
+    kept = folder / digest_of(drawn)
     check_target(kept / "0000.pt", ".pt")
     numbers = range(-(-count // PART))
     parts = [_part(kept / f"{number:04d}.pt", number, teacher, sampling, config)

@@ -16,7 +16,7 @@ import torch
 from thaw import data as sets
 from thaw import degradations
 from thaw.base.errors import ThawError
-from thaw.base.files import check_target, remember, sha256, user_path
+from thaw.base.files import check_target, digest_of, remember, sha256, user_path
 from thaw.base.machine import machine
 from thaw.base.seeding import generator
 from thaw.data import DATA_SETS, ImageSet
@@ -34,7 +34,7 @@ from thaw.store.inputs import load_data
 from thaw.terminal import Terminal
 
 STUDIES = Path("contents/studies")
-VERSION = 1  # of what the stages do: part of every key
+VERSION = 2  # of what the stages do: part of every key
 SEEDS = 3  # trainings, each with its own samples: what the spread is of
 GRID = (0.0, 0.5, 1.0, 1.5, 2.0)  # temperatures
 GRADUAL = 40  # steps from which on a degradation is not softened
@@ -146,8 +146,7 @@ class Plan:
 
     def run(self, seed: int) -> Path:
         """Return the run directory of a seed: another one for whatever training depends on."""
-        told = hashlib.sha256(repr(sorted(self.key("epochs", "share").items())).encode()).hexdigest()[:8]
-        return self.path / "runs" / f"{told}_seed{seed}"
+        return self.path / "runs" / f"{digest_of(self.key('epochs', 'share'))}_seed{seed}"
 
     def predicted(self) -> dict[str, float]:
         """Return how many seconds of one core the parts of one seed take: training, curve, restorations."""

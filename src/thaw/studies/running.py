@@ -14,6 +14,7 @@ from typing import Any
 
 from thaw.base.errors import ThawError
 from thaw.base.files import make_folder
+from thaw.degradations import registered
 from thaw.store.runs import run_lock
 from thaw.studies.paper import spend, write_paper
 from thaw.studies.plan import Plan
@@ -133,8 +134,6 @@ class Study:
 
 def _of_a_cell(plan: Plan) -> bool:
     """Tell whether the degradation is known in this process alone."""
-    from thaw.degradations.base import registered
-
     return not registered()[plan.name].__module__.startswith("thaw.")
 
 

@@ -15,6 +15,7 @@ from thaw.base.files import make_folder, remember, sha256
 from thaw.base.machine import timed
 from thaw.base.pixels import to_uint8
 from thaw.base.seeding import generator
+from thaw.degradations import Degradation
 from thaw.model import Model
 from thaw.prior import Prior
 from thaw.report import figures
@@ -22,6 +23,7 @@ from thaw.sampling import time_steps
 from thaw.scoring import (
     Ceiling,
     Judge,
+    Score,
     draw_samples,
     evaluate_model,
     labels_in_shares,
@@ -213,9 +215,7 @@ def point_of(tau: float, kind: str = "tau") -> str:
 def _scores(plan: Plan, model: Model, judge: Judge, seed: int, n: int, **settings: Any) -> dict[str, Any]:
     labels = labels_in_shares(judge, n)
     more = {"labels": labels, "judge": judge, "seed": seed, "cache": plan.path / "scores", "reference": "train"}
-    found = evaluate_model(model, n, **more, **settings).scores
-    kept = {name: [found[name].value, found[name].floor] for name in SCORED if name in found}
-    return kept
+    return _kept(evaluate_model(model, n, **more, **settings).scores, SCORED)
 
 
 def curve(plan: Plan, seed: int) -> dict[str, Any]:
@@ -249,11 +249,23 @@ def equal_budget(plan: Plan) -> dict[str, Any] | None:
     return found if found.get("judge") == judge_of(plan).digest else None
 
 
-def _degraded(plan: Plan, model: Model, n: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+def _kept(scores: dict[str, Score], names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the scores of these names that there are, each with that of real images, as plain values."""
+    return {name: [scores[name].value, scores[name].floor] for name in names if name in scores}
+
+
+def _restored_by(model: Model, name: str) -> dict[str, Any]:
+    """Return the settings of a row of `RESTORERS`, in as many steps as the model samples in."""
+    return RESTORERS[name] | ({} if name == "direct" else {"steps": model.sampling.steps})
+
+
+def _degraded(
+    plan: Plan, degradation: Degradation, n: int, seed: int = 0
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
     """Return n test images, what is left of them at T, the z behind that, and their classes."""
     test = plan.load("test")
     test = test.subset(min(n, len(test)), seed)
-    degradation, x0 = model.process.degradation, test.pixels()
+    x0 = test.pixels()
     z = degradation.draw_z(len(x0), generator(seed, "study restoration"))
     return x0, degradation(x0, torch.full((len(x0),), degradation.steps), z), z, test.labels
 
@@ -261,12 +273,12 @@ def _degraded(plan: Plan, model: Model, n: int, seed: int = 0) -> tuple[Tensor, 
 def restorations(plan: Plan, seed: int) -> dict[str, Any]:
     """Restore test images that were degraded to T, the class not told, by every sampler."""
     model, judge = load_model(plan.run(seed)), judge_of(plan)
-    x0, x_T, z, true = _degraded(plan, model, plan.restored)
+    x0, x_T, z, true = _degraded(plan, model.process.degradation, plan.restored)
     told = STAGES["ceiling"].result(plan)
     best = None if "left_out" in told else Ceiling(**told)
     T, found = model.process.degradation.steps, {}
-    for name, settings in RESTORERS.items():
-        settings = settings | ({} if name == "direct" else {"steps": model.sampling.steps})
+    for name in RESTORERS:
+        settings = _restored_by(model, name)
         restored = restore_all(model, x_T, T, z=z, seed=seed, **settings)
         more = {
             "z": z,
@@ -277,26 +289,24 @@ def restorations(plan: Plan, seed: int) -> dict[str, Any]:
             "seed": seed,
         }
         scores = score_restoration(model, restored, x_T, x0, T, **more, **settings)
-        found[name] = {what: [scores[what].value, scores[what].floor] for what in RESTORED if what in scores}
+        found[name] = _kept(scores, RESTORED)
     return found
 
 
 def untrained(plan: Plan) -> dict[str, Any]:
     """Restore test images by the hot model as a prior, which was never trained to undo this degradation."""
-    test = plan.load("test")
-    test = test.subset(min(plan.restored, PRIOR, len(test)), 0)
-    judge, inner, x0 = judge_of(plan), plan.degradation(test.shape, softened=False), test.pixels()
-    z = inner.draw_z(len(x0), generator(0, "study restoration"))
+    judge, prior = judge_of(plan), Prior(load_model(plan.settings["start_from"]))
+    inner = plan.degradation(prior.model.shape, softened=False)
+    x0, x_T, z, true = _degraded(plan, inner, min(plan.restored, PRIOR))
     step = torch.full((len(x0),), inner.steps)
-    x_T, prior = inner(x0, step, z), Prior(load_model(plan.settings["start_from"]))
     told, found = STAGES["ceiling"].result(plan), []
     best = None if "left_out" in told else told["posterior"]
     for seed in range(SEEDS):
         parts = zip(x_T.split(BATCH), [None] * len(x_T) if z is None else z.split(BATCH), strict=False)
         restored = torch.cat([prior.restore(x, inner, inner.steps, z=of, seed=seed) for x, of in parts])
-        known = {"true": test.labels, "degraded": x_T, "again": inner(restored, step, z), "ceiling": best}
+        known = {"true": true, "degraded": x_T, "again": inner(restored, step, z), "ceiling": best}
         scores = restoration(to_uint8(restored), to_uint8(x0), judge=judge, seed=seed, **known)
-        found.append({what: [scores[what].value, scores[what].floor] for what in RESTORED if what in scores})
+        found.append(_kept(scores, RESTORED))
     return {"seeds": found, "n": len(x0)}
 
 
@@ -315,14 +325,9 @@ def gallery(plan: Plan) -> dict[str, Any]:
         _grid(plan, f"samples_{what}.png", to_uint8(model.sample(y, seed=0, **settings)), columns, **seen)
     walk = [step.x_t for step in model.trajectory(model.labels(4), seed=1, tau=tau)]
     _grid(plan, "walk.png", figures.strip(walk, 10), min(10, len(walk)), **seen)
-    x0, x_T, z, _ = _degraded(plan, model, 10)
-    ways = [(0, RESTORERS[name]) for name in ("direct", "algorithm1", "algorithm2", "warm")]
-    ways += [(k, RESTORERS["warm"]) for k in (1, 2)]
-    ways = [
-        (k, settings if settings["sampler"] == "direct" else settings | {"steps": model.sampling.steps})
-        for k, settings in ways
-    ]
-    rows = [model.restore(x_T, model.process.steps, z=z, seed=k, **settings) for k, settings in ways]
+    x0, x_T, z, _ = _degraded(plan, model.process.degradation, 10)
+    ways = [(0, "direct"), (0, "algorithm1"), (0, "algorithm2"), (0, "warm"), (1, "warm"), (2, "warm")]
+    rows = [model.restore(x_T, model.process.steps, z=z, seed=k, **_restored_by(model, name)) for k, name in ways]
     _grid(plan, "restored.png", to_uint8(torch.cat([x0, x_T, *rows]).clamp(-1, 1)), len(x0), **seen)
     # Of the samples behind the curve: the nearest to a training image, and those least like what they were to be.
     labels = labels_in_shares(judge, plan.size.n)

@@ -37,6 +37,8 @@ def parse(text: str) -> list[dict[str, Any]]:
 class Writer:
     """What both formats share: the order of the blocks, captions, and the numbers of figures, tables, citations."""
 
+    AROUND: Mapping[str, tuple[str, str]]  # kind of a piece of a line -> what stands before and after it
+
     def __init__(self, numbers: Mapping[str, str]) -> None:
         self.numbers = numbers
         self.places: dict[str, int] = {}  # label -> number of its figure or table
@@ -102,7 +104,24 @@ class Writer:
             found.append(plain(after))
         return "".join(found)
 
-    def span(self, child: dict[str, Any]) -> str: ...
+    def span(self, child: dict[str, Any]) -> str:
+        """Return a piece of a line."""
+        kind = child["type"]
+        if kind == "text":
+            return self.marked(child["raw"], self.plain)
+        if kind == "inline_math":
+            return self.formula(child["raw"])
+        if kind in ("softbreak", "linebreak"):
+            return "\n"
+        inside = self.marked(child["raw"], self.code) if kind == "codespan" else self.inline(child.get("children", []))
+        before, after = self.AROUND.get(kind, ("", ""))
+        return f"{before}{inside}{after}"
+
+    def plain(self, text: str) -> str: ...
+
+    def code(self, text: str) -> str: ...
+
+    def formula(self, raw: str) -> str: ...
 
     def block(self, block: dict[str, Any]) -> str: ...
 
@@ -141,18 +160,16 @@ def _label_of(children: list[dict[str, Any]]) -> str:
 class Latex(Writer):
     """The paper as LaTeX: numbers stay macros."""
 
-    def span(self, child: dict[str, Any]) -> str:
-        kind = child["type"]
-        if kind == "text":
-            return self.marked(child["raw"], _typeset)
-        if kind == "inline_math":
-            return f"${child['raw']}$"
-        if kind == "codespan":
-            return rf"\texttt{{{self.marked(child['raw'], escape)}}}"
-        if kind in ("softbreak", "linebreak"):
-            return "\n"
-        inside = self.inline(child.get("children", []))
-        return {"emphasis": rf"\emph{{{inside}}}", "strong": rf"\textbf{{{inside}}}"}.get(kind, inside)
+    AROUND = {"emphasis": (r"\emph{", "}"), "strong": (r"\textbf{", "}"), "codespan": (r"\texttt{", "}")}
+
+    def plain(self, text: str) -> str:
+        return _typeset(text)
+
+    def code(self, text: str) -> str:
+        return escape(text)
+
+    def formula(self, raw: str) -> str:
+        return f"${raw}$"
 
     def block(self, block: dict[str, Any]) -> str:
         children = block.get("children", [])
@@ -248,22 +265,20 @@ class Html(Writer):
         read: name of a figure -> what an image element shows.
     """
 
+    AROUND = {name: (f"<{tag}>", f"</{tag}>") for name, tag in
+              {"emphasis": "em", "strong": "strong", "codespan": "code"}.items()}  # fmt: skip
+
     def __init__(self, numbers: Mapping[str, str], read: Callable[[str], str] = lambda name: f"figures/{name}") -> None:
         super().__init__(numbers)
         self.read, self.title = read, ""
 
-    def span(self, child: dict[str, Any]) -> str:
-        kind = child["type"]
-        if kind == "text":
-            return self.marked(child["raw"], html.escape)
-        if kind == "inline_math":
-            return _mathml(re.sub(NUMBER, lambda found: self.numbers[found[1]], child["raw"]))
-        if kind == "codespan":
-            return f"<code>{self.marked(child['raw'], html.escape)}</code>"
-        if kind in ("softbreak", "linebreak"):
-            return "\n"
-        inside = self.inline(child.get("children", []))
-        return {"emphasis": f"<em>{inside}</em>", "strong": f"<strong>{inside}</strong>"}.get(kind, inside)
+    def plain(self, text: str) -> str:
+        return html.escape(text)
+
+    code = plain
+
+    def formula(self, raw: str) -> str:
+        return _mathml(re.sub(NUMBER, lambda found: self.numbers[found[1]], raw))
 
     def block(self, block: dict[str, Any]) -> str:
         children = block.get("children", [])
