@@ -141,7 +141,10 @@ def test_a_run_starts_from_the_weights_of_another_and_goes_on_without_them(tmp_p
         whole, path = tmp_path / f"{start.name} whole", tmp_path / f"{start.name} stopped"
         run(config, whole)
         begun = run(config, path, until=0)[0].model
-        assert_equal(dict(begun.network.state_dict()), dict(network.state_dict()))
+        x, half, y = torch.randn(4, *begun.process.shape), torch.full((4,), 0.5), torch.arange(4)
+        hot = network(x, half, torch.ones(4), y)
+        for tau in (0.0, 0.5, 0.99, 1.0):  # all temperatures begin as the one that was trained
+            torch.testing.assert_close(begun.network(x, half, torch.full((4,), tau), y), hot, rtol=1e-5, atol=1e-5)
         start.rename(tmp_path / f"{start.name} moved")
         run(config, path)
         assert_equal(states(path), states(whole))

@@ -83,6 +83,8 @@ def newest(run: Path, config: Config, images: ImageSet, accelerator: Accelerator
 def load_initial_weights(network: nn.Module, config: Config, images: ImageSet) -> None:
     """Give a run's network the weights of the model that `start_from` names.
 
+    Where that was trained at one temperature and this is for several, all begin as that one.
+
     Raises:
         ThawError: if there is no such model, its network is another one, or its output means something else.
     """
@@ -100,6 +102,9 @@ def load_initial_weights(network: nn.Module, config: Config, images: ImageSet) -
                 "here; make it alike, or leave start_from out"
             )
     network.load_state_dict(network.state_dict() | model.network.state_dict())
+    low, high = model.process.tau
+    if low == high and config.tau != (low, high) and (condition := getattr(network, "condition", None)) is not None:
+        condition.hold_temperature(low)
 
 
 def _stored(path: Path, read: Callable[[dict[str, Any]], Any], otherwise: str) -> Any:
