@@ -327,8 +327,9 @@ def test_it_stands_among_the_eleven_where_all_of_them_were_scored_alike(study, m
     told = Findings(study.plan, found, 1.0)
     text = paper.fill(told)
     assert told.values["equal.place"] == (1, "d") and told.values["equal.worse"] == (11, "d")
-    assert text.count("{:equal}") == 1 and "to its disadvantage" in text and "| **curtain** |" in text
-    assert "is in place" not in text  # it was not trained as long
+    assert text.count("{:equal}") == 1 and "| **curtain** |" in text
+    assert "is in place" not in text and "to the disadvantage of this study" in text  # it was not trained as long
+    assert told.values["equal.times"] == (2.0, ".2g")
     for less in (rows[:-1], [one for one in rows if one["degradation"] != "mask"]):
         cache["rows"] = less
         assert Findings(study.plan, found, 1.0).facts["equal"] is None

@@ -240,6 +240,6 @@ class Findings:
         self.values |= {f"equal.{verdict}": (count, "d") for verdict, count in counts.items()}
         self.values |= {"equal.n": (cache["n"], ",d"), "equal.seeds": (len(cache["seeds"]), "d"),
                         "equal.epochs": (epochs, "d"), "equal.of": (len(of_all), "d"),
-                        "equal.place": (order.index(mine) + 1, "d")}  # fmt: skip
+                        "equal.place": (order.index(mine) + 1, "d"), "equal.times": (max(ours / epochs, epochs / ours), ".2g")}  # fmt: skip
         self.facts["equal"] = {"lines": lines, "taus": [(tau, point_of(tau)) for tau in taus],
                                "same_epochs": epochs == ours, "more": ours > epochs, "counts": counts}  # fmt: skip

@@ -34,7 +34,7 @@ from thaw.store.inputs import load_data
 from thaw.terminal import Terminal
 
 STUDIES = Path("contents/studies")
-VERSION = 2  # of what the stages do: part of every key
+VERSION = 3  # of what the stages do: part of every key
 SEEDS = 3  # trainings, each with its own samples: what the spread is of
 GRID = (0.0, 0.5, 1.0, 1.5, 2.0)  # temperatures
 GRADUAL = 40  # steps from which on a degradation is not softened

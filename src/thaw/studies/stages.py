@@ -57,7 +57,7 @@ FORWARD = ("forward_cold.png", "forward_warm.png")
 DRAWN = ("samples_cold.png", "samples_warm.png", "walk.png", "restored.png", "failures.png")
 SCORED = ("fid", "precision", "recall", "coverage", "accuracy", "entropy", "copies")
 RESTORED = ("agreement", "psnr", "ssim", "error_ratio", "spread_skill", "consistency")
-PRIOR, BATCH = 128, 64  # pictures that are restored without training, and at once
+PRIOR = 128  # pictures that are restored without training
 SPREAD = 125  # pictures that are restored by eight seeds each, at most
 EQUAL = "equal_budget.json"  # beside the released weights: the eleven degradations, trained and scored alike
 
@@ -302,8 +302,7 @@ def untrained(plan: Plan) -> dict[str, Any]:
     told, found = STAGES["ceiling"].result(plan), []
     best = None if "left_out" in told else told["posterior"]
     for seed in range(SEEDS):
-        parts = zip(x_T.split(BATCH), [None] * len(x_T) if z is None else z.split(BATCH), strict=False)
-        restored = torch.cat([prior.restore(x, inner, inner.steps, z=of, seed=seed) for x, of in parts])
+        restored = prior.restore(x_T, inner, inner.steps, z=z, seed=seed)
         known = {"true": true, "degraded": x_T, "again": inner(restored, step, z), "ceiling": best}
         scores = restoration(to_uint8(restored), to_uint8(x0), judge=judge, seed=seed, **known)
         found.append(_kept(scores, RESTORED))
