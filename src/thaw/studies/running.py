@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,15 +61,16 @@ class Study:
         Raises:
             ThawError: if another process works in the same folder, or a stage fails.
         """
-        make_folder(self.plan.path)
-        with run_lock(self.plan.path):
-            started = time.monotonic()
-            if self.plan.workers > 1 and (self.plan.source or not _of_a_cell(self.plan)):
-                self._side_by_side(started)
-            else:  # what was registered in a notebook's cell is known in this process alone
-                self._one_by_one(started)
-            self.say(f"{_clock(started)}  the paper")
-            return write_paper(self.plan)
+        plan = self.plan
+        make_folder(plan.path)
+        # What was registered in a notebook's cell is known in this process alone.
+        of_a_cell = not plan.source and not registered()[plan.name].__module__.startswith("thaw.")
+        workers = 1 if of_a_cell else plan.workers
+        with run_lock(plan.path):
+            with _Here() if workers == 1 else _pool(workers) as pool:
+                self._stages(pool, workers)
+            self.say("the paper")
+            return write_paper(plan)
 
     def _time_left(self, running: dict[str, float], workers: int) -> str:
         """Return about how long the rest takes, in words, by what was measured of this machine."""
@@ -80,67 +81,67 @@ class Study:
         seconds = self.pace * max([(sum(rest.values()) - sum(gone.values())) / workers, *alone]) + 15
         return f"about {max(1, round(seconds / 60))} min left"
 
-    def _one_by_one(self, started: float) -> None:
-        """Run the stages in this process, telling now and then that work goes on."""
-        for stage in self.left():
-            self.say(f"{_clock(started)}  {stage.about}; {self._time_left({}, 1)}")
-            began, done = time.monotonic(), threading.Event()
+    def _stages(self, pool: Executor, workers: int) -> None:
+        """Run the stages that are left, as many at once as there are workers, and tell how it goes on."""
+        started = noted = time.monotonic()
+        stages, waiting = self.stages, {stage.name: stage for stage in self.left()}
+        running: dict[Future, str] = {}
+        begun: dict[str, float] = {}
+        finished: list[tuple[float, float]] = []
 
-            def tell(stage: Stage = stage, began: float = began, done: threading.Event = done) -> None:
-                while not done.wait(OFTEN):
-                    self.say(f"{_clock(started)}  ... {stage.about}; {self._time_left({stage.name: began}, 1)}")
+        def tell(what: str) -> None:
+            seconds = int(time.monotonic() - started)
+            self.say(f"{seconds // 60:3d}:{seconds % 60:02d}  {what}; {self._time_left(dict(begun), workers)}")
 
-            watcher = threading.Thread(target=tell, daemon=True)
-            watcher.start()
-            try:
-                stage.run(self.plan)
-            finally:
-                done.set()
-                watcher.join()
-            spend(self.plan, time.monotonic() - began)
-
-    def _side_by_side(self, started: float) -> None:
-        """Run the stages in processes of their own, whose end a kill of this one is too."""
-        workers, told = self.plan.workers, time.monotonic()
-        context = multiprocessing.get_context("spawn")
-        with _pool(workers, context) as pool:
-            waiting, running, begun = {stage.name: stage for stage in self.left()}, {}, {}
-            noted, finished = time.monotonic(), []
+        with _now_and_then(lambda: tell(f"... {' and '.join(stages[name].about for name in [*begun])}")):
             while waiting or running:
-                ready = [s for s in waiting.values() if not set(s.needs) & (waiting.keys() | set(running.values()))]
+                ready = [s for s in waiting.values() if not set(s.needs) & (waiting.keys() | begun.keys())]
                 for stage in ready[: workers - len(running)]:
+                    begun[stage.name] = time.monotonic()
+                    tell(stage.about)
                     del waiting[stage.name]
                     running[pool.submit(perform, self.plan, stage.name)] = stage.name
-                    begun[stage.name] = time.monotonic()
-                    self.say(f"{_clock(started)}  {stage.about}")
-                done, _ = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
-                if done:
-                    spend(self.plan, time.monotonic() - noted)
-                    noted = time.monotonic()
+                done, _ = wait(running, timeout=5.0, return_when=FIRST_COMPLETED)
+                now = time.monotonic()
+                spend(self.plan, now - noted)
+                noted = now
                 for future in done:
-                    name = running.pop(future)
-                    _check(future, self.stages[name])
-                    took = time.monotonic() - begun.pop(name)
-                    finished.append((took, self.stages[name].seconds))
+                    stage = stages[running.pop(future)]
+                    took = now - begun.pop(stage.name)
+                    _check(future, stage)
+                    finished.append((took, stage.seconds))
                     self.pace = sum(took for took, _ in finished) / sum(meant for _, meant in finished)
-                    self.say(f"{_clock(started)}  {self.stages[name].about}: done in {took:.0f} s; "
-                             f"{self._time_left(begun, workers)}")  # fmt: skip
-                    told = time.monotonic()
-                if time.monotonic() - told > OFTEN:
-                    what = " and ".join(self.stages[name].about for name in running.values())
-                    self.say(f"{_clock(started)}  ... {what}; {self._time_left(begun, workers)}")
-                    told = time.monotonic()
+                    tell(f"{stage.about}: done in {took:.0f} s")
 
 
-def _of_a_cell(plan: Plan) -> bool:
-    """Tell whether the degradation is known in this process alone."""
-    return not registered()[plan.name].__module__.startswith("thaw.")
+class _Here(Executor):
+    """Runs what is submitted at once, in this process."""
+
+    def submit(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        future: Future = Future()
+        try:
+            future.set_result(work(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
 
-def _clock(started: float) -> str:
-    """Return the time since the study began, 3:07."""
-    seconds = int(time.monotonic() - started)
-    return f"{seconds // 60:3d}:{seconds % 60:02d}"
+@contextlib.contextmanager
+def _now_and_then(work: Callable[[], None]) -> Iterator[None]:
+    """Do a piece of work every `OFTEN` seconds while the block runs."""
+    done = threading.Event()
+
+    def often() -> None:
+        while not done.wait(OFTEN):
+            work()
+
+    thread = threading.Thread(target=often, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def _check(future: Future, stage: Stage) -> None:
@@ -157,9 +158,9 @@ def _check(future: Future, stage: Stage) -> None:
 
 
 @contextlib.contextmanager
-def _pool(workers: int, context: Any) -> Iterator[ProcessPoolExecutor]:
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Yield a pool of processes that end with this one, and at once where the block fails."""
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin)
     try:
         yield pool
         pool.shutdown()

@@ -15,7 +15,7 @@ import mistune
 from thaw.report.latex import escape
 
 NUMBER, MARK, LABEL = r"\\val\{([\w.]+)\}", r"\[([@#])(\w+)\]", r"\s*\{:(\w+)\}\s*$"
-CAPTION = re.compile(r"(Wide table|Table): ")
+CAPTION = re.compile(r"^(Wide table|Table): ")
 REFERENCES = {
     "bansal": "A. Bansal et al. Cold Diffusion: Inverting Arbitrary Image Transforms Without Noise. arXiv:2208.09392.",
     "daras": "G. Daras et al. Soft Diffusion: Score Matching for General Corruptions. arXiv:2209.05442.",
@@ -28,16 +28,14 @@ REFERENCES = {
 }
 
 
-def parse(text: str) -> list[dict[str, Any]]:
-    """Return the blocks of a text."""
-    blocks = mistune.create_markdown(renderer=None, plugins=["table", "math"])(text)
-    return [block for block in blocks if block["type"] != "blank_line"]
-
-
 class Writer:
-    """What both formats share: the order of the blocks, captions, and the numbers of figures, tables, citations."""
+    """What both formats share: the order of the blocks, captions, and the numbers of figures, tables, citations.
 
-    AROUND: Mapping[str, tuple[str, str]]  # kind of a piece of a line -> what stands before and after it
+    Args:
+        numbers: key -> text.
+    """
+
+    FORMS: Mapping[str, str]  # kind of a block, or of a piece of a line -> what stands about it
 
     def __init__(self, numbers: Mapping[str, str]) -> None:
         self.numbers = numbers
@@ -47,47 +45,41 @@ class Writer:
 
     def write(self, text: str) -> str:
         """Return the document of a text."""
-        blocks, parts, caption = parse(text), [], None
-        for kind, label in _labels(blocks):
-            self.counts[kind] += 1
-            self.places[label] = self.counts[kind]
-        self.counts = dict.fromkeys(self.counts, 0)
-        for block in blocks:
-            children = block.get("children", [])
-            if block["type"] == "paragraph" and children[0]["type"] == "text" and CAPTION.match(children[0]["raw"]):
-                caption = children
-                continue
+        parts, caption = [], []
+        for block in mistune.create_markdown(renderer=None, plugins=["table", "math"])(text):
+            kind, children = block["type"], block.get("children", [])
             pictures = [child for child in children if child["type"] == "image"]
-            if block["type"] == "paragraph" and pictures:
-                self.counts["figure"] += 1
+            if kind == "paragraph" and CAPTION.match(children[0].get("raw", "")):
+                caption = children
+            elif pictures:
                 names = [one["attrs"]["url"].rpartition("/")[2] for one in pictures]
-                told, label = self.captioned(pictures[-1]["children"])
-                parts.append(self.figure(names, pictures[0]["attrs"].get("title", ""), told, label))
-            elif block["type"] == "table":
-                self.counts["table"] += 1
+                wide = pictures[0]["attrs"].get("title") == "wide"
+                parts.append(self.figure(names, wide, *self.captioned("figure", pictures[-1]["children"])))
+            elif kind == "table":
                 wide = caption[0]["raw"].startswith("Wide")
-                told, label = self.captioned(caption, skip=CAPTION)
                 head, body = children[0]["children"], [row["children"] for row in children[1]["children"]]
                 align = ["r" if cell["attrs"]["align"] == "right" else "l" for cell in head]
                 cells = [[self.inline(cell["children"]) for cell in row] for row in (head, *body)]
-                parts.append(self.table(cells[0], cells[1:], align, told, label, wide))
-            else:
-                parts.append(self.block(block))
+                parts.append(self.table(cells, align, wide, *self.captioned("table", caption)))
+            elif kind == "list":
+                items = [self.inline(item["children"][0]["children"]) for item in children]
+                parts.append(self.FORMS["list"] % "".join(self.FORMS["item"] % item for item in items))
+            elif kind != "blank_line":
+                title = kind == "heading" and block["attrs"]["level"] == 1
+                told = self.inline(children[0]["children"] if kind == "block_quote" else children)
+                parts.append(self.FORMS["title" if title else kind] % told)
         return self.document(parts)
 
-    def captioned(self, children: list[dict[str, Any]], skip: re.Pattern | None = None) -> tuple[str, str]:
-        """Return a caption and its label."""
-        children = [dict(child) for child in children]
-        found = re.search(LABEL, children[-1].get("raw", "")) if children else None
+    def captioned(self, kind: str, children: list[dict[str, Any]]) -> tuple[str, str]:
+        """Return the caption of the next figure or table, and its label."""
+        first, *_ = children = [dict(child) for child in children]
+        first["raw"] = CAPTION.sub("", first["raw"]) if "raw" in first else None
+        found = re.search(LABEL, children[-1]["raw"])
+        children[-1]["raw"] = re.sub(LABEL, "", children[-1]["raw"])
+        self.counts[kind] += 1
         if found:
-            children[-1]["raw"] = children[-1]["raw"][: found.start()]
-        if skip:
-            children[0]["raw"] = skip.sub("", children[0]["raw"], count=1)
+            self.places[found[1]] = self.counts[kind]
         return self.inline(children), found[1] if found else ""
-
-    def inline(self, children: list[dict[str, Any]]) -> str:
-        """Return a line of text."""
-        return "".join(self.span(child) for child in children)
 
     def cite(self, key: str) -> int:
         """Return the number of a citation."""
@@ -104,87 +96,41 @@ class Writer:
             found.append(plain(after))
         return "".join(found)
 
+    def inline(self, children: list[dict[str, Any]]) -> str:
+        """Return a line of text."""
+        return "".join(map(self.span, children))
+
     def span(self, child: dict[str, Any]) -> str:
         """Return a piece of a line."""
         kind = child["type"]
-        if kind == "text":
-            return self.marked(child["raw"], self.plain)
         if kind == "inline_math":
             return self.formula(child["raw"])
         if kind in ("softbreak", "linebreak"):
             return "\n"
-        inside = self.marked(child["raw"], self.code) if kind == "codespan" else self.inline(child.get("children", []))
-        before, after = self.AROUND.get(kind, ("", ""))
-        return f"{before}{inside}{after}"
-
-    def plain(self, text: str) -> str: ...
-
-    def code(self, text: str) -> str: ...
-
-    def formula(self, raw: str) -> str: ...
-
-    def block(self, block: dict[str, Any]) -> str: ...
-
-    def number(self, key: str) -> str: ...
-
-    def mark(self, kind: str, name: str) -> str: ...
-
-    def figure(self, names: list[str], width: str, caption: str, label: str) -> str: ...
-
-    def table(
-        self, head: list[str], body: list[list[str]], align: list[str], caption: str, label: str, wide: bool
-    ) -> str: ...
-
-    def document(self, parts: list[str]) -> str: ...
-
-
-def _labels(blocks: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Return kind and label of all figures and tables, in order."""
-    found, caption = [], []
-    for block in blocks:
-        children = block.get("children", [])
-        pictures = [child for child in children if child["type"] == "image"] if block["type"] == "paragraph" else []
-        if pictures:
-            found.append(("figure", _label_of(pictures[-1]["children"])))
-        elif block["type"] == "table":
-            found.append(("table", _label_of(caption)))
-        caption = children
-    return found
-
-
-def _label_of(children: list[dict[str, Any]]) -> str:
-    told = re.search(LABEL, children[-1].get("raw", "")) if children else None
-    return told[1] if told else ""
+        if kind == "text":
+            return self.marked(child["raw"], self.plain)
+        inside = self.marked(child["raw"], self.escape) if kind == "codespan" else self.inline(child["children"])
+        return self.FORMS[kind] % inside
 
 
 class Latex(Writer):
     """The paper as LaTeX: numbers stay macros."""
 
-    AROUND = {"emphasis": (r"\emph{", "}"), "strong": (r"\textbf{", "}"), "codespan": (r"\texttt{", "}")}
+    FORMS = {
+        "emphasis": r"\emph{%s}", "strong": r"\textbf{%s}", "codespan": r"\texttt{%s}", "paragraph": "%s",
+        "title": r"\newcommand{\papertitle}{%s}", "heading": r"\section{%s}",
+        "block_quote": r"\newcommand{\papernote}{%s}", "item": "\\item %s\n",
+        "list": "\\begin{itemize}\\setlength{\\itemsep}{1pt}\\setlength{\\parskip}{0pt}\n%s\\end{itemize}",
+    }  # fmt: skip
+    escape = staticmethod(escape)
 
     def plain(self, text: str) -> str:
-        return _typeset(text)
-
-    def code(self, text: str) -> str:
-        return escape(text)
+        """Return plain text, with its dashes, spaces and letters."""
+        text = re.sub("(Algorithm|Figure|Table) ", r"\1~", escape(text))
+        return text.replace(r" \%", r"~\%")
 
     def formula(self, raw: str) -> str:
         return f"${raw}$"
-
-    def block(self, block: dict[str, Any]) -> str:
-        children = block.get("children", [])
-        if block["type"] == "heading":
-            title = self.inline(children)
-            if block["attrs"]["level"] == 1:
-                return rf"\newcommand{{\papertitle}}{{{title}}}"
-            return rf"\section{{{title}}}"
-        if block["type"] == "block_quote":
-            return rf"\newcommand{{\papernote}}{{{self.inline(children[0]['children'])}}}"
-        if block["type"] == "list":
-            items = [rf"\item {self.inline(item['children'][0]['children'])}" for item in children]
-            sparse = r"\setlength{\itemsep}{1pt}\setlength{\parskip}{0pt}"
-            return "\n".join([r"\begin{itemize}" + sparse, *items, r"\end{itemize}"])
-        return self.inline(children)
 
     def number(self, key: str) -> str:
         return rf"\val{{{key}}}"
@@ -195,49 +141,51 @@ class Latex(Writer):
             return rf"\cite{{{name}}}"
         return rf"\ref{{{name}}}"
 
-    def figure(self, names: list[str], width: str, caption: str, label: str) -> str:
-        wide = width == "wide"
+    def figure(self, names: list[str], wide: bool, caption: str, label: str) -> str:
         share = f"{0.99 / len(names):.3f}\\textwidth" if wide else r"\columnwidth"
         shown = [rf"\pictures{{{share}}}{{{name}}}" for name in names]
-        body = (r"\hfill" if wide else r"\\[3pt]" + "\n").join(shown)
-        return self._float("figure" + "*" * wide, body, caption, label)
+        return self._float("figure", wide, (r"\hfill" if wide else "\\\\[3pt]\n").join(shown), caption, label)
 
-    def table(
-        self, head: list[str], body: list[list[str]], align: list[str], caption: str, label: str, wide: bool
-    ) -> str:
-        lines = [" & ".join(row) + r" \\" for row in body]
-        inner = [rf"\begin{{tabular}}{{@{{}}{''.join(align)}@{{}}}}", r"\toprule", " & ".join(head) + r" \\"]
-        inner += [r"\midrule", *lines, r"\bottomrule", r"\end{tabular}"]
-        return self._float("table" + "*" * wide, "\n".join(inner), caption, label, above=True)
+    def table(self, cells: list[list[str]], align: list[str], wide: bool, caption: str, label: str) -> str:
+        head, *lines = [" & ".join(row) + r" \\" for row in cells]
+        inner = [rf"\begin{{tabular}}{{@{{}}{''.join(align)}@{{}}}}", r"\toprule", head, r"\midrule", *lines]
+        return self._float("table", wide, "\n".join([*inner, r"\bottomrule", r"\end{tabular}"]), caption, label)
 
-    def _float(self, kind: str, body: str, caption: str, label: str, above: bool = False) -> str:
+    def _float(self, kind: str, wide: bool, body: str, caption: str, label: str) -> str:
         told = rf"\caption{{{caption}}}" + (rf"\label{{{label}}}" if label else "")
-        parts = [told, r"\small", body] if above else [body, told]
+        parts, kind = [body, told] if kind == "figure" else [told, r"\small", body], kind + "*" * wide
         return "\n".join([rf"\begin{{{kind}}}[t]", r"\centering", *parts, rf"\end{{{kind}}}"])
 
     def document(self, parts: list[str]) -> str:
         title, note, abstract, *rest = parts
-        top = (
-            r"\twocolumn[\centering{\LARGE\bfseries \papertitle}\par\medskip"
-            r"\begin{minipage}{0.86\textwidth}\centering\small \papernote\end{minipage}\par\bigskip]"
-        )
-        items = [rf"\bibitem{{{key}}} {_typeset(REFERENCES[key])}" for key in self.cited]
-        sparse = r"\setlength{\itemsep}{0pt}\setlength{\parskip}{0pt}\footnotesize\raggedright"
-        references = "\n".join(
-            [rf"\begin{{thebibliography}}{{{len(items)}}}" + sparse, *items, r"\end{thebibliography}"]
-        )
+        items = "\n".join(rf"\bibitem{{{key}}} {self.plain(REFERENCES[key])}" for key in self.cited)
         head = Path(__file__).with_name("head.tex").read_text()
-        begin = "\n".join([r"\begin{document}", r"\raggedbottom", top, r"\suppressfloats[t]"])
-        told = "\n".join([r"\begin{abstract}", r"\noindent", abstract, r"\end{abstract}"])
-        return "\n\n".join([head + title, note, begin, told, *rest, references, r"\end{document}"]) + "\n"
+        return head + BODY % (title, note, abstract, "\n\n".join(rest), len(self.cited), items)
 
 
-def _typeset(text: str) -> str:
-    """Return plain text as LaTeX, with its dashes, spaces and letters."""
-    text = escape(text)
-    for word in ("Algorithm", "Figure", "Table"):
-        text = text.replace(f"{word} ", f"{word}~")
-    return text.replace(r" \%", r"~\%")
+BODY = r"""%s
+
+%s
+
+\begin{document}
+\raggedbottom
+\twocolumn[\centering{\LARGE\bfseries \papertitle}\par\medskip
+\begin{minipage}{0.86\textwidth}\centering\small \papernote\end{minipage}\par\bigskip]
+\suppressfloats[t]
+
+\begin{abstract}
+\noindent
+%s
+\end{abstract}
+
+%s
+
+\begin{thebibliography}{%d}\setlength{\itemsep}{0pt}\setlength{\parskip}{0pt}\footnotesize\raggedright
+%s
+\end{thebibliography}
+
+\end{document}
+"""
 
 
 PAGE = """<!doctype html>
@@ -265,63 +213,45 @@ class Html(Writer):
         read: name of a figure -> what an image element shows.
     """
 
-    AROUND = {name: (f"<{tag}>", f"</{tag}>") for name, tag in
-              {"emphasis": "em", "strong": "strong", "codespan": "code"}.items()}  # fmt: skip
+    FORMS = {
+        "emphasis": "<em>%s</em>", "strong": "<strong>%s</strong>", "codespan": "<code>%s</code>",
+        "title": "<h1>%s</h1>", "heading": "<h2>%s</h2>", "paragraph": "<p>%s</p>",
+        "block_quote": '<p class="note">%s</p>', "item": "<li>%s</li>", "list": "<ul>%s</ul>",
+    }  # fmt: skip
+    plain = escape = staticmethod(html.escape)
 
     def __init__(self, numbers: Mapping[str, str], read: Callable[[str], str] = lambda name: f"figures/{name}") -> None:
         super().__init__(numbers)
-        self.read, self.title = read, ""
-
-    def plain(self, text: str) -> str:
-        return html.escape(text)
-
-    code = plain
+        self.read = read
 
     def formula(self, raw: str) -> str:
-        return _mathml(re.sub(NUMBER, lambda found: self.numbers[found[1]], raw))
+        from latex2mathml.converter import convert
 
-    def block(self, block: dict[str, Any]) -> str:
-        children = block.get("children", [])
-        if block["type"] == "heading":
-            inside, level = self.inline(children), block["attrs"]["level"]
-            self.title = self.title or re.sub("<[^>]+>", "", inside)
-            return f"<h{level}>{inside}</h{level}>"
-        if block["type"] == "block_quote":
-            return f'<p class="note">{self.inline(children[0]["children"])}</p>'
-        if block["type"] == "list":
-            return "<ul>" + "".join(f"<li>{self.inline(i['children'][0]['children'])}</li>" for i in children) + "</ul>"
-        return f"<p>{self.inline(children)}</p>"
+        return convert(re.sub(NUMBER, lambda found: self.numbers[found[1]], raw))
 
     def number(self, key: str) -> str:
         return html.escape(self.numbers[key])
 
     def mark(self, kind: str, name: str) -> str:
-        return f"[{self.cite(name)}]" if kind == "@" else f'<a href="#{name}">{self.places[name]}</a>'
+        return f"[{self.cite(name)}]" if kind == "@" else f'<a href="#{name}">#</a>'  # its number is known at the end
 
-    def figure(self, names: list[str], width: str, caption: str, label: str) -> str:
+    def figure(self, names: list[str], wide: bool, caption: str, label: str) -> str:
         shown = "".join(f'<img src="{self.read(name)}" alt="{html.escape(name)}">' for name in names)
-        told = f"Figure {self.counts['figure']}: {caption}"
-        return f'<figure class="{width}" id="{label}">{shown}<figcaption>{told}</figcaption></figure>'
+        told = f"<figcaption>Figure {self.counts['figure']}: {caption}</figcaption>"
+        return f'<figure class="{"wide" if wide else "column"}" id="{label}">{shown}{told}</figure>'
 
-    def table(
-        self, head: list[str], body: list[list[str]], align: list[str], caption: str, label: str, wide: bool
-    ) -> str:
+    def table(self, cells: list[list[str]], align: list[str], wide: bool, caption: str, label: str) -> str:
         def row(cells: list[str], tag: str) -> str:
-            return "".join(f'<{tag} class="{a}">{cell}</{tag}>' for a, cell in zip(align, cells, strict=True))
+            inside = "".join(f'<{tag} class="{a}">{cell}</{tag}>' for a, cell in zip(align, cells, strict=True))
+            return f"<tr>{inside}</tr>"
 
-        lines = "".join(f"<tr>{row(cells, 'td')}</tr>" for cells in body)
+        lines = "".join(row(line, "td") for line in cells[1:])
+        inside = f"<thead>{row(cells[0], 'th')}</thead><tbody>{lines}</tbody>"
         told = f'<p class="told" id="{label}">Table {self.counts["table"]}: {caption}</p>'
-        return (
-            f'{told}<div class="table"><table><thead><tr>{row(head, "th")}</tr></thead>'
-            f"<tbody>{lines}</tbody></table></div>"
-        )
+        return f'{told}<div class="table"><table>{inside}</table></div>'
 
     def document(self, parts: list[str]) -> str:
         items = "".join(f"<li>{html.escape(REFERENCES[key])}</li>" for key in self.cited)
-        return PAGE.format(title=self.title, body="\n".join([*parts, f"<h2>References</h2><ol>{items}</ol>"]))
-
-
-def _mathml(formula: str) -> str:
-    from latex2mathml.converter import convert
-
-    return convert(formula)
+        body = "\n".join([*parts, f"<h2>References</h2><ol>{items}</ol>"])
+        body = re.sub(r'(<a href="#(\w+)">)#', lambda found: f"{found[1]}{self.places[found[2]]}", body)
+        return PAGE.format(title=re.sub("<[^>]+>", "", parts[0]), body=body)
