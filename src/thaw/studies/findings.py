@@ -1,5 +1,6 @@
 """From what the stages found to numbers with a key each, and to what they bear: better, worse, or not told apart."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -29,12 +30,11 @@ def told_apart(one: Sequence[float], other: Sequence[float], better: str = "lowe
     >>> told_apart([1.0, 1.1, 0.9], [2.0, 2.1, 1.9]), told_apart([1.0, 3.0, 2.0], [2.0, 2.1, 1.9])
     ('better', 'same')
     """
-    (mean, deviation), (mean_, deviation_) = ((float(np.mean(part)), spread(part)) for part in (one, other))
-    if deviation + deviation_ <= 1e-9 * max(abs(mean), abs(mean_)):  # no spread at all
+    mean, mean_ = float(np.mean(one)), float(np.mean(other))
+    if spread(one) + spread(other) <= 1e-9 * max(abs(mean), abs(mean_)):  # no spread at all
         p = float(math.isclose(mean, mean_))
     else:
-        sizes = (mean, deviation, len(one), mean_, deviation_, len(other))
-        p = float(scipy.stats.ttest_ind_from_stats(*sizes, equal_var=False).pvalue)
+        p = float(scipy.stats.ttest_ind(one, other, equal_var=False).pvalue)
     if not p < LEVEL:
         return "same"
     return "better" if (mean < mean_) == (better == "lower") else "worse"
@@ -131,12 +131,6 @@ class Findings:
         fid = {point: [one[point]["fid"][0] for one in curves] for point in curves[0]}
         best = min(size.taus, key=lambda tau: np.mean(fid[points[tau]]))
         alike = [tau for tau in size.taus if tau != best and told_apart(fid[points[tau]], fid[points[best]]) == "same"]
-        self.values |= {"curve.best_tau": (best, "g")}
-        self.values |= {
-            f"curve.best.{what}": self.values[f"curve.{points[best]}.{what}"] for what in curves[0]["tau_1_00"]
-        }
-        self.values |= {f"curve.best.{what}_spread": self.values[f"curve.{points[best]}.{what}_spread"]
-                        for what in curves[0]["tau_1_00"]}  # fmt: skip
         self.values |= {f"curve.alike_{k}": (tau, "g") for k, tau in enumerate(alike)}
         coldest = min(COLD, key=lambda name: np.mean(fid[name]))
         warmest = min((tau for tau in size.taus if tau), key=lambda tau: np.mean(fid[points[tau]]))
@@ -146,11 +140,10 @@ class Findings:
         recall = [[one[point]["recall"][0] for one in curves] for point in (points[warmest], coldest)]
         self.verdicts["recall"] = told_apart(*recall, better="higher")
         ratio = np.mean(fid[coldest]) / np.mean(fid[points[warmest]])
-        self.values |= {"curve.warmest_tau": (warmest, "g"), "curve.gain": (float(max(ratio, 1 / ratio)), ".2g")}
-        for what in ("fid", "recall"):
-            for name, point in (("coldest", coldest), ("warmest", points[warmest])):
-                for end in ("", "_spread"):
-                    self.values[f"curve.{name}.{what}{end}"] = self.values[f"curve.{point}.{what}{end}"]
+        self.values |= {"curve.best_tau": (best, "g"), "curve.gain": (float(max(ratio, 1 / ratio)), ".2g")}
+        for name, point in (("best", points[best]), ("coldest", coldest), ("warmest", points[warmest])):
+            for what in (f"{what}{end}" for what in curves[0][point] for end in ("", "_spread")):
+                self.values[f"curve.{name}.{what}"] = self.values[f"curve.{point}.{what}"]
         floor = curves[0]["tau_1_00"]["fid"][1]
         if floor:
             self.values["curve.times"] = (float(np.mean(fid[points[best]])) / floor, ".1f")
@@ -195,51 +188,38 @@ class Findings:
 
     def _equal(self) -> None:
         """Set the study's scores beside those of the eleven, after the same epochs, or the nearest there are."""
-        cache, plan = equal_budget(plan=self.plan), self.plan
+        cache, plan, curves = equal_budget(self.plan), self.plan, self.of("curve")
+        self.facts["equal"] = None
         if cache is None:
-            self.facts["equal"] = None
             return
-        rows, of_all = cache["rows"], [name for name in TITLES if name not in ("hot", "latent")]
-        every = {(name, seed) for name in of_all for seed in cache["seeds"]}
-        kinds = {(row["epochs"], float(row["tau"])) for row in rows}
-        whole = [
-            kind for kind in kinds
-            if every <= {(r["degradation"], r["seed"]) for r in rows if (r["epochs"], float(r["tau"])) == kind}
-        ]  # fmt: skip
+        names = [name for name in TITLES if name not in ("hot", "latent")]
+        rows: dict[tuple[int, float], dict[str, list[dict[str, Any]]]] = {}
+        for row in cache["rows"]:
+            alike = rows.setdefault((row["epochs"], float(row["tau"])), {})
+            alike.setdefault(row["degradation"], []).append(row)
+        whole = {k for k, by in rows.items() if all(len(by.get(name, ())) == len(cache["seeds"]) for name in names)}
         ours = plan.size.epochs * plan.size.share
-        known = sorted({epochs for epochs, tau in whole if tau == 1.0}, key=lambda epochs: abs(epochs - ours))
-        if not known:
-            self.facts["equal"] = None
+        epochs = min(sorted(e for e, tau in whole if tau == 1), key=lambda e: abs(e - ours), default=0)
+        if not epochs:
             return
-        epochs = known[0]
-        taus = sorted(tau for e, tau in whole if e == epochs and (tau in plan.size.taus or cache["n"] != plan.size.n))
-        curves = self.of("curve")
-        kind = "tau" if cache["n"] == plan.size.n else "equal"
-        place = {tau: point_of(tau, kind) for tau in taus}
-        everyone: dict[str, dict[float, dict[str, list[float]]]] = {}
-        for name in of_all:
-            everyone[name] = {tau: {} for tau in taus}
-            for row in rows:
-                if row["degradation"] == name and row["epochs"] == epochs and row["tau"] in taus:
-                    for what in ("fid", "recall", "coverage", "accuracy"):
-                        everyone[name][row["tau"]].setdefault(what, []).append(row[what])
-        mine = f"{plan.name} (this study)"
-        everyone[mine] = {tau: {what: [one[place[tau]][what][0] for one in curves] for what in
-                          ("fid", "recall", "coverage", "accuracy")} for tau in taus}  # fmt: skip
-        order = sorted(everyone, key=lambda name: np.mean(everyone[name][1.0]["fid"]))
-        lines = []
-        for name in order:
-            slug = "ours" if name == mine else name
-            for tau, found in everyone[name].items():
-                for what, values in found.items():
-                    self._mean(f"equal.{slug}.{point_of(tau)}.{what}", what, values)
-            title = f"**{plan.name}**" if name == mine else TITLES.get(name, name)
-            lines.append({"slug": slug, "title": title})
-        verdicts = {name: told_apart(everyone[name][1.0]["fid"], everyone[mine][1.0]["fid"]) for name in of_all}
-        counts = {verdict: sum(one == verdict for one in verdicts.values()) for verdict in ("better", "same", "worse")}
+        kind, scored = "tau" if cache["n"] == plan.size.n else "equal", ("fid", "recall", "coverage", "accuracy")
+        taus = sorted(tau for e, tau in whole if e == epochs and point_of(tau, kind) in curves[0])
+        fid: dict[str, list[float]] = {}
+        for name in (*names, "ours"):
+            for tau, what in itertools.product(taus, scored):
+                own = [one[point_of(tau, kind)][what][0] for one in curves]
+                values = own if name == "ours" else [row[what] for row in rows[epochs, tau][name]]
+                self._mean(f"equal.{name}.{point_of(tau)}.{what}", what, values)
+                if (tau, what) == (1, "fid"):
+                    fid[name] = values
+        order = sorted(fid, key=lambda name: np.mean(fid[name]))
+        lines = [{"slug": name, "title": TITLES.get(name, f"**{plan.name}**")} for name in order]
+        verdicts = [told_apart(fid[name], fid["ours"]) for name in names]
+        counts = {verdict: verdicts.count(verdict) for verdict in ("better", "same", "worse")}
         self.values |= {f"equal.{verdict}": (count, "d") for verdict, count in counts.items()}
         self.values |= {"equal.n": (cache["n"], ",d"), "equal.seeds": (len(cache["seeds"]), "d"),
-                        "equal.epochs": (epochs, "d"), "equal.of": (len(of_all), "d"),
-                        "equal.place": (order.index(mine) + 1, "d"), "equal.times": (max(ours / epochs, epochs / ours), ".2g")}  # fmt: skip
+                        "equal.epochs": (epochs, "d"), "equal.of": (len(names), "d"),
+                        "equal.place": (order.index("ours") + 1, "d"),
+                        "equal.times": (max(ours / epochs, epochs / ours), ".2g")}  # fmt: skip
         self.facts["equal"] = {"lines": lines, "taus": [(tau, point_of(tau)) for tau in taus],
-                               "same_epochs": epochs == ours, "more": ours > epochs, "counts": counts}  # fmt: skip
+                               "same_epochs": epochs == ours, "more": ours > epochs}  # fmt: skip
