@@ -4,9 +4,11 @@ import hashlib
 import inspect
 import os
 import re
+import statistics
 import time
+import timeit
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +31,7 @@ from thaw.experiment.config import Config, make_config
 from thaw.experiment.own import register_from
 from thaw.model import Model
 from thaw.scoring import load_judge
-from thaw.store.catalogue import TITLES, hot_start
+from thaw.store.catalogue import hot_start
 from thaw.store.inputs import load_data
 from thaw.terminal import Terminal
 
@@ -177,7 +179,7 @@ def predict(config: Config, used: float, size: Size, seconds: tuple[float, float
     return {
         "train": step * size.epochs * used / config.batch_size + 10,
         "curve": (len(size.taus) + 1) * drawn + 4,
-        "restore": restored + 4,
+        "restored": restored + 4,
     }
 
 
@@ -308,18 +310,12 @@ def measure_speed(config: Config, images: ImageSet) -> tuple[float, float]:
     return 1.15 * learnt, _median(draw) / (3 * 125)  # the optimiser's own work is some 15 %
 
 
-def _median(work: Callable[[], None], repeats: int = 5) -> float:
+def _median(work: Callable[[], None]) -> float:
     """Return the median of the processor's time that a piece of work takes, in seconds, the first time left out.
 
     What else the machine does in these moments says nothing of the next half hour.
     """
-    work()
-    taken = []
-    for _ in range(repeats):
-        started = time.process_time()
-        work()
-        taken.append(time.process_time() - started)
-    return sorted(taken)[repeats // 2]
+    return statistics.median(timeit.repeat(work, number=1, repeat=6, timer=time.process_time)[1:])
 
 
 def fitting(config: Config, images: int, minutes: float, workers: int, seconds: tuple[float, float]) -> Size:
@@ -331,8 +327,3 @@ def fitting(config: Config, images: int, minutes: float, workers: int, seconds: 
         if SEEDS * sum(predict(config, size.share * images, size, seconds).values()) <= time_left
     ]  # fmt: skip
     return fits[-1] if fits else SIZES[0]
-
-
-def described(plan: Plan) -> dict[str, Any]:
-    """Return the plan as plain values, for the record."""
-    return asdict(plan) | {"size": plan.size._asdict(), "title": TITLES.get(plan.name, plan.name)}

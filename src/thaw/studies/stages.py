@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from thaw.base.machine import timed
 from thaw.base.pixels import to_uint8
 from thaw.base.seeding import generator
 from thaw.degradations import Degradation
+from thaw.experiment.build import build_process
 from thaw.model import Model
 from thaw.prior import Prior
 from thaw.report import figures
@@ -41,18 +43,10 @@ from thaw.store.weights import load_model
 from thaw.studies.plan import SEEDS, Plan
 from thaw.terminal import fit_terminal
 
-COLD: dict[str, dict[str, Any]] = {
-    "algorithm1": {"sampler": "algorithm1", "tau": 0.0},
-    "algorithm2": {"sampler": "algorithm2", "tau": 0.0},
-    "direct": {"sampler": "direct", "tau": 0.0},
-}
-RESTORERS: dict[str, dict[str, Any]] = {
-    "direct": {"sampler": "direct"},
-    "algorithm1": {"sampler": "algorithm1"},
-    "algorithm2": {"sampler": "algorithm2"},
-    "warm": {"sampler": "warm", "tau": 1.0},
-    "inferred": {"sampler": "warm", "tau": 1.0, "infer": True},
-}
+WAYS = {name: {"sampler": name} for name in ("direct", "algorithm1", "algorithm2")}
+COLD: dict[str, dict[str, Any]] = {name: way | {"tau": 0.0} for name, way in WAYS.items()}
+WARM = {"sampler": "warm", "tau": 1.0}
+RESTORERS: dict[str, dict[str, Any]] = WAYS | {"warm": WARM, "inferred": WARM | {"infer": True}}
 FORWARD = ("forward_cold.png", "forward_warm.png")
 DRAWN = ("samples_cold.png", "samples_warm.png", "walk.png", "restored.png", "failures.png")
 SCORED = ("fid", "precision", "recall", "coverage", "accuracy", "entropy", "copies")
@@ -113,10 +107,8 @@ def _absent() -> Any:
 
 def judge_of(plan: Plan) -> Judge:
     """Return the feature network that scores a study: the shipped one, or that of the study's own images."""
-    own = plan.path / "judge"
-    if plan.settings["data"] == "folder":
-        return load_judge(plan.config().data_name, own)
-    return load_judge(plan.config().data_name)
+    own = [plan.path / "judge"] if plan.settings["data"] == "folder" else []
+    return load_judge(plan.config().data_name, *own)
 
 
 def train_judge(plan: Plan) -> dict[str, Any]:
@@ -142,8 +134,6 @@ def picture(plan: Plan) -> dict[str, Any]:
     """Draw the degradation from 0 to T, cold and warm, and count what survives."""
     test = plan.load("test")
     x0 = test.pixels(torch.arange(0, len(test), max(1, len(test) // 3))[:3])
-    from thaw.experiment.build import build_process
-
     process, draws = build_process(plan.config(), test.shape), generator(0, "study picture")
     z, noise = process.degradation.draw_z(len(x0), draws), torch.randn(x0.shape, generator=draws)
     steps = time_steps(process.steps, min(9, process.steps))[::-1]
@@ -221,17 +211,13 @@ def _scores(plan: Plan, model: Model, judge: Judge, seed: int, n: int, **setting
 def curve(plan: Plan, seed: int) -> dict[str, Any]:
     """Score the samples of one network at each temperature, by the cold algorithms, and as the eleven are."""
     model, judge = load_model(plan.run(seed)), judge_of(plan)
-    n, found = plan.size.n, {}
-    for tau in plan.size.taus:
-        found[point_of(tau)] = _scores(plan, model, judge, seed, n, tau=tau)
-    for name, settings in COLD.items():
-        if name != "algorithm2" or 0.0 not in plan.size.taus:
-            found[name] = _scores(plan, model, judge, seed, n, **settings)
-    found |= {"algorithm2": found["tau_0_00"]} if "tau_0_00" in found else {}  # at tau = 0 the warm row is this one
+    n = plan.size.n
+    found = {point_of(tau): _scores(plan, model, judge, seed, n, tau=tau) for tau in plan.size.taus}
+    found |= {name: _scores(plan, model, judge, seed, n, **COLD[name]) for name in ("algorithm1", "direct")}
+    found["algorithm2"] = found[point_of(0.0)]  # at tau = 0 the warm row is this one
     if (equal := equal_budget(plan)) and equal["n"] != n:
-        for tau in (1.0, 2.0, 0.0):
-            if any(row["tau"] == tau for row in equal["rows"]):
-                found[point_of(tau, "equal")] = _scores(plan, model, judge, seed, equal["n"], tau=tau)
+        for tau in sorted({float(row["tau"]) for row in equal["rows"]}):
+            found[point_of(tau, "equal")] = _scores(plan, model, judge, seed, equal["n"], tau=tau)
     return found
 
 
@@ -274,20 +260,14 @@ def restorations(plan: Plan, seed: int) -> dict[str, Any]:
     """Restore test images that were degraded to T, the class not told, by every sampler."""
     model, judge = load_model(plan.run(seed)), judge_of(plan)
     x0, x_T, z, true = _degraded(plan, model.process.degradation, plan.restored)
-    told = STAGES["ceiling"].result(plan)
+    told = found_of(plan, "ceiling")
     best = None if "left_out" in told else Ceiling(**told)
     T, found = model.process.degradation.steps, {}
     for name in RESTORERS:
         settings = _restored_by(model, name)
         restored = restore_all(model, x_T, T, z=z, seed=seed, **settings)
-        more = {
-            "z": z,
-            "true": true,
-            "judge": judge,
-            "ceiling": best,
-            "part": min(SPREAD, plan.restored // 4),
-            "seed": seed,
-        }
+        more = {"z": z, "true": true, "judge": judge, "ceiling": best, "seed": seed}
+        more["part"] = min(SPREAD, plan.restored // 4)
         scores = score_restoration(model, restored, x_T, x0, T, **more, **settings)
         found[name] = _kept(scores, RESTORED)
     return found
@@ -299,7 +279,7 @@ def untrained(plan: Plan) -> dict[str, Any]:
     inner = plan.degradation(prior.model.shape, softened=False)
     x0, x_T, z, true = _degraded(plan, inner, min(plan.restored, PRIOR))
     step = torch.full((len(x0),), inner.steps)
-    told, found = STAGES["ceiling"].result(plan), []
+    told, found = found_of(plan, "ceiling"), []
     best = None if "left_out" in told else told["posterior"]
     for seed in range(SEEDS):
         restored = prior.restore(x_T, inner, inner.steps, z=z, seed=seed)
@@ -316,7 +296,7 @@ def best_tau(curves: list[dict[str, Any]], plan: Plan) -> float:
 
 def gallery(plan: Plan) -> dict[str, Any]:
     """Draw samples, trajectories, restorations, nearest neighbours and failures of the first network."""
-    curves = [STAGES[f"curve_{seed}"].result(plan) for seed in range(SEEDS)]
+    curves = [found_of(plan, f"curve_{seed}") for seed in range(SEEDS)]
     tau, model, judge = best_tau(curves, plan), load_model(plan.run(0)), judge_of(plan)
     columns, seen = model.columns(), {"weights": str(plan.run(0).name), "seed": 0}
     y = model.labels(columns * max(1, 50 // columns))
@@ -345,41 +325,42 @@ def gallery(plan: Plan) -> dict[str, Any]:
                     "failed": float((p.argmax(dim=1) != labels).float().mean())}  # fmt: skip
 
 
-def _of_seed(work: Callable[[Plan, int], Any], seed: int) -> Callable[[Plan], Any]:
-    return lambda plan: work(plan, seed)
+def all_stages(plan: Plan) -> dict[str, Stage]:
+    """Return the stages of a plan in the order in which they begin where nothing else decides."""
+    takes, sized = plan.predicted(), ("epochs", "share", "n")
+    judges, priors = [], []
+    if plan.settings["data"] == "folder":
+        judges = [Stage("judge", "a feature network for the images", train_judge, seconds=60)]
+    judged = tuple(stage.name for stage in judges)
+    if plan.settings.get("start_from"):
+        needs, seconds = ("ceiling", *judged), 0.12 * SEEDS * PRIOR + 20
+        priors = [Stage("untrained", "restorations without training", untrained, needs, ("n",), seconds)]
 
+    def each(name: str, about: str, work: Callable[..., Any], needs: tuple[str, ...], reads: tuple[str, ...]) -> list:
+        """Return a stage for each seed, which needs its training."""
+        return [
+            Stage(f"{name}_{k}", f"{about}, seed {k}", partial(work, seed=k),
+                  (*needs, *([f"train_{k}"] if name != "train" else [])), reads, takes[name]) for k in range(SEEDS)
+        ]  # fmt: skip
 
-def all_stages(plan: Plan | None = None) -> dict[str, Stage]:
-    """Return the stages in the order in which they begin where nothing else decides."""
-    of_folder = plan is not None and plan.settings["data"] == "folder"
-    takes = {"train": 60.0, "curve": 60.0, "restore": 30.0} if plan is None else plan.predicted()
-    judged = ("judge",) if of_folder else ()
-    stages = [Stage("judge", "a feature network for the images", train_judge, seconds=60)] if of_folder else []
-    stages += [Stage(f"train_{k}", f"training, seed {k}", _of_seed(train, k), (), ("epochs", "share"), takes["train"])
-               for k in range(SEEDS)]  # fmt: skip
-    stages[1 + of_folder : 1 + of_folder] = [
+    first, *others = each("train", "training", train, (), ("epochs", "share"))
+    curves = each("curve", "temperatures", curve, judged, (*sized, "taus"))
+    stages = [
+        *judges, first,
         Stage("picture", "the degradation as a picture", picture, seconds=5, draws=FORWARD),
         Stage("budget", "what the sampler loses", budget, seconds=40),
         Stage("ceiling", "what the degraded picture tells", ceiling, seconds=30),
-    ]
-    if plan is not None and plan.settings.get("start_from"):
-        needs, seconds = ("ceiling", *judged), 0.12 * SEEDS * PRIOR + 20
-        one = Stage("untrained", "restorations without training", untrained, needs, ("n",), seconds)
-        stages.insert(4 + of_folder, one)
-    for k in range(SEEDS):
-        reads, before = ("epochs", "share", "n", "taus"), (f"train_{k}", *judged)
-        stages.append(Stage(f"curve_{k}", f"temperatures, seed {k}", _of_seed(curve, k), before, reads, takes["curve"]))
-    for k in range(SEEDS):
-        reads, before = ("epochs", "share", "n"), (f"train_{k}", "ceiling", *judged)
-        what = f"restorations, seed {k}"
-        stages.append(Stage(f"restored_{k}", what, _of_seed(restorations, k), before, reads, takes["restore"]))
-    curves = tuple(f"curve_{k}" for k in range(SEEDS))
-    what = "samples, neighbours, failures"
-    stages.append(Stage("gallery", what, gallery, curves, ("epochs", "share", "n", "taus"), draws=DRAWN))
+        *priors, *others, *curves,
+        *each("restored", "restorations", restorations, ("ceiling", *judged), sized),
+        Stage("gallery", "samples, neighbours, failures", gallery, tuple(one.name for one in curves),
+              (*sized, "taus"), draws=DRAWN),
+    ]  # fmt: skip
     return {stage.name: stage for stage in stages}
 
 
-STAGES = all_stages()
+def found_of(plan: Plan, name: str) -> Any:
+    """Return what a stage found; None if it was not run yet."""
+    return all_stages(plan)[name].result(plan)
 
 
 def perform(plan: Plan, name: str) -> str:
