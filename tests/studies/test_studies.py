@@ -87,7 +87,7 @@ def made(tmp_path_factory):
             "begun": begun, "plan": done}  # fmt: skip
 
 
-def _stopped(*_):
+def _stopped(*_, **__):
     raise KeyboardInterrupt
 
 

@@ -30,11 +30,14 @@ def told_apart(one: Sequence[float], other: Sequence[float], better: str = "lowe
     >>> told_apart([1.0, 1.1, 0.9], [2.0, 2.1, 1.9]), told_apart([1.0, 3.0, 2.0], [2.0, 2.1, 1.9])
     ('better', 'same')
     """
-    mean, mean_ = float(np.mean(one)), float(np.mean(other))
-    if spread(one) + spread(other) <= 1e-9 * max(abs(mean), abs(mean_)):  # no spread at all
+    moments = [
+        float(f(values)) for values in (one, other) for f in (np.mean, spread, len)
+    ]  # its own warns
+    mean, deviation, _, mean_, deviation_, _ = moments
+    if deviation + deviation_ <= 1e-9 * max(abs(mean), abs(mean_)):  # no spread at all
         p = float(math.isclose(mean, mean_))
     else:
-        p = float(scipy.stats.ttest_ind(one, other, equal_var=False).pvalue)
+        p = float(scipy.stats.ttest_ind_from_stats(*moments, equal_var=False).pvalue)
     if not p < LEVEL:
         return "same"
     return "better" if (mean < mean_) == (better == "lower") else "worse"
@@ -57,13 +60,16 @@ class Findings:
     def __init__(self, plan: Plan, found: dict[str, Any], minutes: float) -> None:
         self.plan, self.found = plan, found
         self.values: Values = {}
-        self.verdicts = {"ratio": "", "untrained": ""}  # of what may not be measured
+        self.verdicts = {"ratio": "", "untrained": "", "inferred": ""}  # of what may not be measured
         self.facts: dict[str, Any] = {"limits": [], "told_apart": []}
         self._plan(minutes)
-        self._budget()
-        self._curve()
+        self._ceiling()
+        if not self.facts["paired"]:
+            self._drawn()
+            self._budget()
+            self._curve()
+            self._equal()
         self._restored()
-        self._equal()
 
     def of(self, what: str) -> list[dict[str, Any]]:
         """Return what a stage found for each seed."""
@@ -74,13 +80,13 @@ class Findings:
         per_image = [one["images"] / plan.images["images"] for one in trained]
         planned = size.epochs * plan.used // plan.config().batch_size * plan.config().batch_size
         seconds = [one["seconds"] for one in trained]
-        picture, gallery = self.found["picture"], self.found["gallery"]
+        picture, restored = self.found["picture"], min(plan.restored, self.found["picture"]["tests"])
         there = min(plan.images["images"], plan.settings.get("limit") or plan.images["images"])
         early = min(one["images"] for one in trained) < 0.9 * planned
         self.values |= {
             "plan.minutes": (plan.minutes, "g"), "plan.took": (minutes, ".0f"), "plan.workers": (plan.workers, "d"),
             "plan.seeds": (SEEDS, "d"), "plan.epochs": (size.epochs, "d"), "plan.share": (100 * size.share, ".0f"),
-            "plan.n": (size.n, ",d"), "plan.restored": (plan.restored, ",d"), "plan.classes": (plan.classes, "d"),
+            "plan.n": (size.n, ",d"), "plan.restored": (restored, ",d"), "plan.classes": (plan.classes, "d"),
             "plan.images": (there, ",d"), "plan.temperatures": (len(size.taus), "d"),
             "plan.steps": (trained[0]["evaluations"] and plan.config().sample_steps, "d"),
             "plan.level": (LEVEL, "g"), "plan.machine": (machine(), ""), "plan.code": (plan.code[:12], ""),
@@ -90,17 +96,28 @@ class Findings:
             "train.minutes_all": (sum(seconds) / 60, ".0f"), "train.parameters": (trained[0]["parameters"], ",d"),
             "train.loss": (float(np.mean([one["loss"] for one in trained])), ".4f"),
             "train.loss_spread": (spread([one["loss"] for one in trained]), ".4f"),
-            "train.evaluations": (trained[0]["evaluations"], "d"), "failed": (100 * gallery["failed"], ".1f"),
-            "gallery.tau": (gallery["tau"], "g"),
+            "train.evaluations": (trained[0]["evaluations"], "d"),
         }  # fmt: skip
-        if "nearest" in gallery:
-            self.values["nearest"] = (gallery["nearest"], ".2f")
-        self.facts |= {"scaled": size != SIZES[-1], "ended": early, "smoke": plan.smoke,
+        self.facts |= {"paired": plan.config().paired, "scaled": size != SIZES[-1], "ended": early, "smoke": plan.smoke,
                        "whole": size.share == 1, "start": bool(plan.settings.get("start_from")),
                        "many_epochs": size.epochs > 1, "over": minutes > 1.05 * plan.minutes}  # fmt: skip
 
+    def _ceiling(self) -> None:
+        told = self.found["ceiling"]
+        if "left_out" in told:
+            self.facts["no_ceiling"] = told["left_out"]
+        else:
+            self.values |= {f"ceiling.{name}": (100 * told[name], ".1f") for name in ("best_guess", "posterior")}
+            self.values |= {"ceiling.error": (100 * told["error"], ".1f"), "ceiling.n": (told["n"], ",d")}
+
+    def _drawn(self) -> None:
+        drawn = self.found["gallery"]
+        self.values |= {"failed": (100 * drawn["failed"], ".1f"), "gallery.tau": (drawn["tau"], "g")}
+        if "nearest" in drawn:
+            self.values["nearest"] = (drawn["nearest"], ".2f")
+
     def _budget(self) -> None:
-        found, told = self.found["budget"], self.found["ceiling"]
+        found = self.found["budget"]
         parts = {name: found[name] for name in ("steps", "jumps", "temperature", "start")}
         self.values |= {f"budget.{name}": (100 * share, ".1f") for name, share in parts.items() if share is not None}
         for name in ("total", "ours", "warmest", "advised"):
@@ -113,11 +130,6 @@ class Findings:
         taken = {"soften": soften == self.found["picture"]["softened"], "schedule": schedule == "flow",
                  "steps": steps == self.values["plan.steps"][0], "tau": tau in self.plan.size.taus}  # fmt: skip
         self.facts |= {"affine": found["affine"], "largest": largest, "schedule": schedule, "taken": taken}
-        if "left_out" in told:
-            self.facts["no_ceiling"] = told["left_out"]
-        else:
-            self.values |= {f"ceiling.{name}": (100 * told[name], ".1f") for name in ("best_guess", "posterior")}
-            self.values |= {"ceiling.error": (100 * told["error"], ".1f"), "ceiling.n": (told["n"], ",d")}
 
     def _curve(self) -> None:
         curves, size = self.of("curve"), self.plan.size
@@ -172,7 +184,8 @@ class Findings:
             self.values["plan.untrained"] = (without["n"], ",d")
             of_prior = [one["agreement"][0] for one in without["seeds"]]
             self.verdicts["untrained"] = told_apart(of_prior, agree["warm"], better="higher")
-        self.verdicts["inferred"] = told_apart(agree["inferred"], agree["warm"], better="higher")
+        if "inferred" in agree:
+            self.verdicts["inferred"] = told_apart(agree["inferred"], agree["warm"], better="higher")
         self.verdicts["restore_cold"] = told_apart(agree[best], agree["warm"], better="higher")
         self.facts["restores_best"] = best
         self.facts["restorers"] = [*found[0], *(["untrained"] if self.found.get("untrained") else [])]

@@ -62,7 +62,8 @@ def _write(plan: Plan, found: dict[str, Any]) -> str:
         export_run(plan.run(seed), folder / "weights" / f"seed{seed}", n=0, epochs=[newest], replace=True)
     with replacing(folder / "paper", over="folder") as paper:
         make_folder(paper / "figures")
-        _curves(findings, made_by, folder / "figures")
+        if not findings.facts["paired"]:
+            _curves(findings, made_by, folder / "figures")
         for path in sorted((folder / "figures").iterdir()):
             shutil.copy(path, paper / "figures" / path.name)
         keyed = {f"own.{plan.slug}.{key}": value for key, value in findings.values.items()}

@@ -30,6 +30,7 @@ from thaw.experiment.build import build_model, build_network, build_process
 from thaw.experiment.config import Config, make_config
 from thaw.experiment.own import register_from
 from thaw.model import Model
+from thaw.process import Process
 from thaw.scoring import load_judge
 from thaw.store.catalogue import hot_start
 from thaw.store.inputs import load_data
@@ -46,8 +47,11 @@ SETTINGS: dict[str, Any] = {
     "eta": 1.0, "guidance": 1.25, "guidance_interval": (0.2, 0.9), "sample_steps": 28, "label_dropout": 0.3,
     "evaluate_every": 0, "sample_every": 0, "save_minutes": 1.0,
 }  # fmt: skip
+# Of pairs: from the degraded picture, which no noise hides, back to the clean one; no class is told.
+PAIRED = {"schedule": "bridge", "tau": (0.0, 1.0), "steps": 40, "label_dropout": 1.0, "guidance": 1.0}
 RATE = {True: 4e-3, False: 8e-3}  # of learning: from the hot weights, or from random ones
 WHOLE = 0.85  # share of the time that is planned: the rest is for what takes longer than was measured
+WHOLE_SET, PASSES = 60_000, 200  # images that SIZES are of: of fewer, more epochs, at most so many for each
 FIXED = 300.0  # seconds of one core for what does not depend on the size: budget, ceiling, hot prior, paper
 SMOKE = {"limit": 256, "widths": (8, 16), "batch_size": 64, "sample_steps": 3, "terminal_components": 2}
 
@@ -81,9 +85,9 @@ class Plan:
     """What a study does, and of what.
 
     Attributes:
-        name: of the degradation.
-        source: the file that registers it; "" for one that is registered already.
-        code: digest of its source.
+        name: of the degradation, or of a folder of pairs.
+        source: the file that registers it; "" for one that is registered already, and for pairs.
+        code: digest of its source, or of the pairs.
         about: its own description, the first line of its docstring.
         settings: of `Config`, those of the data and the start included.
         images: the fingerprint of the training images.
@@ -159,14 +163,26 @@ class Plan:
         if self.source:
             register_from(self.source)
 
-    def degradation(self, shape: tuple[int, int, int], softened: bool = True) -> Degradation:
-        """Return D_t for images of a shape, softened as it is trained or not."""
-        found = build_process(self.config(), shape).degradation
-        return found if softened else getattr(found, "inner", found)
+    def process(self, images: ImageSet) -> Process:
+        """Return the process that is studied, for images of the study."""
+        return process_of(self.config(), images)
+
+    def inner(self, images: ImageSet) -> Degradation:
+        """Return D_t as it is registered, not softened."""
+        found = self.process(images).degradation
+        return getattr(found, "inner", found)
 
     def load(self, split: str = "train") -> ImageSet:
         """Return a split of the images."""
         return load_data(self.config(), split)
+
+
+def process_of(config: Config, images: ImageSet) -> Process:
+    """Return the process of a configuration; that of pairs knows their degraded pictures."""
+    process = build_process(config, images.shape)
+    if config.paired:
+        process.degradation.load_state({"pictures": images.degraded})
+    return process
 
 
 def predict(config: Config, used: float, size: Size, seconds: tuple[float, float]) -> dict[str, float]:
@@ -178,7 +194,7 @@ def predict(config: Config, used: float, size: Size, seconds: tuple[float, float
     restored = each * steps * (3 * min(size.n, 500) + 7 * 128)
     return {
         "train": step * size.epochs * used / config.batch_size + 10,
-        "curve": (len(size.taus) + 1) * drawn + 4,
+        "curve": 0.0 if config.paired else (len(size.taus) + 1) * drawn + 4,
         "restored": restored + 4,
     }
 
@@ -196,7 +212,7 @@ def make_plan(
     """Check a degradation by its laws, measure how fast it is here, and plan a study; kept in the study's folder.
 
     Args:
-        source: a .py file that registers a degradation, or the name of a registered one.
+        source: a .py file that registers a degradation, the name of a registered one, or a folder of pairs.
         minutes: for all of it.
         data: a data set, or a folder of images, in a subfolder for each class.
         out: the study's folder; `contents/studies/<name>` by default.
@@ -211,25 +227,32 @@ def make_plan(
     """
     source = str(source)
     file = str(user_path(source)) if source.endswith(".py") else ""
-    name = register_from(file) if file else source
-    if name not in degradations.names():
-        raise ThawError(f"no degradation {name!r}; name a .py file with @thaw.register, or one of "
+    reads, paired = _data_settings(data), not file and user_path(source).is_dir()
+    if paired:
+        if data != "mnist":
+            raise ThawError(f"{source} is a folder of pairs, which are all the images of their study; leave out data")
+        reads = _data_settings(source)
+        if reads["data"] != "pairs":
+            raise ThawError(f"{source} has no clean/ and degraded/; a study is of a .py file, or of such a folder")
+    name = sets.folder_name(source) if paired else register_from(file) if file else source
+    if not paired and name not in degradations.names():
+        raise ThawError(f"no degradation {name!r}; name a .py file with @thaw.register, a folder of pairs, or one of "
                         f"{', '.join(one for one in degradations.names())}")  # fmt: skip
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise ThawError(f"the degradation's name {name!r} names files; register it by letters, digits, _ and - alone")
-    factory = registered()[name]
-    code = sha256(file) if file else _code_of(factory, name)
-    about = inspect.cleandoc(factory.__doc__ or "").partition("\n")[0].strip()
+    factory = None if paired else registered()[name]
+    code = sha256(file) if file else "" if paired else _code_of(factory, name)
+    about = inspect.cleandoc(factory and factory.__doc__ or "").partition("\n")[0].strip()
     folder = check_target(out or STUDIES / name, folder="filled", inputs=[file or None])
-    given = SETTINGS | {"degradation": name} | _data_settings(data) | (SMOKE if smoke else {})
-    start = {} if smoke or given["data"] == "folder" else hot_start(given["data"])
+    given = SETTINGS | (PAIRED if paired else {"degradation": name}) | reads | (SMOKE if smoke else {})
+    start = {} if smoke or "data_path" in given else hot_start(given["data"])
     start = {} if start.keys() & settings.keys() else start  # another network was asked for
     given |= start | {"lr": RATE[bool(start)]} | settings
     config = make_config(given)
     images = load_data(config, "train")
     shape = images.shape
     try:
-        degradation = build_process(config, shape).degradation
+        degradation = process_of(config, images).degradation
     except ThawError:
         raise
     except Exception as error:  # a stranger's constructor
@@ -242,13 +265,21 @@ def make_plan(
     if images.classes < 2:
         what = f"{images.name} has {images.classes or 'none'}"
         raise ThawError(f"a study's scores need classes to tell apart, and {what}; sort the images into two subfolders")
-    if config.data != "folder":  # its own is trained
+    if not config.of_a_folder:  # its own is trained
         load_judge(config.data_name).check_shape(shape)
     workers = workers or min(SEEDS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
-    known = {"name": name, "source": file, "code": code, "about": about, "folder": str(folder), "smoke": smoke}
+    known = {
+        "name": name,
+        "source": file,
+        "code": code or images.fingerprint["digest"],
+        "about": about,
+        "folder": str(folder),
+        "smoke": smoke,
+    }
     known |= {"settings": config.model_dump(mode="json", exclude_unset=True), "classes": images.classes}
     known |= {"images": images.fingerprint, "minutes": float(minutes), "workers": workers}
-    say(f"{name}: its laws hold on images of {images.name} {shape}, T = {degradation.steps}")
+    say(f"{name}: its laws hold on images of {images.name} {shape}, T = {degradation.steps}" if not paired else
+        f"{name}: {len(images):,} pairs of {shape} to train on")  # fmt: skip
 
     def plan() -> dict[str, Any]:
         seconds = (0.1, 0.001) if smoke else measure_speed(config, images)
@@ -278,18 +309,24 @@ def _data_settings(name: str) -> dict[str, Any]:
     path = user_path(name)
     if not path.exists():
         raise ThawError(f"no data set or folder {name}; choose one of {', '.join(DATA_SETS)}, or a folder of images")
-    items = open_set(path, say=lambda _: None)
+    pairs = all((path / part).is_dir() for part in ("clean", "degraded"))
+    items = open_set(path / "clean" if pairs else path, say=lambda _: None)
     first = read_items(items[:1], name, say=lambda _: None)
     few = [read_items([item], name, say=lambda _: None)[0].permute(1, 2, 0).numpy() for item in items[:32]]
     channels = 3 if any(coloured(array) for array in few) else 1
     size = 28 if max(first.shape[2:]) <= 28 else 32
-    return {"data": "folder", "data_path": str(path), "data_size": size, "data_channels": channels}
+    return {
+        "data": "pairs" if pairs else "folder",
+        "data_path": str(path),
+        "data_size": size,
+        "data_channels": channels,
+    }
 
 
 def measure_speed(config: Config, images: ImageSet) -> tuple[float, float]:
     """Return the seconds of a training step, and of one evaluation for one image, both with the degradation's work."""
     torch.set_num_threads(config.threads)
-    process, draws = build_process(config, images.shape), generator(0, "speed")
+    process, draws = process_of(config, images), generator(0, "speed")
     network = build_network(config, images.shape, images.classes)
     chosen = torch.arange(min(config.batch_size, len(images)))
     x0, y = images.pixels(chosen), images.labels[chosen]
@@ -322,8 +359,9 @@ def fitting(config: Config, images: int, minutes: float, workers: int, seconds: 
     """Return the largest size that fits into the minutes; the smallest where none does."""
     time_left = WHOLE * 60 * minutes * workers - FIXED
     images = min(images, config.limit or images)
+    more = max(1, min(PASSES, WHOLE_SET // images))
     fits = [
-        size for size in SIZES
+        size for size in (one._replace(epochs=more * one.epochs) for one in SIZES)
         if SEEDS * sum(predict(config, size.share * images, size, seconds).values()) <= time_left
     ]  # fmt: skip
-    return fits[-1] if fits else SIZES[0]
+    return fits[-1] if fits else SIZES[0]._replace(epochs=more)

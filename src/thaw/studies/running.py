@@ -64,12 +64,12 @@ class Study:
         plan = self.plan
         make_folder(plan.path)
         # What was registered in a notebook's cell is known in this process alone.
-        of_a_cell = not plan.source and not registered()[plan.name].__module__.startswith("thaw.")
+        of_a_cell = not plan.source and not registered()[plan.config().degradation].__module__.startswith("thaw.")
         workers = 1 if of_a_cell else plan.workers
         with run_lock(plan.path):
             with _Here() if workers == 1 else _pool(workers) as pool:
                 self._stages(pool, workers)
-            self.say("the paper")
+            self.say("The paper ...")
             return write_paper(plan)
 
     def _time_left(self, running: dict[str, float], workers: int) -> str:

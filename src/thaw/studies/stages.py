@@ -14,10 +14,9 @@ from torch import Tensor
 from thaw.base.errors import ThawError
 from thaw.base.files import make_folder, remember, sha256
 from thaw.base.machine import timed
-from thaw.base.pixels import to_uint8
+from thaw.base.pixels import to_pixels, to_uint8
 from thaw.base.seeding import generator
 from thaw.degradations import Degradation
-from thaw.experiment.build import build_process
 from thaw.model import Model
 from thaw.prior import Prior
 from thaw.report import figures
@@ -107,7 +106,7 @@ def _absent() -> Any:
 
 def judge_of(plan: Plan) -> Judge:
     """Return the feature network that scores a study: the shipped one, or that of the study's own images."""
-    own = [plan.path / "judge"] if plan.settings["data"] == "folder" else []
+    own = [plan.path / "judge"] if plan.config().of_a_folder else []
     return load_judge(plan.config().data_name, *own)
 
 
@@ -133,18 +132,19 @@ def origin(plan: Plan, **more: Any) -> dict[str, Any]:
 def picture(plan: Plan) -> dict[str, Any]:
     """Draw the degradation from 0 to T, cold and warm, and count what survives."""
     test = plan.load("test")
-    x0 = test.pixels(torch.arange(0, len(test), max(1, len(test) // 3))[:3])
-    process, draws = build_process(plan.config(), test.shape), generator(0, "study picture")
+    chosen = torch.arange(0, len(test), max(1, len(test) // 3))[:3]
+    x0 = test.pixels(chosen)
+    train = plan.load("train")
+    process, draws = plan.process(train), generator(0, "study picture")
     z, noise = process.degradation.draw_z(len(x0), draws), torch.randn(x0.shape, generator=draws)
+    z = to_pixels(test.degraded[chosen]) if plan.config().paired else z
     steps = time_steps(process.steps, min(9, process.steps))[::-1]
     for what, tau in (("cold", 0.0), ("warm", 1.0)):
         here = [process(x0, torch.full((len(x0),), t), torch.full((len(x0),), tau), noise, z) for t in steps]
         _grid(plan, f"forward_{what}.png", figures.strip(here, len(steps)), len(steps))
-    train = plan.load("train")
-    few = train.subset(min(len(train), 2000), 0)
-    terminal = fit_terminal(plan.degradation(test.shape), few.pixels(), few.labels, components=1)
-    inner = plan.degradation(test.shape, softened=False)
-    return {"T": inner.steps, "softened": process.steps // inner.steps, "rank": terminal.rank}
+    few, inner = train.subset(min(len(train), 2000), 0), plan.inner(train)
+    rank = fit_terminal(process.degradation, few.pixels(), few.labels, components=1).rank
+    return {"T": inner.steps, "softened": process.steps // inner.steps, "rank": rank, "tests": len(test)}
 
 
 def _grid(plan: Plan, name: str, images: Tensor, columns: int, **more: Any) -> None:
@@ -155,8 +155,8 @@ def budget(plan: Plan) -> dict[str, Any]:
     """Measure what the sampler loses with a perfect network, and what would lose less."""
     train = plan.load("train")
     few = train.subset(min(len(train), 4000), 0)
-    images, inner = few.pixels(), plan.degradation(train.shape, softened=False)
-    process_steps = plan.degradation(train.shape).steps
+    images, inner = few.pixels(), plan.inner(train)
+    process_steps = plan.process(train).steps
     oracle = Oracle(inner, images, n=60 if plan.smoke else 600)
     if not oracle.affine and not plan.smoke:  # then each step compares all trajectories with all images
         oracle = Oracle(inner, images, n=200)
@@ -177,7 +177,7 @@ def ceiling(plan: Plan) -> dict[str, Any]:
     if plan.smoke:
         train, test = train.subset(min(300, len(train)), 0), test.subset(min(100, len(test)), 0)
     try:
-        return dataclasses.asdict(measure_ceiling(plan.degradation(train.shape, softened=False), train, test))
+        return dataclasses.asdict(measure_ceiling(plan.inner(train), train, test))
     except ThawError as error:
         return {"left_out": str(error)}
 
@@ -245,6 +245,11 @@ def _restored_by(model: Model, name: str) -> dict[str, Any]:
     return RESTORERS[name] | ({} if name == "direct" else {"steps": model.sampling.steps})
 
 
+def ways_of(plan: Plan) -> list[str]:
+    """Return the rows of `RESTORERS` that a study has: nothing of pairs is known to infer the class from."""
+    return [name for name in RESTORERS if not (plan.config().paired and name == "inferred")]
+
+
 def _degraded(
     plan: Plan, degradation: Degradation, n: int, seed: int = 0
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
@@ -252,7 +257,8 @@ def _degraded(
     test = plan.load("test")
     test = test.subset(min(n, len(test)), seed)
     x0 = test.pixels()
-    z = degradation.draw_z(len(x0), generator(seed, "study restoration"))
+    paired = plan.config().paired
+    z = to_pixels(test.degraded) if paired else degradation.draw_z(len(x0), generator(seed, "study restoration"))
     return x0, degradation(x0, torch.full((len(x0),), degradation.steps), z), z, test.labels
 
 
@@ -263,7 +269,7 @@ def restorations(plan: Plan, seed: int) -> dict[str, Any]:
     told = found_of(plan, "ceiling")
     best = None if "left_out" in told else Ceiling(**told)
     T, found = model.process.degradation.steps, {}
-    for name in RESTORERS:
+    for name in ways_of(plan):
         settings = _restored_by(model, name)
         restored = restore_all(model, x_T, T, z=z, seed=seed, **settings)
         more = {"z": z, "true": true, "judge": judge, "ceiling": best, "seed": seed}
@@ -276,7 +282,7 @@ def restorations(plan: Plan, seed: int) -> dict[str, Any]:
 def untrained(plan: Plan) -> dict[str, Any]:
     """Restore test images by the hot model as a prior, which was never trained to undo this degradation."""
     judge, prior = judge_of(plan), Prior(load_model(plan.settings["start_from"]))
-    inner = plan.degradation(prior.model.shape, softened=False)
+    inner = plan.inner(plan.load("test"))
     x0, x_T, z, true = _degraded(plan, inner, min(plan.restored, PRIOR))
     step = torch.full((len(x0),), inner.steps)
     told, found = found_of(plan, "ceiling"), []
@@ -295,19 +301,21 @@ def best_tau(curves: list[dict[str, Any]], plan: Plan) -> float:
 
 
 def gallery(plan: Plan) -> dict[str, Any]:
-    """Draw samples, trajectories, restorations, nearest neighbours and failures of the first network."""
-    curves = [found_of(plan, f"curve_{seed}") for seed in range(SEEDS)]
-    tau, model, judge = best_tau(curves, plan), load_model(plan.run(0)), judge_of(plan)
-    columns, seen = model.columns(), {"weights": str(plan.run(0).name), "seed": 0}
+    """Draw what the first network restores; unless of pairs, samples, trajectories, nearest neighbours and failures."""
+    model, judge, seen = load_model(plan.run(0)), judge_of(plan), {"weights": str(plan.run(0).name), "seed": 0}
+    x0, x_T, z, _ = _degraded(plan, model.process.degradation, 10)
+    ways = [(0, "direct"), (0, "algorithm1"), (0, "algorithm2"), (0, "warm"), (1, "warm"), (2, "warm")]
+    rows = [model.restore(x_T, model.process.steps, z=z, seed=k, **_restored_by(model, name)) for k, name in ways]
+    _grid(plan, "restored.png", to_uint8(torch.cat([x0, x_T, *rows]).clamp(-1, 1)), len(x0), **seen)
+    if plan.config().paired:
+        return {}
+    tau = best_tau([found_of(plan, f"curve_{seed}") for seed in range(SEEDS)], plan)
+    columns = model.columns()
     y = model.labels(columns * max(1, 50 // columns))
     for what, settings in (("cold", COLD["algorithm2"]), ("warm", {"tau": tau})):
         _grid(plan, f"samples_{what}.png", to_uint8(model.sample(y, seed=0, **settings)), columns, **seen)
     walk = [step.x_t for step in model.trajectory(model.labels(4), seed=1, tau=tau)]
     _grid(plan, "walk.png", figures.strip(walk, 10), min(10, len(walk)), **seen)
-    x0, x_T, z, _ = _degraded(plan, model.process.degradation, 10)
-    ways = [(0, "direct"), (0, "algorithm1"), (0, "algorithm2"), (0, "warm"), (1, "warm"), (2, "warm")]
-    rows = [model.restore(x_T, model.process.steps, z=z, seed=k, **_restored_by(model, name)) for k, name in ways]
-    _grid(plan, "restored.png", to_uint8(torch.cat([x0, x_T, *rows]).clamp(-1, 1)), len(x0), **seen)
     # Of the samples behind the curve: the nearest to a training image, and those least like what they were to be.
     labels = labels_in_shares(judge, plan.size.n)
     drawn = draw_samples(model, plan.size.n, labels=labels, seed=0, cache=plan.path / "scores", tau=tau)
@@ -327,9 +335,9 @@ def gallery(plan: Plan) -> dict[str, Any]:
 
 def all_stages(plan: Plan) -> dict[str, Stage]:
     """Return the stages of a plan in the order in which they begin where nothing else decides."""
-    takes, sized = plan.predicted(), ("epochs", "share", "n")
+    takes, sized, paired = plan.predicted(), ("epochs", "share", "n"), plan.config().paired
     judges, priors = [], []
-    if plan.settings["data"] == "folder":
+    if plan.config().of_a_folder:
         judges = [Stage("judge", "a feature network for the images", train_judge, seconds=60)]
     judged = tuple(stage.name for stage in judges)
     if plan.settings.get("start_from"):
@@ -345,15 +353,15 @@ def all_stages(plan: Plan) -> dict[str, Stage]:
 
     first, *others = each("train", "training", train, (), ("epochs", "share"))
     curves = each("curve", "temperatures", curve, judged, (*sized, "taus"))
+    before, drawn = ([*judges, first], ("restored.png",)) if paired else (curves, DRAWN)
     stages = [
         *judges, first,
         Stage("picture", "the degradation as a picture", picture, seconds=5, draws=FORWARD),
-        Stage("budget", "what the sampler loses", budget, seconds=40),
+        *([] if paired else [Stage("budget", "what the sampler loses", budget, seconds=40)]),
         Stage("ceiling", "what the degraded picture tells", ceiling, seconds=30),
-        *priors, *others, *curves,
+        *priors, *others, *([] if paired else curves),
         *each("restored", "restorations", restorations, ("ceiling", *judged), sized),
-        Stage("gallery", "samples, neighbours, failures", gallery, tuple(one.name for one in curves),
-              (*sized, "taus"), draws=DRAWN),
+        Stage("gallery", "what is drawn", gallery, tuple(one.name for one in before), (*sized, "taus"), draws=drawn),
     ]  # fmt: skip
     return {stage.name: stage for stage in stages}
 
