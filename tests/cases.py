@@ -138,3 +138,11 @@ def folder_settings(folders: dict[int, Path], classes: int) -> dict:
     size = 17 if classes == 2 else 16  # odd sizes too
     return {"data": "folder", "data_path": str(folders[classes]), "data_size": size,
             "data_channels": FOLDERS[classes][2]}  # fmt: skip
+
+
+def write_pictures(folder, images, names):
+    """Write grey images (N, 1, H, W) uint8 by their names below a folder."""
+    for image, name in zip(images, names, strict=True):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[0].numpy()).save(path)

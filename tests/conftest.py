@@ -10,12 +10,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 import numpy as np
 import pytest
 import torch
-from cases import FOLDERS, ROOT
+from cases import FOLDERS, ROOT, write_pictures
 from PIL import Image
 from torch import nn
 
 from thaw import data
 from thaw.base.errors import ThawError
+from thaw.base.pixels import to_uint8
+from thaw.base.seeding import generator
 from thaw.degradations import base
 from thaw.experiment.build import build_model, build_network, build_process
 from thaw.experiment.config import Config, make_config
@@ -143,3 +145,18 @@ def tiny(digits: data.ImageSet):
 def warm_rows(tiny) -> Model:
     """A model of averaged rows, trained (in name) for all temperatures."""
     return tiny(study="custom", degradation="row", options={"group": 4}, steps=None, tau=(0.0, 1.0), eta=1.0)
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory, digits):
+    """Digits, and the same halved in size, darkened by a random share, and noisy: no function of the digit."""
+    root, draws = tmp_path_factory.mktemp("pairs"), generator(0, "pairs")
+    chosen = digits.subset(120, 0)
+    x0 = chosen.pixels()
+    small = torch.nn.functional.interpolate(torch.nn.functional.avg_pool2d(x0, 4), scale_factor=4)
+    dark = (small + 1) * (0.6 + 0.4 * torch.rand(120, 1, 1, 1, generator=draws)) - 1
+    degraded = (dark + 0.1 * torch.randn(x0.shape, generator=draws)).clamp(-1, 1)
+    names = [f"{label}/{index:03d}" for index, label in enumerate(chosen.labels.tolist())]
+    write_pictures(root / "clean", chosen.images, [f"{name}.png" for name in names])
+    write_pictures(root / "degraded", to_uint8(degraded), [f"{name}.bmp" for name in names])
+    return root

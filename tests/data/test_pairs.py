@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from cases import fails
-from PIL import Image
+from cases import fails, write_pictures
 
 from thaw.base.errors import ThawError
 from thaw.base.pixels import to_pixels, to_uint8
@@ -16,29 +15,6 @@ from thaw.experiment.config import make_config
 from thaw.store.inputs import load_data
 from thaw.store.weights import load_model, save_release
 from thaw.training.loop import train
-
-
-def write(folder, images, names):
-    for image, name in zip(images, names, strict=True):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image[0].numpy()).save(path)
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory, digits):
-    """Digits, and the same halved in size, darkened by a random share, and noisy: no function of the digit."""
-    root, draws = tmp_path_factory.mktemp("pairs"), generator(0, "pairs")
-    chosen = digits.subset(120, 0)
-    x0 = chosen.pixels()
-    small = torch.nn.functional.interpolate(torch.nn.functional.avg_pool2d(x0, 4), scale_factor=4)
-    dark = (small + 1) * (0.6 + 0.4 * torch.rand(120, 1, 1, 1, generator=draws)) - 1
-    degraded = (dark + 0.1 * torch.randn(x0.shape, generator=draws)).clamp(-1, 1)
-    names = [f"{label}/{index:03d}" for index, label in enumerate(chosen.labels.tolist())]
-    write(root / "clean", chosen.images, [f"{name}.png" for name in names])
-    write(root / "degraded", to_uint8(degraded), [f"{name}.bmp" for name in names])
-    return root
-
 
 READING = (28, 1)
 
@@ -57,13 +33,13 @@ def test_every_picture_finds_its_pair_in_both_splits(pairs, digits):
 
 @pytest.mark.parametrize("damage", ["no degraded", "alone", "alone too"])
 def test_what_is_no_folder_of_pairs_is_told(damage, tmp_path, digits):
-    write(tmp_path / "clean", digits.images[:6], [f"{k}.png" for k in range(6)])
+    write_pictures(tmp_path / "clean", digits.images[:6], [f"{k}.png" for k in range(6)])
     if damage != "no degraded":
-        write(tmp_path / "degraded", digits.images[:6], [f"{k}.png" for k in range(6)])
+        write_pictures(tmp_path / "degraded", digits.images[:6], [f"{k}.png" for k in range(6)])
     if damage == "alone":
-        write(tmp_path / "clean", digits.images[6:8], ["6.png", "7.png"])
+        write_pictures(tmp_path / "clean", digits.images[6:8], ["6.png", "7.png"])
     if damage == "alone too":
-        write(tmp_path / "degraded", digits.images[6:7], ["x.png"])
+        write_pictures(tmp_path / "degraded", digits.images[6:7], ["x.png"])
     told = {
         "no degraded": "no folder .*degraded; pairs are pictures of equal names",
         "alone": "6 in .*clean is without its pair in .*degraded, as 1 others are; name both alike",

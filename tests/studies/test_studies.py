@@ -348,6 +348,33 @@ def test_the_notebook_shows_what_was_found(made, tmp_path, monkeypatch):
     assert page.count("data:image/png") >= 7 and "still to do: nothing" in page
 
 
+def test_pairs_have_a_study_of_what_they_allow(pairs, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["study", str(pairs), "--smoke", "--cores", "1", "--out", "made"]) == 0
+    done = make_plan(pairs, out="made", smoke=True, workers=1)
+    assert Study(done).left() == [] and not {"budget", "curve_0", "untrained"} & stages.all_stages(done).keys()
+    page = (tmp_path / "made/paper.html").read_text()
+    assert "of which no function is known that degraded them" in page and "12 test images are restored" in page
+    assert not re.search("Fr.chet|Among the eleven|prior|inferred", page) and page.count("<img ") == 3
+    numbers = results.read_numbers(tmp_path / "made/paper")
+    assert {f"own.{done.name}.restored.{how}.psnr_spread" for how in ("direct", "warm")} <= numbers.keys()
+    assert list((tmp_path / "made/weights/seed0").glob("custom_*.pth"))
+
+
+def test_a_folder_that_is_no_pairs_is_no_study_and_pairs_are_all_the_images(pairs, folders, capsys):
+    said = fails(capsys, "study", str(folders[3]), "--smoke")
+    assert "has no clean/ and degraded/; a study is of a .py file, or of such a folder" in said
+    said = fails(capsys, "study", str(pairs), "--data", "digits", "--smoke")
+    assert "is a folder of pairs, which are all the images of their study; leave out data" in said
+
+
+def test_of_fewer_images_a_study_has_more_epochs():
+    config, seconds = make_config(plan.SETTINGS | {"degradation": "row", "soften": 4}), (0.22, 0.001)
+    few, whole = (plan.fitting(config, images, 240, 2, seconds).epochs for images in (6_000, 60_000))
+    assert few >= 10 * whole
+    assert plan.fitting(config, 10, 240, 2, seconds).epochs == plan.PASSES * plan.SIZES[-1].epochs
+
+
 def test_the_text_becomes_latex_and_a_page_alike():
     text = (
         "# A *title*\n\n> note_1 50 %\n\nAbstract with \\val{own.x.n} & $x_0$ [@ho].\n\n## One\n\n"

@@ -129,7 +129,7 @@ Trajectories = number(a.Range(40, 1_000_000), "trajectories behind each number",
 Degradation = Annotated[
     str, Parameter(help="name of a degradation, a .py file that registers one, a configuration, or a model")
 ]
-Own = Annotated[str, Parameter(help="a .py file that registers a degradation, or the name of one")]
+Own = Annotated[str, Parameter(help="a .py file that registers a degradation, the name of one, or a folder of pairs")]
 Studies = Annotated[str, Parameter(help="folders that `thaw study` filled")]
 StudyMinutes = number(a.MINUTES, "for all of it: epochs and samples are scaled to them", kind=float)
 DataOrFolder = word("data set, or a folder of images in a subfolder for each class")

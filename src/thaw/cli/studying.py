@@ -12,6 +12,8 @@ def study(
 ) -> None:  # fmt: skip
     """Make a paper of a degradation: its laws, what it loses, three trainings, their scores; it goes on where it was.
 
+    Of a folder of pairs, clean/ and degraded/, which no function made: restorations of held-out pairs and their scores.
+
     Everything goes to contents/studies/<name>/: paper.pdf (with LaTeX), paper.html, a zip with the source, figures and
     numbers, the weights, and the executed notebook. Epochs and samples are scaled to the minutes.
     """
@@ -19,7 +21,8 @@ def study(
 
     plan = make_plan(degradation, minutes, data, out, cores, smoke, **settings_of(set))
     files = Study(plan, lambda line: print(line, flush=True)).run()
-    if (notebook := Path("notebooks/07_your_degradation.ipynb")).is_file():  # in the clone
+    notebook = Path("notebooks/07_your_degradation.ipynb")  # in the clone; it shows what pairs have not
+    if notebook.is_file() and not plan.config().paired:
         from thaw.report.notebooks import run_notebook
 
         settings = {"degradation": degradation, "minutes": minutes, "data": data, "out": str(plan.path), "smoke": smoke}

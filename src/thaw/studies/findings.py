@@ -30,9 +30,7 @@ def told_apart(one: Sequence[float], other: Sequence[float], better: str = "lowe
     >>> told_apart([1.0, 1.1, 0.9], [2.0, 2.1, 1.9]), told_apart([1.0, 3.0, 2.0], [2.0, 2.1, 1.9])
     ('better', 'same')
     """
-    moments = [
-        float(f(values)) for values in (one, other) for f in (np.mean, spread, len)
-    ]  # its own warns
+    moments = [float(f(values)) for values in (one, other) for f in (np.mean, spread, len)]  # its own warns
     mean, deviation, _, mean_, deviation_, _ = moments
     if deviation + deviation_ <= 1e-9 * max(abs(mean), abs(mean_)):  # no spread at all
         p = float(math.isclose(mean, mean_))
@@ -86,7 +84,7 @@ class Findings:
         self.values |= {
             "plan.minutes": (plan.minutes, "g"), "plan.took": (minutes, ".0f"), "plan.workers": (plan.workers, "d"),
             "plan.seeds": (SEEDS, "d"), "plan.epochs": (size.epochs, "d"), "plan.share": (100 * size.share, ".0f"),
-            "plan.n": (size.n, ",d"), "plan.restored": (restored, ",d"), "plan.classes": (plan.classes, "d"),
+            "plan.restored": (restored, ",d"), "plan.classes": (plan.classes, "d"),
             "plan.images": (there, ",d"), "plan.temperatures": (len(size.taus), "d"),
             "plan.steps": (trained[0]["evaluations"] and plan.config().sample_steps, "d"),
             "plan.level": (LEVEL, "g"), "plan.machine": (machine(), ""), "plan.code": (plan.code[:12], ""),
@@ -112,6 +110,7 @@ class Findings:
 
     def _drawn(self) -> None:
         drawn = self.found["gallery"]
+        self.values["plan.n"] = (self.plan.size.n, ",d")  # by it the report knows a degradation that was drawn from
         self.values |= {"failed": (100 * drawn["failed"], ".1f"), "gallery.tau": (drawn["tau"], "g")}
         if "nearest" in drawn:
             self.values["nearest"] = (drawn["nearest"], ".2f")

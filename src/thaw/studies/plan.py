@@ -227,23 +227,23 @@ def make_plan(
     """
     source = str(source)
     file = str(user_path(source)) if source.endswith(".py") else ""
-    reads, paired = _data_settings(data), not file and user_path(source).is_dir()
-    if paired:
-        if data != "mnist":
-            raise ThawError(f"{source} is a folder of pairs, which are all the images of their study; leave out data")
-        reads = _data_settings(source)
-        if reads["data"] != "pairs":
-            raise ThawError(f"{source} has no clean/ and degraded/; a study is of a .py file, or of such a folder")
+    known_here = degradations.names()
+    paired = not file and source not in known_here and user_path(source).is_dir()
+    if paired and data != "mnist":
+        raise ThawError(f"{source} is a folder of pairs, which are all the images of their study; leave out data")
+    reads = _data_settings(source if paired else data)
+    if paired and reads["data"] != "pairs":
+        raise ThawError(f"{source} has no clean/ and degraded/; a study is of a .py file, or of such a folder")
     name = sets.folder_name(source) if paired else register_from(file) if file else source
     if not paired and name not in degradations.names():
         raise ThawError(f"no degradation {name!r}; name a .py file with @thaw.register, a folder of pairs, or one of "
-                        f"{', '.join(one for one in degradations.names())}")  # fmt: skip
+                        f"{', '.join(known_here)}")  # fmt: skip
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise ThawError(f"the degradation's name {name!r} names files; register it by letters, digits, _ and - alone")
     factory = None if paired else registered()[name]
     code = sha256(file) if file else "" if paired else _code_of(factory, name)
     about = inspect.cleandoc(factory and factory.__doc__ or "").partition("\n")[0].strip()
-    folder = check_target(out or STUDIES / name, folder="filled", inputs=[file or None])
+    folder = check_target(out or STUDIES / name, folder="filled", inputs=[file or (source if paired else None)])
     given = SETTINGS | (PAIRED if paired else {"degradation": name}) | reads | (SMOKE if smoke else {})
     start = {} if smoke or "data_path" in given else hot_start(given["data"])
     start = {} if start.keys() & settings.keys() else start  # another network was asked for
@@ -359,9 +359,11 @@ def fitting(config: Config, images: int, minutes: float, workers: int, seconds: 
     """Return the largest size that fits into the minutes; the smallest where none does."""
     time_left = WHOLE * 60 * minutes * workers - FIXED
     images = min(images, config.limit or images)
-    more = max(1, min(PASSES, WHOLE_SET // images))
+    sizes, more = SIZES, min(PASSES, WHOLE_SET // images)
+    if more > 1:
+        sizes = tuple(one._replace(epochs=round(more * one.share * one.epochs), share=1.0) for one in SIZES)
     fits = [
-        size for size in (one._replace(epochs=more * one.epochs) for one in SIZES)
+        size for size in sizes
         if SEEDS * sum(predict(config, size.share * images, size, seconds).values()) <= time_left
     ]  # fmt: skip
-    return fits[-1] if fits else SIZES[0]._replace(epochs=more)
+    return fits[-1] if fits else sizes[0]

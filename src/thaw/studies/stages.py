@@ -117,7 +117,7 @@ def train_judge(plan: Plan) -> dict[str, Any]:
 
     train, test = plan.load("train"), plan.load("test")
     told = {"reading": plan.config().reading, "fingerprints": {s.split: s.fingerprint for s in (train, test)}}
-    passes = max(8, min(60, 200_000 // len(train)))  # a small folder needs more of them
+    passes = 1 if plan.smoke else max(8, min(60, 200_000 // len(train)))  # a small folder needs more of them
     found = replace(train_features(train, test, epochs=passes, progress=False), **told)
     save_judge(found, make_folder(plan.path / "judge"), replace=True)
     return {"accuracy": found.accuracy, "epochs": passes}
@@ -275,7 +275,7 @@ def restorations(plan: Plan, seed: int) -> dict[str, Any]:
         more = {"z": z, "true": true, "judge": judge, "ceiling": best, "seed": seed}
         more["part"] = min(SPREAD, plan.restored // 4)
         scores = score_restoration(model, restored, x_T, x0, T, **more, **settings)
-        found[name] = _kept(scores, RESTORED)
+        found[name] = _kept(scores, RESTORED[:-1] if plan.config().paired else RESTORED)  # no D to degrade it again by
     return found
 
 
