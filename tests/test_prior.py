@@ -159,6 +159,15 @@ def test_a_class_that_is_told_is_chosen_among(prior):
     assert not torch.equal(found, prior.restore(x_t, degradation, degradation.steps, y=y, seed=1))
 
 
+def test_parts_of_many_pictures_have_noise_of_their_own(prior, monkeypatch):
+    prior, images = prior
+    degradation = build("mask", images.shape[1:])
+    x_t = degradation(images[:1], full(1, degradation.steps)).expand(8, -1, -1, -1)
+    monkeypatch.setattr("thaw.prior.BATCH", 4)
+    found = prior.restore(x_t, degradation, degradation.steps)
+    assert not torch.equal(found[:4], found[4:])
+
+
 def test_what_no_prior_can_do_is_said(prior, warm_rows):
     prior, images = prior
     row = build("row", images.shape[1:])
