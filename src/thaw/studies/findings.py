@@ -11,8 +11,8 @@ import scipy.stats
 from thaw.base.machine import machine
 from thaw.scoring.metrics import MEASURES
 from thaw.store.catalogue import TITLES
-from thaw.studies.plan import SEEDS, SIZES, Plan
-from thaw.studies.stages import COLD, equal_budget, point_of
+from thaw.studies.plan import SEEDS, Plan
+from thaw.studies.stages import COLD, WAYS, equal_budget, point_of
 
 LEVEL = 0.05  # of Welch's test, below which two means are told apart
 Values = dict[str, tuple[Any, str]]
@@ -51,15 +51,15 @@ class Findings:
 
     Attributes:
         values: key -> (value, format), as `thaw.report.results.record` takes them.
-        verdicts: name -> "better", "worse" or "same".
+        verdicts: name -> "better", "worse" or "same"; "" for what is not measured.
         facts: other plain values that sentences choose by: names, lists, what was left out.
     """
 
     def __init__(self, plan: Plan, found: dict[str, Any], minutes: float) -> None:
         self.plan, self.found = plan, found
         self.values: Values = {}
-        self.verdicts = {"ratio": "", "untrained": "", "inferred": ""}  # of what may not be measured
-        self.facts: dict[str, Any] = {"limits": [], "told_apart": []}
+        self.verdicts: dict[str, str] = {}
+        self.facts: dict[str, Any] = {"paired": plan.config().paired}
         self._plan(minutes)
         self._ceiling()
         if not self.facts["paired"]:
@@ -84,10 +84,9 @@ class Findings:
         self.values |= {
             "plan.minutes": (plan.minutes, "g"), "plan.took": (minutes, ".0f"), "plan.workers": (plan.workers, "d"),
             "plan.seeds": (SEEDS, "d"), "plan.epochs": (size.epochs, "d"), "plan.share": (100 * size.share, ".0f"),
-            "plan.restored": (restored, ",d"), "plan.classes": (plan.classes, "d"),
-            "plan.images": (there, ",d"), "plan.temperatures": (len(size.taus), "d"),
+            "plan.restored": (restored, ",d"), "plan.images": (there, ",d"), "plan.temperatures": (len(size.taus), "d"),
             "plan.steps": (trained[0]["evaluations"] and plan.config().sample_steps, "d"),
-            "plan.level": (LEVEL, "g"), "plan.machine": (machine(), ""), "plan.code": (plan.code[:12], ""),
+            "plan.level": (LEVEL, "g"), "plan.machine": (machine(), ""),
             "total": (picture["T"], "d"), "softened": (picture["softened"], "d"), "rank": (picture["rank"], "d"),
             "softened_total": (picture["T"] * picture["softened"], "d"),
             "train.passes": (float(np.mean(per_image)), ".2g"), "train.minutes": (float(np.mean(seconds)) / 60, ".1f"),
@@ -96,7 +95,7 @@ class Findings:
             "train.loss_spread": (spread([one["loss"] for one in trained]), ".4f"),
             "train.evaluations": (trained[0]["evaluations"], "d"),
         }  # fmt: skip
-        self.facts |= {"paired": plan.config().paired, "scaled": size != SIZES[-1], "ended": early, "smoke": plan.smoke,
+        self.facts |= {"scaled": plan.scaled, "ended": early, "smoke": plan.smoke,
                        "whole": size.share == 1, "start": bool(plan.settings.get("start_from")),
                        "many_epochs": size.epochs > 1, "over": minutes > 1.05 * plan.minutes}  # fmt: skip
 
@@ -137,7 +136,7 @@ class Findings:
             for what in curves[0][point]:
                 self._mean(f"curve.{point}.{what}", what, [one[point][what][0] for one in curves])
                 floor = curves[0][point][what][1]
-                if floor is not None and what not in ("copies",):
+                if floor is not None and what != "copies":
                     self.values.setdefault(f"real.{what}", MEASURES[what].reported(floor))
         fid = {point: [one[point]["fid"][0] for one in curves] for point in curves[0]}
         best = min(size.taus, key=lambda tau: np.mean(fid[points[tau]]))
@@ -158,9 +157,7 @@ class Findings:
         floor = curves[0]["tau_1_00"]["fid"][1]
         if floor:
             self.values["curve.times"] = (float(np.mean(fid[points[best]])) / floor, ".1f")
-        self.facts |= {"best": best, "alike": len(alike), "coldest": coldest, "points": points, "fid": fid,
-                       "floor": floor, "copies": np.mean([one[points[best]]["copies"][0] for one in curves])
-                       if "copies" in curves[0][points[best]] else None}  # fmt: skip
+        self.facts |= {"alike": len(alike), "coldest": coldest, "floor": floor}
 
     def _mean(self, key: str, what: str, values: list[float]) -> None:
         row = MEASURES[what]
@@ -170,30 +167,26 @@ class Findings:
 
     def _restored(self) -> None:
         found = self.of("restored")
-        for how in found[0]:
-            for what, (_, exact) in found[0][how].items():
-                self._mean(f"restored.{how}.{what}", what, [one[how][what][0] for one in found])
+        ways = {how: [one[how] for one in found] for how in found[0]}
+        if without := self.found.get("untrained"):
+            ways["untrained"] = without["seeds"]
+            self.values["plan.untrained"] = (without["n"], ",d")
+        for how, each in ways.items():
+            for what, (_, exact) in each[0].items():
+                self._mean(f"restored.{how}.{what}", what, [one[what][0] for one in each])
                 if exact is not None and what != "agreement":
                     self.values[f"exact.{what}"] = MEASURES[what].reported(exact)
-        agree = {how: [one[how]["agreement"][0] for one in found] for how in found[0]}
-        best = max(("direct", "algorithm1", "algorithm2"), key=lambda how: np.mean(agree[how]))
-        if without := self.found.get("untrained"):
-            for what in without["seeds"][0]:
-                self._mean(f"restored.untrained.{what}", what, [one[what][0] for one in without["seeds"]])
-            self.values["plan.untrained"] = (without["n"], ",d")
-            of_prior = [one["agreement"][0] for one in without["seeds"]]
-            self.verdicts["untrained"] = told_apart(of_prior, agree["warm"], better="higher")
-        if "inferred" in agree:
-            self.verdicts["inferred"] = told_apart(agree["inferred"], agree["warm"], better="higher")
-        self.verdicts["restore_cold"] = told_apart(agree[best], agree["warm"], better="higher")
-        self.facts["restores_best"] = best
-        self.facts["restorers"] = [*found[0], *(["untrained"] if self.found.get("untrained") else [])]
+        agree = {how: [one["agreement"][0] for one in each] for how, each in ways.items()}
+        best = max(WAYS, key=lambda how: np.mean(agree[how]))
+        for verdict, how in (("restore_cold", best), ("inferred", "inferred"), ("untrained", "untrained")):
+            self.verdicts[verdict] = told_apart(agree[how], agree["warm"], better="higher") if how in agree else ""
+        self.facts |= {"restores_best": best, "restorers": list(ways)}
         if "ceiling.posterior" in self.values:
             for name, how, limit in (("cold_share", best, "best_guess"), ("warm_share", "warm", "posterior")):
                 share = 100 * float(np.mean(agree[how])) / (self.values[f"ceiling.{limit}"][0] / 100)
                 self.values[f"restored.{name}"] = (share, ".0f")
-        ratio = [one["warm"]["error_ratio"][0] for one in found if "error_ratio" in one["warm"]]
-        if ratio:
+        self.verdicts["ratio"] = ""
+        if ratio := [one["error_ratio"][0] for one in ways["warm"] if "error_ratio" in one]:
             off = float(np.mean(ratio)) - 2
             exact = abs(off) <= 2 * spread(ratio) / math.sqrt(len(ratio))
             self.verdicts["ratio"] = "same" if exact else "above" if off > 0 else "below"

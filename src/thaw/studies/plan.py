@@ -282,10 +282,12 @@ def make_plan(
     say(f"{name}: its laws hold on images of {images.name} {shape}, T = {degradation.steps}" if not paired else
         f"{name}: {len(images):,} pairs of {shape} to train on")  # fmt: skip
 
+    largest = sizes_for(min(len(images), config.limit or len(images)))[-1].epochs
+
     def plan() -> dict[str, Any]:
         seconds = (0.1, 0.001) if smoke else measure_speed(config, images)
         size = Size(1, 1.0, 256, (0.0, 1.0, 2.0)) if smoke else fitting(config, len(images), minutes, workers, seconds)
-        return {"size": size, "seconds": seconds, "scaled": size != SIZES[-1], "machine": machine()}
+        return {"size": size, "seconds": seconds, "scaled": size.epochs < largest, "machine": machine()}
 
     # What this machine was measured to be enough for is kept: a study that goes on does the same.
     kept = remember(folder, {"studies": VERSION} | known, plan, name="plan")
@@ -356,13 +358,18 @@ def _median(work: Callable[[], None]) -> float:
     return statistics.median(timeit.repeat(work, number=1, repeat=6, timer=time.process_time)[1:])
 
 
+def sizes_for(images: int) -> tuple[Size, ...]:
+    """Return `SIZES`, with more epochs, and all images in each, where there are few."""
+    more = min(PASSES, WHOLE_SET // images)
+    few = tuple(one._replace(epochs=round(more * one.share * one.epochs), share=1.0) for one in SIZES)
+    return few if more > 1 else SIZES
+
+
 def fitting(config: Config, images: int, minutes: float, workers: int, seconds: tuple[float, float]) -> Size:
     """Return the largest size that fits into the minutes; the smallest where none does."""
     time_left = WHOLE * 60 * minutes * workers - FIXED
     images = min(images, config.limit or images)
-    sizes, more = SIZES, min(PASSES, WHOLE_SET // images)
-    if more > 1:
-        sizes = tuple(one._replace(epochs=round(more * one.share * one.epochs), share=1.0) for one in SIZES)
+    sizes = sizes_for(images)
     fits = [
         size for size in sizes
         if SEEDS * sum(predict(config, size.share * images, size, seconds).values()) <= time_left
