@@ -244,6 +244,13 @@ def test_sources_are_tidy(path):
         assert not any(cell.outputs or cell.execution_count for cell in code)
 
 
+def test_formulas_of_a_page_need_no_script(tmp_path):
+    cell = nbformat.v4.new_markdown_cell("From $x_0$ to\n\n$$\nx_t = D_t(x_0)\n$$")
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "x.ipynb")
+    page = notebooks.as_html(tmp_path / "x.ipynb")
+    assert page.count("<math") == 2 and page.count('display="block"') == 1 and "$x_0" not in page
+
+
 def test_ctrl_c_ends_the_running_cell_in_order(tmp_path, monkeypatch, capfd):
     """The cell interrupts the process that runs it, and cleans up before it ends."""
     monkeypatch.chdir(ROOT)

@@ -148,21 +148,36 @@ def _interrupts_to_kernel() -> Iterator[None]:
 NO_WIDGETS = "<p><em>Here the notebook shows a live panel: open it with <code>make lab</code>.</em></p>"
 
 
+FORMULA, PLACE = re.compile(r"(\$\$?)(.+?)\1", re.DOTALL), "thawformula{}end"
+
+
 def as_html(notebook: Path) -> str:
     """Return an executed notebook as HTML with its figures inside; a line takes the place of each live widget.
 
-    Widgets need a kernel, and a page that shows them loads scripts from the internet.
+    Widgets need a kernel, and a page that shows them loads scripts from the internet. Formulas are MathML for the same
+    reason.
     """
     import nbformat
+    from latex2mathml.converter import convert
     from nbconvert import HTMLExporter
+
+    formulas: list[str] = []
+
+    def keep(found: re.Match[str]) -> str:
+        """Keep a formula as MathML, which the exporter's own cleaning would drop."""
+        formulas.append(convert(found[2].strip(), display="block" if found[1] == "$$" else "inline"))
+        return PLACE.format(len(formulas) - 1)
 
     content = nbformat.read(notebook, 4)
     content.metadata.pop("widgets", None)
     for cell in content.cells:
+        if cell.cell_type == "markdown":
+            cell.source = FORMULA.sub(keep, cell.source)
         for output in cell.get("outputs", []):
             if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
                 output.data = {"text/html": NO_WIDGETS}
-    return HTMLExporter(embed_images=True).from_notebook_node(content)[0]
+    page = HTMLExporter(embed_images=True).from_notebook_node(content)[0]
+    return re.sub(PLACE.format(r"(\d+)"), lambda found: formulas[int(found[1])], page)
 
 
 def write_html(notebook: Path) -> Path:
