@@ -114,8 +114,9 @@ speed: $(VENV)/.installed-dev ## measure forward passes, sampling and training, 
 	@$(BIN)/python benchmarks/export.py
 
 showcase: $(VENV)/.installed ## after new weights: execute load_and_play in place, draw the README's picture
-	@$(BIN)/python -m thaw notebook load_and_play --out notebooks/load_and_play.ipynb
-	@rm notebooks/load_and_play.html
+	@$(BIN)/python -m thaw notebook load_and_play --out contents/showcase.ipynb
+	@mv contents/showcase.ipynb notebooks/load_and_play.ipynb
+	@rm contents/showcase.html
 	@$(BIN)/python workflow/banner.py
 
 features: $(VENV)/.installed ## train the feature network that scores a data set; e.g. make features DATA=fashion REPLACE=1
