@@ -361,6 +361,17 @@ def test_pairs_have_a_study_of_what_they_allow(pairs, tmp_path, monkeypatch, cap
     assert list((tmp_path / "made/weights/seed0").glob("custom_*.pth"))
 
 
+def test_pairs_need_no_classes(pairs, tmp_path, monkeypatch):
+    for part in ("clean", "degraded"):
+        (tmp_path / "scans" / part).mkdir(parents=True)
+        for path in (pairs / part).rglob("*.*"):
+            shutil.copy(path, tmp_path / "scans" / part)
+    monkeypatch.chdir(tmp_path)
+    assert main(["study", "scans", "--smoke", "--cores", "1"]) == 0
+    page = (tmp_path / "contents/studies/scans/paper.html").read_text()
+    assert "by their class" not in page and "was not measured: its pictures have no classes." in page
+
+
 def test_a_folder_that_is_no_pairs_is_no_study_and_pairs_are_all_the_images(pairs, folders, capsys):
     said = fails(capsys, "study", str(folders[3]), "--smoke")
     assert "has no clean/ and degraded/; a study is of a .py file, or of such a folder" in said

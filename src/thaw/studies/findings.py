@@ -176,7 +176,8 @@ class Findings:
                 self._mean(f"restored.{how}.{what}", what, [one[what][0] for one in each])
                 if exact is not None and what != "agreement":
                     self.values[f"exact.{what}"] = MEASURES[what].reported(exact)
-        agree = {how: [one["agreement"][0] for one in each] for how, each in ways.items()}
+        told = "agreement" if "agreement" in ways["warm"][0] else "psnr"  # of pairs without classes
+        agree = {how: [one[told][0] for one in each] for how, each in ways.items()}
         best = max(WAYS, key=lambda how: np.mean(agree[how]))
         for verdict, how in (("restore_cold", best), ("inferred", "inferred"), ("untrained", "untrained")):
             self.verdicts[verdict] = told_apart(agree[how], agree["warm"], better="higher") if how in agree else ""

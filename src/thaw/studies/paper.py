@@ -125,6 +125,7 @@ def fill(findings: Findings) -> str:
     told |= {"name": plan.name, "about": _plain(plan.about), "data": plan.config().data_name, "one": 1, "zero": 0}
     told |= {"workers": plan.workers, "rank": findings.values["rank"][0], "samplers": rows, "code": plan.code[:12]}
     told |= {"softened": findings.values["softened"][0] > 1, "neighbours": "nearest" in findings.values}
+    told |= {"classes": plan.classes > 1, "what": "class" if plan.classes > 1 else "pixels"}
     told |= {"no_ceiling": findings.facts.get("no_ceiling")} | findings.facts
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=False, autoescape=False)
     return environment.from_string(TEMPLATE.read_text()).render(**told)

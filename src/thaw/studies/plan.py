@@ -263,7 +263,7 @@ def make_plan(
     soften = 4 if degradation.steps < GRADUAL and "soften" not in settings else config.soften
     given |= {"soften": soften}
     config = make_config(given)
-    if images.classes < 2:
+    if images.classes < 2 and not paired:  # pairs are compared with their originals
         what = f"{images.name} has {images.classes or 'none'}"
         raise ThawError(f"a study's scores need classes to tell apart, and {what}; sort the images into two subfolders")
     if not config.of_a_folder:  # its own is trained

@@ -104,8 +104,10 @@ def _absent() -> Any:
     raise LookupError
 
 
-def judge_of(plan: Plan) -> Judge:
-    """Return the feature network that scores a study: the shipped one, or that of the study's own images."""
+def judge_of(plan: Plan) -> Judge | None:
+    """Return the feature network that scores a study: the shipped one, or its own; None of pairs without classes."""
+    if plan.classes < 2:
+        return None
     own = [plan.path / "judge"] if plan.config().of_a_folder else []
     return load_judge(plan.config().data_name, *own)
 
@@ -174,6 +176,8 @@ def budget(plan: Plan) -> dict[str, Any]:
 def ceiling(plan: Plan) -> dict[str, Any]:
     """Measure what the degraded picture tells of the class; say why where that cannot be."""
     train, test = plan.load("train"), plan.load("test")
+    if plan.classes < 2:
+        return {"left_out": "its pictures have no classes"}
     if plan.smoke:
         train, test = train.subset(min(300, len(train)), 0), test.subset(min(100, len(test)), 0)
     try:
@@ -272,7 +276,7 @@ def restorations(plan: Plan, seed: int) -> dict[str, Any]:
     for name in ways_of(plan):
         settings = _restored_by(model, name)
         restored = restore_all(model, x_T, T, z=z, seed=seed, **settings)
-        more = {"z": z, "true": true, "judge": judge, "ceiling": best, "seed": seed}
+        more = {"z": z, "true": true if judge else None, "judge": judge, "ceiling": best, "seed": seed}
         more["part"] = min(SPREAD, plan.restored // 4)
         scores = score_restoration(model, restored, x_T, x0, T, **more, **settings)
         found[name] = _kept(scores, RESTORED[:-1] if plan.config().paired else RESTORED)  # no D to degrade it again by
@@ -337,7 +341,7 @@ def all_stages(plan: Plan) -> dict[str, Stage]:
     """Return the stages of a plan in the order in which they begin where nothing else decides."""
     takes, sized, paired = plan.predicted(), ("epochs", "share", "n"), plan.config().paired
     judges, priors = [], []
-    if plan.config().of_a_folder:
+    if plan.config().of_a_folder and plan.classes > 1:
         judges = [Stage("judge", "a feature network for the images", train_judge, seconds=60)]
     judged = tuple(stage.name for stage in judges)
     if plan.settings.get("start_from"):
