@@ -11,7 +11,7 @@ from thaw.play.drawing import draw_in_steps, steps_of
 from thaw.play.panels.controls import ModelChooser, control, seed_control
 from thaw.play.panels.panel import Panel, Run, Update, hint, put, view_of
 from thaw.play.pictures import Tile, as_html, mosaic
-from thaw.store.catalogue import cached_model, fast_of
+from thaw.store.catalogue import cached_model
 
 
 class ComparePanel(Panel):
@@ -43,8 +43,7 @@ class ComparePanel(Panel):
     def _sketch(self) -> Run | None:
         if self.kind.value != "two models":
             return None
-        models = [(one.title, one.load()) for one in (self.one, self.other)]
-        quick = [(f"{title}, fast weights", fast) for title, model in models if (fast := fast_of(model, self.folder))]
+        quick = [(f"{one.title}, fast weights", fast) for one in (self.one, self.other) if (fast := one.fast())]
         return self._draw(quick, min(self.count.value, 20), self.seed.value) if quick else None
 
     def _start(self) -> Run:

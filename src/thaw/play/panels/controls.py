@@ -10,7 +10,7 @@ from thaw.model import Model
 from thaw.play.panels.panel import hint, sentence
 from thaw.process import Process
 from thaw.sampling import SAMPLERS
-from thaw.store.catalogue import TITLES, Weights, cached_model, catalogue
+from thaw.store.catalogue import TITLES, Weights, cached_model, catalogue, fast_of
 
 ALL = -1  # of the digits; a dropdown whose value is None shows nothing
 ENDS = (  # of the slider above
@@ -125,6 +125,10 @@ class ModelChooser(widgets.VBox):
     def load(self) -> Model:
         """Load what is chosen; a `ThawError` if that cannot be."""
         return cached_model(self.weights.label, self.epoch.value, self.weights.data, self.folder)
+
+    def fast(self) -> Model | None:
+        """Load weights of what is chosen that are quick enough to follow a hand, where there are any."""
+        return fast_of(self.load(), self.folder)
 
 
 def suitable_samplers(process: Process) -> list[str]:

@@ -16,7 +16,6 @@ from thaw.play.drawing import draw_in_steps, score_text, stem_of
 from thaw.play.panels.controls import ModelChooser, SamplerSettings, SaveButtons, as_text, control
 from thaw.play.panels.panel import Panel, Run, Update, hint, view_of
 from thaw.play.pictures import grid_png, shown
-from thaw.store.catalogue import fast_of
 
 COUNTS = (10, 20, 40, 60, 100, 256, 500)
 SKETCHED = 20  # digits that are drawn while a slider moves
@@ -39,7 +38,6 @@ class SamplePanel(Panel):
         super().__init__(controls, results, lambda: self._start(self.count.value), name="sample")
         tooltip = "Draw 500 digits with these settings and measure them"
         self.score = self.add_run("Score 500", lambda: self._start(500, False), icon="balance-scale", tooltip=tooltip)
-        self.fast: Model | None = None  # weights that are quick enough to follow a hand
         fit, follow = self.safely(self._fit), self.follow(self._sketch, lambda: self._start(self.count.value))
         self.settings.on_move(follow)
         self.models.on_choice(fit)
@@ -48,9 +46,7 @@ class SamplePanel(Panel):
         self._remark()
 
     def _fit(self) -> None:
-        model = self.models.load()
-        self.fast = fast_of(model, self.folder)
-        self.settings.fit(model)
+        self.settings.fit(self.models.load())
         if self.stop_button.disabled:
             self.say("")
 
@@ -59,7 +55,8 @@ class SamplePanel(Panel):
         self.note.value = hint(f"Fewer than {SCORED} digits are not scored: press Score 500." if few else "")
 
     def _sketch(self) -> Run | None:
-        return None if self.fast is None else self._quickly(self.fast, self.count.value, self.settings.only)
+        fast = self.models.fast()
+        return None if fast is None else self._quickly(fast, self.count.value, self.settings.only)
 
     def _quickly(self, model: Model, n: int, digit: int | None) -> Run:
         settings, y = self.settings.fast(model), model.labels(n, digit)

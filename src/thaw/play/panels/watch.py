@@ -14,7 +14,6 @@ from thaw.play.panels.controls import ModelChooser, SamplerSettings, SaveButtons
 from thaw.play.panels.panel import Panel, Run, Update, hint, view_of
 from thaw.play.pictures import Tile, as_html, grid_png, mosaic, shown
 from thaw.sampling import Step
-from thaw.store.catalogue import fast_of
 
 
 class WatchPanel(Panel):
@@ -22,7 +21,7 @@ class WatchPanel(Panel):
 
     def __init__(self, out: str | Path = "contents/load_and_play", folder: str | Path | None = None) -> None:
         self.out, self.steps = Path(out), []
-        self.models, self.settings, self.folder = ModelChooser(folder), SamplerSettings(), folder
+        self.models, self.settings = ModelChooser(folder), SamplerSettings()
         self.count = control(widgets.IntSlider, "count", 4, 1, 9)
         self.player = widgets.Play(value=0, min=0, max=1, interval=150, layout={"width": "auto"})
         width = {"style": {"description_width": "3em"}, "layout": {"width": "320px"}}
@@ -35,21 +34,14 @@ class WatchPanel(Panel):
         controls = [self.models, self.settings.digit, self.count, *self.settings.controls]
         results = [self.scrubbing, self.now, self.caption, self.strip, self.save]
         super().__init__(controls, results, self._start, "Watch", "eye", "watch")
-        self.fast: Model | None = None  # weights that are quick enough to follow a hand
-        fit = self.safely(self._fit)
+        fit = self.safely(lambda: self.settings.fit(self.models.load()))
         self.models.on_choice(fit)
         self.settings.on_move(self.follow(self._sketch, self._start))
         self.scrub.observe(self.safely(self._show), "value")
         fit()
 
-    def _fit(self) -> None:
-        model = self.models.load()
-        self.fast = fast_of(model, self.folder)
-        self.settings.fit(model)
-
     def _sketch(self) -> Run | None:
-        model = self.fast
-        if model is None:
+        if (model := self.models.fast()) is None:
             return None
         settings, y = self.settings.fast(model), model.labels(self.count.value, self.settings.only)
         return self._walk(model, y, settings, as_text(f"{self.models.title}, fast weights", settings))
