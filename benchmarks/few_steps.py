@@ -12,9 +12,11 @@ network evaluations (forwards and backwards count three, forwards one). What was
 contents/evaluation/.
 """
 
+import copy
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
@@ -73,23 +75,59 @@ def consistency(self: FlowMap, network: nn.Module, x0: Paths, y: Tensor, draws: 
     return distance(self.reach(network, x0, x0.at(leaves), y, leaves, last) - goal)
 
 
-WAYS = {  # how it is trained -> the loss, and what a step costs beside forwards and backwards
-    "trajectories": (FlowMap.loss, 3),
-    "pixels": (pixels, 3),
-    "squared": (squared, 3),
-    "split": (split, 5),
-    "consistency": (consistency, 4),
+def pairs(self: FlowMap, network: nn.Module, x0: Paths, y: Tensor, draws: Jumps) -> Tensor:
+    """Let every jump go all the way from the start: distillation of pairs (x_T, x_0)."""
+    first, last = torch.zeros_like(draws.leaves), torch.full_like(draws.reaches, -1)
+    return distance(self.reach(network, x0, x0.at(first), y, first, last) - x0.at(last))
+
+
+def progressive(planned: int) -> Callable[..., Tensor]:
+    """Let jumps of a quarter come to the teacher's states, then of a half to two quarters, then one to two halves.
+
+    What is learnt in a third of the `planned` steps is the next third's teacher (Salimans & Ho 2022).
+    """
+    done, before = 0, None
+
+    def loss(self: FlowMap, network: nn.Module, x0: Paths, y: Tensor, draws: Jumps) -> Tensor:
+        nonlocal done, before
+        stage = min(2, 3 * done // planned)
+        if stage > min(2, 3 * (done - 1) // planned) and stage:
+            before = copy.deepcopy(network).eval()
+        done += 1
+        length = (len(self.grid) - 1) * 2**stage // 4
+        leaves = draws.leaves // length * length
+        middle, reaches = leaves + length // 2, leaves + length
+        goal = x0.at(reaches)
+        if stage:
+            with torch.no_grad():
+                goal = self.reach(before, x0, x0.at(leaves), y, leaves, middle)
+                goal = self.reach(before, x0, goal, y, middle, reaches)
+        return distance(self.reach(network, x0, x0.at(leaves), y, leaves, reaches) - goal)
+
+    return loss
+
+
+GENTLE = 1e-3  # learning rate where the targets are the network's own: at that of the others they run away
+WAYS: dict[str, tuple[Any, int, dict[str, float]]] = {  # how it is trained -> loss, evaluations a step, settings
+    "trajectories": (FlowMap.loss, 3, {}),
+    "pixels": (pixels, 3, {}),
+    "squared": (squared, 3, {}),
+    "pairs": (pairs, 3, {}),
+    "progressive": (progressive(2 * TRIAL["limit"] // 128), 5, {}),
+    "split": (split, 5, {"lr": GENTLE}),
+    "consistency": (consistency, 4, {"lr": GENTLE}),
 }
 
 
-def compare_ways(n: int, recorder: Recorder, record: bool) -> None:
+def compare_ways(names: list[str] | None, n: int, recorder: Recorder, record: bool) -> None:
     """Train a flow map of the hot weights in every way, at one budget, and score what comes of it."""
     path = release_path("default")
     teacher = load_model(path)
     shares = labels_in_shares(recorder.judge, n)
-    for way, (loss, cost) in WAYS.items():
+    for way in names or WAYS:
+        loss, cost, settings = WAYS[way]
         epochs = round(3 * EPOCHS / cost)
-        config = fast(teacher.config, str(path), **TRIAL, epochs=epochs, set=f"fast_{way}")
+        config = fast(teacher.config, str(path), **TRIAL, **settings, epochs=epochs, set=f"fast_{way}")
         with patch.object(FlowMap, "loss", loss):
             run = RUNS / f"few_steps_{way}"
             for epoch in train(config, run, progress=False):
@@ -139,13 +177,14 @@ def compare(label: str, n: int, seeds: int, recorder: Recorder) -> tuple[dict[st
 
 @torch.no_grad()
 def seconds(student: Model, teacher: Model, repeats: int = 15) -> dict[str, tuple[Any, str]]:
-    """Return the seconds of 64 digits by one evaluation, and, in turn with it, of one call and of the teacher."""
+    """Return the seconds of 64 digits by one evaluation, in turn with one call, 20 by four, and 64 by the teacher."""
     y = student.labels(64)
     x = student.begin(student.start(y, torch.Generator().manual_seed(0)), student.sampling.tau)
     t, tau = torch.full((64,), student.process.steps), torch.full((64,), student.sampling.tau)
     calls = {
         "network": lambda: teacher.network(x, teacher.process.time(t), tau, y),
         "one": lambda: student.sample(y, steps=1),
+        "sketch": lambda: student.sample(y[:20]),  # what a panel draws while a slider moves
         "teacher": lambda: teacher.sample(y),
     }
     taken: dict[str, list[float]] = {name: [] for name in calls}
@@ -158,7 +197,7 @@ def seconds(student: Model, teacher: Model, repeats: int = 15) -> dict[str, tupl
     median = {name: statistics.median(values[1:]) for name, values in taken.items()}
     ratio = statistics.median(one / call for one, call in zip(taken["one"][1:], taken["network"][1:], strict=True))
     print(f"64 digits: network {median['network']:.3f} s, one evaluation {median['one']:.3f} s ({ratio:.2f} times), "
-          f"teacher {median['teacher']:.2f} s")  # fmt: skip
+          f"teacher {median['teacher']:.2f} s; 20 in {student.sampling.steps}: {median['sketch']:.3f} s")  # fmt: skip
     found = {f"seconds.{name}": (value, ".2f" if name == "teacher" else ".3f") for name, value in median.items()}
     return found | {"seconds.ratio": (ratio, ".2f")}
 
@@ -191,7 +230,7 @@ def main(
     made_by = {"benchmark": "benchmarks/few_steps.py", "seed": 0, "n": n, "seeds": seeds}
     recorder = Recorder("few_steps", made_by, judge=judge)
     if trials:
-        compare_ways(n, recorder, record)
+        compare_ways(names, n, recorder, record)
         return
     shipped = [one.label for one in play.catalogue() if one.teacher and one.data == "mnist"]
     found, models = {}, []

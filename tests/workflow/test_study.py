@@ -100,7 +100,7 @@ def test_the_full_study_trains_every_model_that_the_report_evaluates(monkeypatch
     for name, entry in read_manifest().items():
         if name.startswith(("ddpm_mnist", "custom_mnist")):
             shipped[entry["config"]["study"]].add(re.sub(r"^\w+?_mnist_\d+_", "", Path(name).stem))
-    fast = {"fast", "row_fast"}
+    fast = {"fast", "row_fast", "mask_fast", "blur_fast"}
     assert all(f"mnist_{label}" in study.last["fast"] for label in fast)
     assert shipped["ddpm"] | shipped["custom"] <= labels | {"speedrun", "row_speedrun"} | fast
 
