@@ -85,7 +85,7 @@ class Findings:
             "plan.minutes": (plan.minutes, "g"), "plan.took": (minutes, ".0f"), "plan.workers": (plan.workers, "d"),
             "plan.seeds": (SEEDS, "d"), "plan.epochs": (size.epochs, "d"), "plan.share": (100 * size.share, ".0f"),
             "plan.restored": (restored, ",d"), "plan.images": (there, ",d"), "plan.temperatures": (len(size.taus), "d"),
-            "plan.steps": (trained[0]["evaluations"] and plan.config().sample_steps, "d"),
+            "plan.steps": (plan.config().sample_steps, "d"),
             "plan.level": (LEVEL, "g"), "plan.machine": (machine(), ""),
             "total": (picture["T"], "d"), "softened": (picture["softened"], "d"), "rank": (picture["rank"], "d"),
             "softened_total": (picture["T"] * picture["softened"], "d"),

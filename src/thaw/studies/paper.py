@@ -3,7 +3,6 @@
 import base64
 import json
 import shutil
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +74,8 @@ def _write(plan: Plan, found: dict[str, Any]) -> str:
         write_text(folder / "paper.html", Html(numbers, lambda name: _embedded(folder / "figures" / name)).write(text))
         if plan.source:
             shutil.copy(plan.source, paper / "degradation.py")
-        with (
-            replacing(folder / "paper.zip") as temporary,
-            zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as file,
-        ):
-            for path in sorted(path for path in paper.rglob("*") if path.is_file()):
-                file.write(path, path.relative_to(paper))
+        with replacing(folder / "paper.zip") as temporary:
+            Path(shutil.make_archive(str(temporary), "zip", paper)).replace(temporary)
         if has_latex():
             built = compile_latex(paper / "paper.tex")
             with replacing(folder / "paper.pdf") as temporary:
