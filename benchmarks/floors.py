@@ -19,7 +19,7 @@ from thaw.base.files import enter_project
 from thaw.cli import options as o
 from thaw.data import DATA_SETS, load
 from thaw.report import results
-from thaw.report.provenance import weights_of
+from thaw.report.recorder import weights_of
 from thaw.scoring import (
     MEASURES,
     Judge,

@@ -19,7 +19,7 @@ from thaw.experiment.build import build_network, build_process
 from thaw.experiment.config import Config, load_config
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.report import results
-from thaw.report.provenance import weights_of
+from thaw.report.recorder import weights_of
 from thaw.scoring import MEASURES, load_judge
 from thaw.store.weights import read_manifest
 

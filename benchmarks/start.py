@@ -19,7 +19,7 @@ from thaw.cli import options as o
 from thaw.experiment.config import Config
 from thaw.play.degrading import own_config, own_trainer, trained_model
 from thaw.report import results
-from thaw.report.provenance import weights_of
+from thaw.report.recorder import weights_of
 from thaw.scoring import MEASURES, Judge, evaluate, labels_in_shares, load_judge
 
 NAMES = ("row", "pixelate", "eraser")

@@ -12,7 +12,7 @@ from thaw.base.files import check_target, needed
 from thaw.base.pixels import to_uint8
 from thaw.cli import options as o
 from thaw.report import figures
-from thaw.report.provenance import weights_of
+from thaw.report.recorder import weights_of
 from thaw.store.catalogue import open_model
 
 

@@ -16,7 +16,7 @@ from trial import MEASURED
 
 from thaw.base.files import write_json
 from thaw.cli import options as o
-from thaw.report.provenance import weights_of
+from thaw.report.recorder import weights_of
 from thaw.scoring import load_judge, score_model
 from thaw.store.weights import load_model, release_path
 

@@ -16,8 +16,8 @@ from thaw.base.errors import ThawError
 from thaw.cli.main import main
 from thaw.data import DATA_SETS, load
 from thaw.data.folder import load_folder
+from thaw.data.grids import save_images
 from thaw.data.images import background_hint, background_of, hidden, list_images, open_set, read_images, read_items
-from thaw.data.output import save_images
 from thaw.experiment.config import make_config
 from thaw.scoring import evaluate_images, table
 

@@ -10,7 +10,8 @@ from cases import ROOT
 from numbers_tex import write_tex
 
 from thaw.base.errors import ThawError
-from thaw.report import provenance, results
+from thaw.report import results
+from thaw.report.recorder import weights_of
 from thaw.scoring import load_judge
 from thaw.store import weights
 from thaw.store.runs import checkpoint_digest, save_checkpoint
@@ -25,7 +26,7 @@ INSTEAD = ("config", "sweep", "logs", "log", "data")
 def test_a_shipped_model_s_fingerprint_is_its_entry_in_the_manifest(monkeypatch):
     monkeypatch.chdir(ROOT)
     manifest = read_manifest()
-    used = provenance.weights_of(weights.load_model("pretrained/ddpm_mnist_5_speedrun.pth"), load_judge("mnist"))
+    used = weights_of(weights.load_model("pretrained/ddpm_mnist_5_speedrun.pth"), load_judge("mnist"))
     assert used == {name: manifest[name]["sha256"] for name in ("ddpm_mnist_5_speedrun.pth", "features_mnist.pth")}
     assert stale.why_stale({"weights": used}, manifest) is None
 
@@ -40,14 +41,14 @@ def test_a_run_s_fingerprint_changes_with_its_weights_and_is_what_export_lists(t
     performance = {"seconds": 1.0, "device": "cpu", "images_per_second": 1.0, "machine": "A, cores 2, threads 1"}
     path = save_checkpoint(run / "epoch_0004", model.config, states, context, performance)
     save_tensors(run / "terminal.pt", model.terminal.state())
-    used = provenance.weights_of(weights.load_model(path))
+    used = weights_of(weights.load_model(path))
     assert used == {model.config.release_name(4): checkpoint_digest(path)}
     export_run(run, tmp_path / "pretrained", n=0)
     manifest = read_manifest(tmp_path / "pretrained")
     assert manifest[model.config.release_name(4)]["machine"] == "A, cores 2, threads 1"
     assert stale.why_stale({"weights": used}, manifest) is None
     save_tensors(path / "ema.pt", part)
-    assert provenance.weights_of(model_at(path)) != used
+    assert weights_of(model_at(path)) != used
 
 
 def model_at(path):

@@ -176,7 +176,7 @@ def test_images_of_ones_own_are_a_data_set_like_any_other(classes, folders, tmp_
     # The folder moved, and then is another: what rests on its pixels is left out, or told.
     for folder in (Path("mine"), Path("contents/evaluation")):
         folder.rename(f"{folder}_before")
-    _read_once.cache_clear(), real._load.cache_clear()
+    _read_once.cache_clear()
     capsys.readouterr()
     assert main(["evaluate", "contents/runs/own", "-n", "256"]) == 1
     assert "no folder mine; set data_path" in (told := capsys.readouterr().err) and "need the data" in told

@@ -29,7 +29,7 @@ from thaw.scoring.floors import Classes, alike, draws_like, shares_like
 from thaw.scoring.metrics import chi_squared, entropy, inception_score, kid, ssim
 from thaw.scoring.neighbours import manifolds, radii
 from thaw.scoring.protocol import protocol
-from thaw.scoring.real import _load, choose, chosen, collect_real, order_of, save_real
+from thaw.scoring.real import choose, chosen, collect_real, order_of, save_real
 from thaw.store.weights import load_tensors, save_tensors
 
 K = 5
@@ -405,7 +405,6 @@ def test_real_features_that_are_nowhere_are_told(judge, tmp_path, monkeypatch):
         raise ThawError("no mnist in here; set THAW_DATA")
 
     monkeypatch.setattr(data, "load", missing)
-    _load.cache_clear()
     with pytest.raises(ThawError, match="real features of judge 0123456789ab.*THAW_DATA"):
         load_real(replace(judge, digest="0123456789ab"), tmp_path, tmp_path)
 

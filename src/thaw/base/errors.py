@@ -1,5 +1,6 @@
-"""The one exception whose message is meant for the user, and the look-up whose failure it most often tells."""
+"""The one exception whose message is meant for the user, and the look-ups whose failure it most often tells."""
 
+import importlib.util
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,3 +21,23 @@ def pick(name: Any, table: Iterable[Any], what: str) -> Any:
     if name not in table:
         raise ThawError(f"unknown {what} {name!r}; choose one of {', '.join(map(str, table))}")
     return table[name] if isinstance(table, Mapping) else name
+
+
+class MissingExtraError(ThawError, ImportError):
+    """A package is not installed that one of the extras of pyproject.toml brings."""
+
+
+def need(extra: str, *packages: str) -> None:
+    """Check that packages can be imported, without importing them: the first line of what cannot do without.
+
+    Args:
+        extra: the one that brings them, a table entry of `optional-dependencies` in pyproject.toml.
+        packages: by the names that they are imported by.
+
+    Raises:
+        MissingExtraError: naming the extra, if one is not installed.
+    """
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        those = f"{', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed"
+        raise MissingExtraError(f"this needs {those}: pip install 'thaw-diffusion[{extra}]'")

@@ -15,8 +15,8 @@ from thaw.base.text import number
 from thaw.cli import options as o
 from thaw.cli.naming import BY_NAME, HERE, Computing, Named, model_inputs
 from thaw.cli.scoring import described
+from thaw.data.grids import check_out, save_images
 from thaw.data.images import Item, background_hint, background_of, open_set, read_items
-from thaw.data.output import check_out, save_images
 from thaw.degradations import check_laws
 from thaw.experiment.build import build_process
 from thaw.model import Model

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from thaw.base.errors import ThawError, pick
-from thaw.base.extras import MissingExtraError, need
+from thaw.base.errors import MissingExtraError, ThawError, need, pick
 from thaw.base.files import locked
 from thaw.base.pixels import to_pixels
 from thaw.base.seeding import generator
@@ -137,7 +136,7 @@ def on_disk(name: str) -> bool:
 
 
 def load(name: str, split: str = "train", *, download: bool = True, emnist: str = "balanced") -> ImageSet:
-    """Load a data set into memory.
+    """Load a data set into memory, once a process while its files do not change.
 
     MNIST, FashionMNIST and EMNIST come from torchvision, out of `data_root()` or its download.
     EMNIST is the official split named by `emnist` (balanced, byclass, bymerge or letters) where it
@@ -168,7 +167,7 @@ def load(name: str, split: str = "train", *, download: bool = True, emnist: str 
             print(f"{name} is not in {data_root()}: downloading it with torchvision ...", flush=True)
         try:
             with locked(data_root() / name) if attempt else contextlib.nullcontext():  # one of several that need it
-                return _torchvision(name, split, attempt, emnist)
+                return _torchvision(name, split, attempt, emnist, *_stamps(files))
         except DamagedDataError:
             raise
         except (RuntimeError, OSError, ValueError, ThawError) as error:
@@ -266,7 +265,13 @@ def _only_bymerge(raw: Path, emnist: str) -> bool:
     return only and not any(raw.glob(f"emnist-{emnist}-train-*"))
 
 
-def _torchvision(name: str, split: str, download: bool, emnist: str) -> ImageSet:
+def _stamps(files: list[Path]) -> list[tuple[str, int]]:
+    """Return what tells whether files are still what they were."""
+    return [(os.path.realpath(file), file.stat().st_mtime_ns) for file in files if file.exists()]
+
+
+@lru_cache(maxsize=4)
+def _torchvision(name: str, split: str, download: bool, emnist: str, *_: tuple[str, int]) -> ImageSet:
     from torchvision import datasets  # takes a second to import: only where it is used
 
     if name == "emnist":
@@ -297,6 +302,7 @@ def _emnist(split: str, download: bool, which: str) -> ImageSet:
     return ImageSet(name, split, images[:, None].contiguous(), targets[index], EMNIST_SPLITS[which], source)
 
 
+@lru_cache(maxsize=2)
 def _digits(split: str) -> ImageSet:
     from sklearn.datasets import load_digits
 

@@ -2,7 +2,7 @@
 
 import lazy_loader
 
-from thaw.base.extras import need
+from thaw.base.errors import need
 
 need("notebooks", "anywidget", "ipywidgets", "matplotlib")
 

@@ -1,13 +1,11 @@
 """Real pictures to begin with: embedded ones, or a data set's."""
 
-import os
-from functools import lru_cache
 from pathlib import Path
 
 from torch import Tensor
 
 from thaw.base.errors import ThawError
-from thaw.data import ImageSet, data_root, load
+from thaw.data import load
 from thaw.model import Model
 from thaw.store.examples import example, examples_path
 from thaw.store.inputs import load_data
@@ -15,18 +13,13 @@ from thaw.store.inputs import load_data
 Picture = tuple[Tensor, int | None]  # pixels (1, C, H, W) in [-1, 1], and the class where it is known
 
 
-@lru_cache(maxsize=2)
-def _test_split(data: str, _: str) -> ImageSet:
-    return load(data, "test", download=False)
-
-
 def from_test_split(index: int, data: str) -> Picture:
-    """Return an image of a test split that is on the disk; the split is kept in memory.
+    """Return an image of a test split that is on the disk.
 
     Raises:
         ThawError: where the data set is not, or for an index beyond its end.
     """
-    images = _test_split(data, os.path.realpath(data_root()))
+    images = load(data, "test", download=False)
     if index >= len(images):
         raise ThawError(f"{data} has {len(images)} test images; choose one below {len(images)}")
     return images.pixels(slice(index, index + 1)), int(images.labels[index])

@@ -1,5 +1,5 @@
 """Numbers and figures with their origin."""
 
-from thaw.base.extras import need
+from thaw.base.errors import need
 
 need("notebooks", "matplotlib", "nbconvert", "papermill", "psutil")

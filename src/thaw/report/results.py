@@ -49,7 +49,7 @@ def record(values: dict[str, tuple[Any, str]], origin: dict[str, Any], folder: s
     Args:
         values: key -> (value, format), e.g. `{"ddpm.fid": (3.1415, ".2f")}`; an empty format for strings.
         origin: where they come from: a notebook, script or benchmark, its configuration and seed, and the `weights`
-            behind them (see `thaw.report.provenance.weights_of`); the commit is added.
+            behind them (see `thaw.report.recorder.weights_of`); the commit is added.
         folder: usually `Plots/`.
     """
     for key in values:

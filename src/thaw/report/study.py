@@ -17,8 +17,7 @@ from thaw.experiment.config import Config, load_config, override
 from thaw.model import Model
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.report import results
-from thaw.report.provenance import weights_of
-from thaw.report.recorder import Recorder
+from thaw.report.recorder import Recorder, weights_of
 from thaw.scoring import Judge, Score, load_judge, row_of, score_model
 from thaw.store import runs, weights
 

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thaw.base.errors import ThawError
-from thaw.base.extras import need
+from thaw.base.errors import ThawError, need
 from thaw.base.files import make_folder, sha256, user_path
 from thaw.scoring.evidence import Evidence
 from thaw.scoring.extractor import Extractor, statistics

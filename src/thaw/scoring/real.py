@@ -7,8 +7,6 @@ by less than 0.002. For other judges they are computed from the data set, once, 
 way, and kept in `contents/evaluation/` under the judge's digest.
 """
 
-import json
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,9 +15,9 @@ import torch
 from torch import Tensor
 
 from thaw.base.errors import ThawError
-from thaw.base.files import check_target, user_path
+from thaw.base.files import check_target
 from thaw.base.seeding import generator
-from thaw.data import DATA_SETS, ImageSet, data_root, what_changed
+from thaw.data import DATA_SETS, ImageSet, what_changed
 from thaw.experiment.config import make_config
 from thaw.scoring.judge import Judge
 from thaw.scoring.scores import CACHE
@@ -60,10 +58,9 @@ def real_images(judge: Judge, *, download: bool = True) -> dict[str, ImageSet]:
     Raises:
         ThawError: if it is not where it was, or not what it was.
     """
-    settings, splits = json.dumps(judge.reading or _by_name(judge.data)), {}
-    place = os.path.realpath(user_path(judge.reading.get("data_path") or data_root()))
+    settings, splits = make_config(judge.reading or _by_name(judge.data)), {}
     for split in ("train", "test"):
-        splits[split] = images = _load(settings, split, download, place)
+        splits[split] = images = load_data(settings, split, download=download)
         changed = what_changed(judge.fingerprints.get(split, {}), images)
         if changed:
             raise ThawError(
@@ -71,11 +68,6 @@ def real_images(judge: Judge, *, download: bool = True) -> dict[str, ImageSet]:
                 f"({split}); train the judge again by `thaw features` with --replace"
             )
     return splits
-
-
-@lru_cache(maxsize=4)
-def _load(settings: str, split: str, download: bool, _: str) -> ImageSet:
-    return load_data(make_config(json.loads(settings)), split, download=download)
 
 
 def _by_name(name: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from thaw.base.extras import need
+from thaw.base.errors import need
 from thaw.base.files import user_path
 from thaw.experiment.config import Config
 from thaw.model import Model
