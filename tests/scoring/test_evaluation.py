@@ -44,9 +44,10 @@ from thaw.scoring import (
 )
 from thaw.scoring.damage import NOISE, noisy
 from thaw.scoring.floors import alike
-from thaw.scoring.inception import Inception, find_weights, inception_scores, load_inception
+from thaw.scoring.inception import Inception, find_weights, load_inception
 from thaw.scoring.judge import save_judge
 from thaw.scoring.judge_training import train_features
+from thaw.scoring.protocol import protocol
 from thaw.scoring.real import collect_real, order_of, save_real
 from thaw.store.inputs import load_data
 from thaw.store.weights import load_model, read_manifest, save_release, save_tensors
@@ -261,7 +262,8 @@ def test_inceptions_scores_are_named_and_stand_beside_those_of_real_images(digit
     ordered = digits.take(order_of(len(digits), "train"))
     drawn = alike(ordered.labels, torch.bincount(ordered.labels[:64]))[0]
     images, labels = {0: ordered.images[drawn], 100: noisy(ordered.images[drawn], 100)}, ordered.labels[drawn]
-    clean, worse = (inception_scores(images[level], small, judge, labels, cache=cache, seed=5) for level in images)
+    common = {"network": small, "cache": cache, "seed": 5}
+    clean, worse = (protocol(images[level], judge, labels, **common) for level in images)
     assert set(clean) == {"inception_fid", "inception_kid", "inception_is"}
     for name, score in clean.items():
         assert (score.name, score.n, score.seed, score.features) == (name, 64, 5, "0123456789ab")
@@ -269,7 +271,7 @@ def test_inceptions_scores_are_named_and_stand_beside_those_of_real_images(digit
     assert worse["inception_fid"].value > worse["inception_fid"].floor > 0
     monkeypatch.setattr(data, "load", None)  # kept from here on
     order = torch.randperm(64)
-    assert inception_scores(images[0][order], small, judge, labels, cache=cache, seed=5) == clean
+    assert protocol(images[0][order], judge, labels, **common) == clean
 
 
 def test_without_inceptions_weights_a_sentence_says_where_to_put_them(weights, tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from torch import nn
 
 from thaw import degradations, networks
 from thaw.autoencoder import Coder, Reconstruction
-from thaw.experiment.config import Config, with_sampling_of
+from thaw.experiment.config import SAMPLING, Config, override
 from thaw.flow_map import FlowMap
 from thaw.model import Model
 from thaw.process import Process
@@ -57,5 +57,5 @@ def build_model(
 
 def sampled_as(model: Model, config: Config) -> Model:
     """Return a model that draws as another configuration says."""
-    config = with_sampling_of(model.config, config)
+    config = override(model.config, {name: getattr(config, name) for name in SAMPLING})
     return replace(model, config=config, sampling=config.sampling(model.process.steps))

@@ -301,8 +301,6 @@ def fast(teacher: Config, path: str, **settings: Any) -> Config:
 
 # Settings that training does not depend on.
 SAMPLING = ("sampler", "sample_steps", "sample_tau", "eta", "guidance", "guidance_interval")
-
-
 # Settings that may differ when a run goes on: how long, and how often something is written.
 # And how the work is done, which changes no more than the rounding of sums.
 FREE = {"epochs", "minutes", "save_every", "sample_every", "evaluate_every", "evaluate_n", "save_minutes", "tracker"}
@@ -315,13 +313,6 @@ def differences(old: Config, new: Config, free: Collection[str] = ()) -> str:
     settled = {*FREE, *SAMPLING, *free, *unused}
     changed = [k for k, v in old.model_dump().items() if k not in settled and v != getattr(new, k)]
     return ", ".join(f"{k}: {getattr(old, k)!r} there, {getattr(new, k)!r} here" for k in changed[:3])
-
-
-def with_sampling_of(config: Config, other: Config) -> Config:
-    """Return `config` with the sampling settings of another."""
-    return make_config(
-        {**config.model_dump(), **{key: getattr(other, key) for key in SAMPLING}}, "the sampling settings"
-    )
 
 
 def sampled_with(config: Config, settings: dict[str, Any]) -> dict[str, Any]:

@@ -99,16 +99,10 @@ def compile_latex(source: Path) -> Path:
     with open(said, "w") as file:
         done = subprocess.run(command, cwd=source.parent, env=os.environ | settings, stdout=file, stderr=file)
     log = source.with_suffix(".log")
-    complaint = find_complaint(log.read_text(errors="replace") if log.is_file() else "")
+    told = log.read_text(errors="replace") if log.is_file() else ""
+    found = ((re.search(pattern, told, re.M), sentence) for pattern, sentence in COMPLAINTS.items())
+    complaint = next((sentence.format(*match.groups()) for match, sentence in found if match), None)
     if complaint or done.returncode:
         source.with_suffix(".pdf").unlink(missing_ok=True)  # half of it right is not right
         raise ThawError(f"{source}: {complaint or f'latexmk failed; see {said}'}")
     return source.with_suffix(".pdf")
-
-
-def find_complaint(log: str) -> str | None:
-    """Return what a LaTeX log complains of, as part of a sentence; None if all is well."""
-    for pattern, sentence in COMPLAINTS.items():
-        if found := re.search(pattern, log, re.M):
-            return sentence.format(*found.groups())
-    return None

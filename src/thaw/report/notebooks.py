@@ -1,19 +1,19 @@
 """Running notebooks without a screen: papermill with checked parameters, an executed copy and its HTML."""
 
-import contextlib
 import os
 import re
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from thaw.base.arguments import checked_parameters
 from thaw.base.errors import ThawError
 from thaw.base.files import advice, check_target, make_folder, project_root, write_text
+from thaw.base.interrupts import Interrupts
 
 
 def run_notebook(notebook: str | Path, output: str | Path, parameters: dict[str, Any] | None = None) -> Path:
@@ -44,7 +44,7 @@ def run_notebook(notebook: str | Path, output: str | Path, parameters: dict[str,
     before = dict(os.environ)
     os.environ["THAW_HEADLESS"] = "1"  # inherited by the kernel: lines instead of progress bars
     try:
-        with _interrupts_to_kernel(), Progress() as tell:
+        with Interrupts(signal.SIGINT, noted=_to_kernel), Progress() as tell:
             papermill.execute_notebook(
                 _literal(notebook), _literal(failed), parameters=parameters, kernel_name="python3",
                 cwd=str(project_root()), progress_bar=False, stdout_file=sys.stdout, stderr_file=sys.stderr,
@@ -64,7 +64,7 @@ def run_notebook(notebook: str | Path, output: str | Path, parameters: dict[str,
         os.environ.clear()
         os.environ.update(before)
     failed.replace(output)
-    write_html(output)
+    write_text(output.with_suffix(".html"), as_html(output))
     return output
 
 
@@ -117,37 +117,22 @@ def _literal(path: Path) -> str:
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
-@contextlib.contextmanager
-def _interrupts_to_kernel() -> Iterator[None]:
-    """Within the block, the first Ctrl-C goes to the notebook's kernel, as in JupyterLab; a second one acts here.
+def _to_kernel(number: int) -> None:
+    """Send a signal on to the notebook's kernel, as JupyterLab does.
 
     Left to itself, the kernel's client would break down half-way with tracebacks of its own.
     """
     import psutil
 
-    def forward(number: int, _: object) -> None:
-        signal.signal(number, before)
-        children = psutil.Process().children()
-        kernels = [child for child in children if any("ipykernel" in part for part in child.cmdline())]
-        if not kernels:
-            raise KeyboardInterrupt
-        for kernel in kernels:
-            kernel.send_signal(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGINT)
-    signal.signal(signal.SIGINT, forward)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    children = psutil.Process().children()
+    kernels = [child for child in children if any("ipykernel" in part for part in child.cmdline())]
+    if not kernels:
+        raise KeyboardInterrupt
+    for kernel in kernels:
+        kernel.send_signal(number)
 
 
 NO_WIDGETS = "<p><em>Here the notebook shows a live panel: open it with <code>make lab</code>.</em></p>"
-
-
 FORMULA, PLACE = re.compile(r"(\$\$?)(.+?)\1", re.DOTALL), "thawformula{}end"
 
 
@@ -178,10 +163,3 @@ def as_html(notebook: Path) -> str:
                 output.data = {"text/html": NO_WIDGETS}
     page = HTMLExporter(embed_images=True).from_notebook_node(content)[0]
     return re.sub(PLACE.format(r"(\d+)"), lambda found: formulas[int(found[1])], page)
-
-
-def write_html(notebook: Path) -> Path:
-    """Write the HTML of an executed notebook beside it; see `as_html`."""
-    path = notebook.with_suffix(".html")
-    write_text(path, as_html(notebook))
-    return path

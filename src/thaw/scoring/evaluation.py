@@ -16,7 +16,7 @@ from thaw.base.text import number
 from thaw.data import ImageSet
 from thaw.data.images import background_hint, check_differ, read_images
 from thaw.model import Model
-from thaw.scoring.inception import NUM, find_weights, inception_scores, load_inception
+from thaw.scoring.inception import NUM, find_weights, load_inception
 from thaw.scoring.judge import Judge, load_judge
 from thaw.scoring.metrics import MEASURES, chosen
 from thaw.scoring.protocol import check_scored, evaluate, protocol
@@ -101,7 +101,7 @@ def evaluate_model(
         seed: seed of the sampler.
         name: of the evaluation; the file's by default.
         judge: feature network; the shipped one of the model's data set by default.
-        features: `own`, or `inception` for `thaw.scoring.inception.inception_scores` in place of the protocol.
+        features: `own`, or `inception` for FID, KID and IS as others report them.
         weights: file of Inception's weights; torch's cache by default, downloaded if it is not there.
         reference: split to compare with; tune settings against `train`.
         cache: folder of earlier results, found by the checksum of the weights and all settings; None for none.
@@ -204,9 +204,7 @@ def _evaluation(
     key |= {"inception": sha256(inception)[:12]} if inception else {"novelty": splits is not None}
 
     def measure() -> dict[str, Score]:
-        if inception:
-            return inception_scores(images, load_inception(inception), judge, labels, **common)
-        return protocol(images, judge, labels, splits=splits, **common)
+        return protocol(images, judge, labels, network=inception and load_inception(inception), splits=splits, **common)
 
     rows = chosen(lambda row: row.inception if inception else not row.restores)
     told = {"source": judge.source} if judge.source else {}

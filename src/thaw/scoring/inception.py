@@ -14,14 +14,9 @@ from torch import Tensor
 
 from thaw.base.errors import ThawError, need
 from thaw.base.files import make_folder, sha256, user_path
-from thaw.scoring.evidence import Evidence
-from thaw.scoring.extractor import Extractor, statistics
-from thaw.scoring.floors import OTHER, images_like, scored_classes
+from thaw.scoring.extractor import Extractor
 from thaw.scoring.judge import Judge
-from thaw.scoring.metrics import chosen
-from thaw.scoring.protocol import check_scored, floors, prepare, scored
 from thaw.scoring.real import choose, real_images
-from thaw.scoring.scores import CACHE, VERSION, Score
 from thaw.store.tensors import load_tensors, save_tensors
 
 NUM = 2048  # features; twice as many images are the least that is scored
@@ -52,6 +47,21 @@ class Inception(Extractor):
 
     def embed(self, images: Tensor) -> Tensor:
         return self.network(images.expand(-1, 3, -1, -1))
+
+    def known_as(self, judge: Judge) -> str:
+        """Return the name that features of a data set are kept by: images of one's own may change under theirs."""
+        return judge.data + "".join(f"_{found['digest'][:8]}" for _, found in sorted(judge.fingerprints.items()))
+
+    def of_real(self, judge: Judge, split: str, cache: Path | None = None, progress: bool = False) -> Tensor:
+        """Return the features of a split of a judge's data set, kept or computed.  (at most 10,000, 2048)"""
+        path = cache / f"inception_{self.known_as(judge)}_{split}_{self.digest}.pth" if cache else None
+        if path and path.is_file():
+            return load_tensors(path)["features"]
+        images = real_images(judge, download=False)[split].images
+        features = self.features(choose(images, split), progress=progress)
+        if path:
+            save_tensors(path, {"features": features})
+        return features
 
     @torch.no_grad()
     def logits(self, features: Tensor) -> Tensor:
@@ -94,63 +104,3 @@ def load_inception(path: Path) -> Inception:
         reason = str(error).splitlines()[0]
         raise ThawError(f"{path} does not hold torch-fidelity's Inception weights ({reason})") from None
     return Inception(network, sha256(path)[:12])
-
-
-def inception_scores(
-    images: Tensor,
-    inception: Inception,
-    judge: Judge,
-    labels: Tensor | None = None,
-    *,
-    reference: str = "test",
-    seed: int = 0,
-    cache: Path | None = CACHE,
-    progress: bool = False,
-) -> dict[str, Score]:
-    """Score images by Inception's features, beside as many real images of each class.
-
-    Args:
-        images: (N, C, H, W) uint8 in 0..255, at least 4,096.
-        inception: see `load_inception`.
-        judge: of the data set to compare with; 10,000 images of it at most. Without labels the classes count that it
-            sees.
-        labels, reference, seed, cache, progress: as for `thaw.scoring.protocol.protocol`; features of real images are
-            kept too.
-
-    Returns:
-        The rows of `MEASURES` that are taken of Inception's features: `inception_fid`, `inception_kid`, `inception_is`.
-
-    Raises:
-        ThawError: for too few images, floats, a wrong range, or a data set that is not at hand.
-    """
-    check_scored(len(images), labels, NUM)
-    images, labels = prepare(images, labels, reference)
-    real = _real(inception, judge, reference, cache, progress)
-    classes = scored_classes(judge, labels, judge.predict(judge.features(images)) if labels is None else labels)
-    key = {"floors": VERSION, "inception": inception.digest, "judge": judge.digest, "data": _name(judge)}
-    key |= {"reference": reference, **classes.key()}
-
-    def draw() -> list[Tensor]:
-        return [inception.features(same, progress=progress) for same in images_like(classes, judge, OTHER[reference])]
-
-    known = {"reference": statistics(real, torch.zeros(0, dtype=torch.int64), 0), "real": real, "classes": classes}
-    found = Evidence(images, network=inception, features=inception.features(images, progress=progress), **known)
-    rows = chosen(lambda row: row.inception)
-    return scored(found, rows, floors(found, rows, draw, cache, key), reference, seed)
-
-
-def _name(judge: Judge) -> str:
-    """Return the name that features of a data set are kept by: images of one's own may change under theirs."""
-    return judge.data + "".join(f"_{found['digest'][:8]}" for _, found in sorted(judge.fingerprints.items()))
-
-
-def _real(inception: Inception, judge: Judge, split: str, cache: Path | None, progress: bool) -> Tensor:
-    """Return the features of real images, kept from an earlier call or computed.  (at most 10,000, 2048)"""
-    path = cache / f"inception_{_name(judge)}_{split}_{inception.digest}.pth" if cache else None
-    if path and path.is_file():
-        return load_tensors(path)["features"]
-    images = real_images(judge, download=False)[split].images
-    features = inception.features(choose(images, split), progress=progress)
-    if path:
-        save_tensors(path, {"features": features})
-    return features

@@ -107,9 +107,6 @@ def nearest(images: Tensor, others: Tensor, progress: bool = False) -> tuple[Ten
         found.append((squares - rows.flatten(1).float() @ points.T).argmin(dim=1))
     index = torch.cat(found)
     # Exact integers now, so that a copy is at distance zero.
-    squared = [(a.int() - b.int()).square().flatten(1).sum(dim=1) for a, b in _pairs(images, others[index])]
+    pairs = zip(images.split(BLOCK), others[index].split(BLOCK), strict=True)
+    squared = [(a.int() - b.int()).square().flatten(1).sum(dim=1) for a, b in pairs]
     return torch.cat(squared).double().sqrt() / 255, index
-
-
-def _pairs(first: Tensor, second: Tensor) -> zip:
-    return zip(first.split(BLOCK), second.split(BLOCK), strict=True)

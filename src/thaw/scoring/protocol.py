@@ -16,8 +16,9 @@ from thaw.base.errors import ThawError, pick
 from thaw.base.files import remember
 from thaw.data import ImageSet
 from thaw.scoring.evidence import Evidence
-from thaw.scoring.extractor import check_uint8
-from thaw.scoring.floors import OTHER, Classes, draws_like, scored_classes, shares_like
+from thaw.scoring.extractor import check_uint8, statistics
+from thaw.scoring.floors import OTHER, Classes, draws_like, images_like, scored_classes, shares_like
+from thaw.scoring.inception import Inception
 from thaw.scoring.judge import Judge
 from thaw.scoring.metrics import Measure, chosen, row_of
 from thaw.scoring.neighbours import nearest
@@ -112,6 +113,7 @@ def protocol(
     judge: Judge,
     labels: Tensor | None = None,
     *,
+    network: Inception | None = None,
     real: RealFeatures | None = None,
     splits: Mapping[str, ImageSet] | None = None,
     reference: str = "test",
@@ -122,9 +124,11 @@ def protocol(
     """Score generated images by everything we measure; their order does not matter to the last digit.
 
     Args:
-        images: (N, C, H, W) uint8 in 0..255, at least twice as many as the judge has features.
+        images: (N, C, H, W) uint8 in 0..255, at least twice as many as the network has features.
         judge: see `thaw.scoring.judge.load_judge`.
         labels: (N,) the classes that were asked for, if any.
+        network: Inception (see `thaw.scoring.inception`), whose features take the judge's place; those of at most
+            10,000 real images are kept in `cache` too.
         real: features of real images; `thaw.scoring.real.load_real(judge)` by default.
         splits: the real images themselves, {"train": ..., "test": ...}, for novelty.
         reference: split of real images to compare with; the floors are those of as many images of the other split,
@@ -137,26 +141,39 @@ def protocol(
         By name, in the judge's units, all rows of `MEASURES` for which there is evidence: `accuracy` needs labels, and
         `novelty` and `copies` need splits. Precision, recall, density and coverage are against as many real images.
         Without labels, the floors of the classes' histogram are those of the training split itself.
-        A floor is None where the split has too few images of a class.
+        A floor is None where the split has too few images of a class. Of Inception's features `inception_fid`,
+        `inception_kid` and `inception_is`.
 
     Raises:
         ThawError: for floats, values that are 0 and 1 only, a wrong shape, too few images, or a judge
             whose real features can be neither found nor computed.
     """
-    check_scored(len(images), labels, judge.num)
+    own, network = network is None, network or judge
+    check_scored(len(images), labels, network.num)
     images, labels = prepare(images, labels, reference)
-    features = judge.features(images, progress=progress)
+    features = network.features(images, progress=progress)
+    keep = cache if network.digest else None  # else there is nothing that they could be found by again
+    predicted = labels if labels is not None else judge.predict(features if own else judge.features(images))
+    classes = scored_classes(judge, labels, predicted)
+    found = Evidence(images, network=network, judge=judge, classes=classes, labels=labels, features=features)
+    key = {"floors": VERSION, "judge": judge.digest, "data": judge.data, "reference": reference, **classes.key()}
+    if not own:
+        of_real = network.of_real(judge, reference, cache, progress)
+        found = replace(found, real=of_real, reference=statistics(of_real, torch.zeros(0, dtype=torch.int64), 0))
+        key |= {"inception": network.digest, "data": network.known_as(judge)}
+
+        def draw() -> list[Tensor]:
+            return [network.features(same, progress=progress) for same in images_like(classes, judge, OTHER[reference])]
+
+        rows = chosen(lambda row: row.inception)
+        return scored(found, rows, floors(found, rows, draw, keep, key), reference, seed)
     real = real or load_real(judge, progress=progress)
-    classes = scored_classes(judge, labels, judge.predict(features))
-    known = {"network": judge, "judge": judge, "stored": real, "classes": classes, "images": images, "labels": labels}
-    known |= {"real": real.features(reference), "reference": judge.reference(reference), "features": features}
-    found = Evidence(**known, expected=judge.reference("train").histogram)
-    keep = cache if judge.digest else None  # else there is nothing that they could be found by again
+    known = {"real": real.features(reference), "reference": judge.reference(reference), "stored": real}
+    found = replace(found, **known, expected=judge.reference("train").histogram)
     if splits is not None:
         found = replace(found, **_distances(images, classes, judge, splits, keep, progress))
     rows = chosen(lambda row: not row.restores)
-    key = {"floors": VERSION, "judge": judge.digest, "data": judge.data, "reference": reference}
-    key |= {"images": splits is not None, **classes.key()}  # where few features are stored, the images are asked
+    key |= {"images": splits is not None}  # where few features are stored, the images are asked
     beside = floors(found, rows, lambda: draws_like(classes, judge, real, OTHER[reference], whole=True), keep, key)
     return scored(found, rows, beside, reference, seed)
 

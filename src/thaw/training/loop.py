@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from thaw.base.errors import need
 from thaw.base.files import user_path
+from thaw.base.interrupts import Interrupts
 from thaw.experiment.config import Config
 from thaw.model import Model
 from thaw.scoring import Judge
@@ -19,7 +20,6 @@ from thaw.store.inputs import load_data
 from thaw.store.runs import RUNS, run_lock
 from thaw.store.trajectories import load_trajectories
 from thaw.training import reporting
-from thaw.training.interrupts import Interrupts
 from thaw.training.parallel import build_accelerator
 from thaw.training.tracking import tracking
 from thaw.training.trainer import Trainer

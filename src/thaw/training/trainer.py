@@ -27,6 +27,10 @@ from thaw.training.optimisers import average, build_optimiser, learning_rate
 from thaw.training.parallel import Signals, parts
 from thaw.training.tracking import POINTS, RunTracker
 
+# What a checkpoint tells of where training stands, as plain values: its name there -> the trainer's.
+PLAIN = {name: name for name in ("epoch", "seconds", "running", "number", "points", "records")}
+PLAIN |= {"step": "index", "images": "seen"}
+
 
 class Step(NamedTuple):
     """What `Trainer.steps` yields after each optimiser step."""
@@ -284,23 +288,10 @@ class Trainer:
             rng |= {"noise": self.noise.get_state(), "loss": self.loss}
             if self.loss.is_cuda:
                 rng["cuda"] = [torch.cuda.get_rng_state(self.loss.device)]
-        return {
-            "model": self.bare.state_dict(),
-            "ema": self.ema.module.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "rng": rng,
-            "epoch": self.epoch,
-            "step": self.index,
-            "images": self.seen,
-            "seconds": self.seconds,
-            "running": self.running,
-            "number": self.number,
-            "points": self.points,
-            "shape": list(self.images.shape),
-            "classes": self.images.classes,
-            "records": self.records,
-            "data": self.images.fingerprint,
-        }
+        learning = {"model": self.bare, "ema": self.ema.module, "optimiser": self.optimiser}
+        images = {"shape": list(self.images.shape), "classes": self.images.classes, "data": self.images.fingerprint}
+        plain = {name: getattr(self, own) for name, own in PLAIN.items()}
+        return {name: one.state_dict() for name, one in learning.items()} | {"rng": rng} | plain | images
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned, also in an earlier version, which knew less."""
@@ -310,10 +301,9 @@ class Trainer:
         self.ema.n_averaged.copy_(rng["averaged"])
         self.optimiser.load_state_dict(state["optimiser"])
         torch.set_rng_state(rng["torch"])
-        self.epoch, self.seconds, self.records = state["epoch"], state["seconds"], state["records"]
-        self.seen, self.index, self.points = state["images"], state.get("step", 0), state.get("points", [])
+        for name, own in PLAIN.items():
+            setattr(self, own, state.get(name, getattr(self, own)))
         if self.index:
-            self.running, self.number = state["running"], state["number"]
             self.noise.set_state(rng["noise"])
             self.loss.copy_(rng["loss"])
             if self.loss.is_cuda and "cuda" in rng:
