@@ -7,6 +7,8 @@ from .grids import save_gif as save_gif
 from .grids import save_grid as save_grid
 from .grids import save_images as save_images
 from .grids import strip as strip
+from .image_set import ImageSet as ImageSet
+from .image_set import what_changed as what_changed
 from .images import background_hint as background_hint
 from .images import background_of as background_of
 from .images import check_differ as check_differ
@@ -14,10 +16,8 @@ from .images import read_images as read_images
 from .sets import DATA_SETS as DATA_SETS
 from .sets import EMNIST_SPLITS as EMNIST_SPLITS
 from .sets import DamagedDataError as DamagedDataError
-from .sets import ImageSet as ImageSet
 from .sets import data_root as data_root
 from .sets import folder_name as folder_name
 from .sets import load as load
 from .sets import on_disk as on_disk
 from .sets import resolve as resolve
-from .sets import what_changed as what_changed
