@@ -8,8 +8,9 @@ from cases import ALL, LINES, SCALES, SHAPE, draw, full, make, make_process, nam
 
 from thaw.base.errors import ThawError
 from thaw.base.seeding import generator
+from thaw.consistency import fitted
 from thaw.process import Process
-from thaw.sampling import SAMPLERS, Step, coefficients, final, fitted, reverse, slerp, time_steps
+from thaw.sampling import SAMPLERS, Step, coefficients, final, reverse, slerp, time_steps
 
 ROW = ("row", {"group": 4})
 FLOW, LINEAR = ("scale", {"schedule": "flow"}), ("scale", {"schedule": "linear"})

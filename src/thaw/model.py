@@ -14,22 +14,10 @@ from thaw.autoencoder import Coder
 from thaw.base.errors import ThawError
 from thaw.base.pixels import check_images
 from thaw.base.seeding import derive, generator
+from thaw.consistency import fitted, with_known, with_measured
 from thaw.flow_map import FlowMap
 from thaw.process import Process
-from thaw.sampling import (
-    SAMPLERS,
-    Restore,
-    Sampling,
-    Start,
-    Step,
-    check_interval,
-    final,
-    fitted,
-    guided_at,
-    reverse,
-    with_known,
-    with_measured,
-)
+from thaw.sampling import SAMPLERS, Restore, Sampling, Start, Step, check_interval, final, guided_at, reverse
 from thaw.terminal import Terminal
 
 PAIRS = ((3, 8), (4, 9))  # digits that look alike
@@ -253,7 +241,7 @@ class Model:
             seed: of the noise.
             infer: at T, tell the network classes that `posterior` finds: drawn at tau > 0, else the likeliest; by one
                 step, the mean over all of them.
-            consistent: move every guess to where D_t makes x_t of it, see `thaw.sampling.fitted`.
+            consistent: move every guess to where D_t makes x_t of it, see `thaw.consistency.fitted`.
             settings: of `Sampling`, in place of tau 0, eta 1, all steps, no guidance; noise tau sigma_t is added here.
 
         Returns:

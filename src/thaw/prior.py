@@ -18,10 +18,11 @@ from torch import Tensor
 from thaw.base.errors import ThawError
 from thaw.base.pixels import check_images
 from thaw.base.seeding import generator
+from thaw.consistency import fitted
 from thaw.degradations import Degradation, Scale
 from thaw.model import Model
 from thaw.process import Process
-from thaw.sampling import Restore, final, fitted, reverse
+from thaw.sampling import Restore, final, reverse
 
 NOISE = 0.02  # standard deviation of the noise on a given picture: rounding to 256 greys, and what no model is exact to
 FLOOR = 0.1  # of the variance that is added to the network's: it is no exact covariance

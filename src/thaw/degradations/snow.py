@@ -26,12 +26,7 @@ class Snow(Cover):
     """
 
     def __init__(
-        self,
-        shape: tuple[int, int, int],
-        steps: int = 28,
-        flake: float = 1.2,
-        ramp: float = 0.15,
-        shade: float = 0.3,
+        self, shape: tuple[int, int, int], steps: int = 28, flake: float = 1.2, ramp: float = 0.15, shade: float = 0.3
     ) -> None:
         super().__init__(shape, steps)
         if flake <= 0:

@@ -5,14 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from thaw.networks.blocks import (
-    Condition,
-    InvertedBottleneck,
-    Position,
-    SelfAttention,
-    activation_of,
-    check_stages,
-)
+from thaw.networks.blocks import Condition, InvertedBottleneck, Position, SelfAttention, activation_of, check_stages
 
 
 class Latent(nn.Module):

@@ -179,12 +179,7 @@ def protocol(
 
 
 def _distances(
-    images: Tensor,
-    classes: Classes,
-    judge: Judge,
-    splits: Mapping[str, ImageSet],
-    cache: Path | None,
-    progress: bool,
+    images: Tensor, classes: Classes, judge: Judge, splits: Mapping[str, ImageSet], cache: Path | None, progress: bool
 ) -> dict[str, Tensor | None]:
     """Return how far images (N, C, H, W), and `BESIDE` test images, are from training images: see `Evidence`."""
     test, train = splits["test"], splits["train"].images
