@@ -92,8 +92,10 @@ class Degradation(nn.Module):
             z: as drawn by `draw_z`, on the same device, or None.
 
         Returns:
-            (B, C, H, W) in [-1, 1].
+            (B, C, H, W) in [-1, 1]; zeros where D is 0.
         """
+        if not coordinates.shape[1]:
+            return coordinates.new_zeros(len(coordinates), *self.shape)
         return coordinates.reshape(-1, *self.shape).clamp(-1, 1)
 
     def state(self) -> dict[str, Tensor]:

@@ -56,5 +56,4 @@ class GreyCover(Cover):
     def cover(self, z: Tensor | None) -> Tensor:
         return self.masks.new_zeros(())
 
-    def from_coordinates(self, coordinates: Tensor, z: Tensor | None = None) -> Tensor:
-        return torch.zeros(len(coordinates), *self.shape, dtype=coordinates.dtype, device=coordinates.device)
+    from_coordinates = Degradation.from_coordinates

@@ -2,12 +2,12 @@
 
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from thaw import data as data_sets
 from thaw.base.errors import ThawError, pick
 from thaw.base.pixels import to_pixels
 from thaw.base.seeding import generator as seeded
@@ -17,23 +17,16 @@ from thaw.degradations.cover import Cover
 STORED = 256  # pictures kept with released weights
 
 
-def data_sets() -> ModuleType:
-    """Return what reads data sets: this one degradation needs it, and only when it is built."""
-    from thaw import data
-
-    return data
-
-
 @lru_cache(maxsize=2)
 def pictures_of(name: str, root: Path) -> Tensor:
     """Return the training images of a data set in `root`, (N, C, H, W) uint8, or else scikit-learn's digits."""
     try:
-        return data_sets().load(name, "train", download=False).images
-    except data_sets().DamagedDataError:
+        return data_sets.load(name, "train", download=False).images
+    except data_sets.DamagedDataError:
         raise
     except ThawError:
         print(f"{name} is not in {root}: morphing into scikit-learn's digits instead.", flush=True)
-        return data_sets().load("digits", "train").images
+        return data_sets.load("digits", "train").images
 
 
 @register("morph")
@@ -52,7 +45,7 @@ class Morph(Cover):
 
     def __init__(self, shape: tuple[int, int, int], steps: int = 100, data: str = "fashion") -> None:
         super().__init__(shape, steps)
-        pick(data, [*data_sets().DATA_SETS, "pairs"], "data set to morph into")
+        pick(data, [*data_sets.DATA_SETS, "pairs"], "data set to morph into")
         self.data, self._bank = data, None
         signal = (1 - torch.arange(self.steps + 1).double() / self.steps).sqrt()  # sqrt(a_t)
         other = (torch.arange(self.steps + 1).double() / self.steps).sqrt()
@@ -63,7 +56,7 @@ class Morph(Cover):
         if self._bank is None and self.data == "pairs":
             raise ThawError("degraded pictures come with data: pairs, or with weights that were trained on them")
         if self._bank is None:
-            self._bank = pictures_of(self.data, data_sets().data_root().resolve())
+            self._bank = pictures_of(self.data, data_sets.data_root().resolve())
         return self._bank
 
     def draw_z(self, n: int, generator: torch.Generator) -> Tensor:

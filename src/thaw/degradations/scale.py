@@ -30,6 +30,3 @@ class Scale(Degradation):
     def coordinates(self, x_T: Tensor) -> Tensor:
         """No number survives: alpha_T is 0, or (linear betas) so small that it counts as 0."""
         return x_T.new_zeros(len(x_T), 0)
-
-    def from_coordinates(self, coordinates: Tensor, z: Tensor | None = None) -> Tensor:
-        return torch.zeros(len(coordinates), *self.shape, dtype=coordinates.dtype, device=coordinates.device)

@@ -81,7 +81,8 @@ class Autoencoder(nn.Module):
         self.latent = latent_shape(self.shape, widths, patch, latent_channels, latent_size)
         self.factor = patch * 2 ** (len(widths) - 1)
         C, H, W = self.shape
-        window = tuple(-(-side // self.factor) - small + 1 for side, small in zip((H, W), self.latent[1:], strict=True))
+        lowest = tuple(-(-side // self.factor) for side in (H, W))
+        window = tuple(low - small + 1 for low, small in zip(lowest, self.latent[1:], strict=True))
         channels = C * patch * patch
         widest = widths[-1]
 
@@ -100,14 +101,9 @@ class Autoencoder(nn.Module):
             nn.Conv2d(widest, outputs, window),
         )  # fmt: skip
         self.decoder = nn.Sequential(
-            nn.ConvTranspose2d(latent_channels, widest, window), Position(widest, self.lowest), SelfAttention(widest),
+            nn.ConvTranspose2d(latent_channels, widest, window), Position(widest, lowest), SelfAttention(widest),
             *up, nn.GroupNorm(math.gcd(8, widths[0]), widths[0]), act(), nn.Conv2d(widths[0], channels, 3, padding=1),
         )  # fmt: skip
-
-    @property
-    def lowest(self) -> tuple[int, int]:
-        """The lowest resolution (h, w) of the network."""
-        return tuple(-(-side // self.factor) for side in self.shape[1:])
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Map images (B, C, H, W) in [-1, 1] to the mean and the log-variance of their latents, (B, c, h, w) each.

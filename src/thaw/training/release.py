@@ -44,15 +44,14 @@ def export_run(
     """
     run = Path(run)
     found = {weights.epoch_of(path): path for path in weights.list_checkpoints(run)}
-    wanted = epochs or []
-    if found and epochs is None:
-        newest = max(found)
-        every = read_yaml(found[newest] / "cfg.yaml")["save_every"]
-        wanted = [epoch for epoch in sorted(found) if epoch == newest or epoch % every == 0]
     if not found:
         raise ThawError(
             f"{run} is no run directory with checkpoints, which is what export takes (contents/runs/NAME, say)"
         )
+    newest, wanted = max(found), epochs
+    if wanted is None:
+        every = read_yaml(found[newest] / "cfg.yaml")["save_every"]
+        wanted = [epoch for epoch in sorted(found) if epoch == newest or epoch % every == 0]
     if any(epoch not in found for epoch in wanted):
         raise ThawError(f"{run} holds the epochs {', '.join(map(str, found))}; asked for {epochs}")
     data = {epoch: read_yaml(found[epoch] / "ctx.yaml").get("data") for epoch in wanted}
