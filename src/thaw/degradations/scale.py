@@ -1,6 +1,5 @@
 """Hot diffusion: the image fades to nothing while noise takes its place."""
 
-import torch
 from torch import Tensor
 
 from thaw.degradations.base import Degradation, register

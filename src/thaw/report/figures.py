@@ -12,8 +12,7 @@ from thaw.data import grids
 from thaw.data.grids import grid, save_gif, strip
 from thaw.report.results import commit
 
-__all__ = ["curves", "dots", "grid", "matrix", "points", "save_figure", "save_gif", "save_grid", "scatter", "strip"]
-__all__ += ["write_origin"]
+__all__ = ["curves", "dots", "drawing", "grid", "plain_ticks", "save_figure", "save_gif", "save_grid", "strip"]
 
 STYLE = Path(__file__).with_name("thaw.mplstyle")
 MARKERS = "os^Dv*Xp"
@@ -48,7 +47,7 @@ def save_figure(figure: Any, path: str | Path, origin: dict[str, Any] | None = N
 
 
 @contextlib.contextmanager
-def _drawing(*inches: float) -> Iterator[tuple[Any, Any]]:
+def drawing(*inches: float) -> Iterator[tuple[Any, Any]]:
     """Yield a figure in the style of the study, of the style's size unless told, and its axes."""
     from matplotlib import pyplot as plt
 
@@ -72,7 +71,7 @@ def curves(series: dict[str, tuple[Sequence[float], Sequence[float]]], x_label: 
     """
     from matplotlib import pyplot as plt
 
-    with _drawing() as (figure, axes):
+    with drawing() as (figure, axes):
         colours = plt.rcParams["axes.prop_cycle"].by_key()["color"]
         for index, (label, (x, y)) in enumerate(series.items()):
             turn, dashes = index, index  # colour, marker and dashes differ, so that no two curves are alike in grey
@@ -86,7 +85,7 @@ def curves(series: dict[str, tuple[Sequence[float], Sequence[float]]], x_label: 
             axes.axhline(value, linestyle="--", linewidth=0.8, color="0.4", label=label)
         if options.get("log"):
             axes.set_yscale("log")
-            _plain_ticks(axes.yaxis)
+            plain_ticks(axes.yaxis)
         if options.get("log_x"):
             axes.set_xscale("log")
         axes.set(xlabel=x_label, ylabel=y_label)
@@ -95,7 +94,7 @@ def curves(series: dict[str, tuple[Sequence[float], Sequence[float]]], x_label: 
     return figure
 
 
-def _plain_ticks(axis: Any) -> None:
+def plain_ticks(axis: Any) -> None:
     """Label a logarithmic axis with 0.5 and 2, not with powers of ten; more densely where it is short."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -116,7 +115,7 @@ def dots(values: dict[str, float], x_label: str, floor: tuple[float, str] | None
         The matplotlib figure.
     """
     names = sorted(values, key=values.__getitem__)
-    with _drawing() as (figure, axes):
+    with drawing() as (figure, axes):
         figure.set_figheight(0.6 + 0.135 * len(names))
         axes.plot([values[name] for name in names], range(len(names)), "o", markersize=3.5)
         axes.set_yticks(range(len(names)), names, fontsize=7.5)
@@ -124,65 +123,5 @@ def dots(values: dict[str, float], x_label: str, floor: tuple[float, str] | None
             axes.axvline(floor[0], linestyle="--", color="0.4", label=floor[1])
             axes.legend(loc="lower right")
         axes.set(xscale="log", xlabel=x_label, ylim=(-0.7, len(names) - 0.3))
-        _plain_ticks(axes.xaxis)
-    return figure
-
-
-def points(places: dict[str, tuple[float, float]], x_label: str, y_label: str) -> Any:
-    """Draw one named point each, on a logarithmic y axis.
-
-    Args:
-        places: name -> (x, y), y above 0.
-
-    Returns:
-        The matplotlib figure.
-    """
-    with _drawing() as (figure, axes):
-        for name, (x, y) in places.items():
-            axes.plot(x, y, "o", color="#0072B2", markersize=4)
-            axes.annotate(name, (x, y), xytext=(0, 4), textcoords="offset points", fontsize=7.5, ha="center")
-        axes.margins(x=0.15, y=0.12)
-        axes.set(xlabel=x_label, ylabel=y_label)
-        axes.set_yscale("log")
-        _plain_ticks(axes.yaxis)
-    return figure
-
-
-def scatter(positions: Tensor, labels: Tensor, classes: int) -> Any:
-    """Draw a map of points, coloured by class, each class named at the median of its points.
-
-    Args:
-        positions: (N, 2).
-        labels: (N,) int64 in 0..K-1.
-        classes: the number of classes K.
-
-    Returns:
-        The matplotlib figure.
-    """
-    with _drawing(3.4, 3.2) as (figure, axes):
-        colours = "tab10" if classes <= 10 else "nipy_spectral"
-        axes.scatter(*positions.T, c=labels, cmap=colours, vmin=0, vmax=max(1, classes - 1), s=2, linewidths=0)
-        for label in labels.unique().tolist():
-            middle = positions[labels == label].median(dim=0).values
-            axes.text(*middle.tolist(), str(label), ha="center", va="center", weight="bold")
-        axes.set(xticks=[], yticks=[])
-    return figure
-
-
-def matrix(values: Tensor, x_label: str, y_label: str) -> Any:
-    """Draw shares in [0, 1] (K, K) as greys, each written in its cell where there is room.
-
-    Returns:
-        The matplotlib figure.
-    """
-    with _drawing(3.4, 3.2) as (figure, axes):
-        axes.grid(False)
-        axes.imshow(values.numpy(), cmap="Greys", vmin=0, vmax=1, interpolation="nearest")
-        K = len(values)
-        for row, column in [(i, j) for i in range(K) for j in range(K) if K <= 10 and values[i, j] >= 0.005]:
-            share = float(values[row, column])
-            colour = "white" if share > 0.5 else "black"
-            axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=7)
-        ticks = range(0, K, 1 if K <= 10 else 5)
-        axes.set(xlabel=x_label, ylabel=y_label, xticks=ticks, yticks=ticks)
+        plain_ticks(axes.xaxis)
     return figure
