@@ -42,7 +42,3 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     code = run(build_app(*words[:1]), words)
     return code if words else 2  # help is shown, but a script whose verb is an empty variable must not go on
-
-
-if __name__ == "__main__":
-    sys.exit(main())

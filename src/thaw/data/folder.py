@@ -60,12 +60,12 @@ def _read_once(
         raise ThawError(f"no folder {path}; set data_path to a folder of images")
     divided = (path / "train").is_dir() and (path / "test").is_dir()
     root = path / split if divided else path
-    say = print if divided or split == "train" else _silent  # of one folder once
+    say = print if divided or split == "train" else lambda _: None  # of one folder once
     items = open_set(root, extensions, say)
     classes = _classes(root, items)
     _tell_empty(root, items, say)
     if divided:
-        of_train = _classes(path / "train", open_set(path / "train", extensions, _silent))
+        of_train = _classes(path / "train", open_set(path / "train", extensions, lambda _: None))
         unknown = [str(name) for name in classes if name not in of_train]
         if unknown or (of_train and not classes):
             raise ThawError(f"{root} has classes that {path / 'train'} has not: {', '.join(unknown) or 'none at all'}")
@@ -105,7 +105,10 @@ def load_pairs(path: Path, split: str = "train", *reading: Any) -> ImageSet:
         if not folder.is_dir():
             raise ThawError(f"no folder {folder}; pairs are pictures of equal names in clean/ and degraded/ of {path}")
     extensions = reading[2] if len(reading) > 2 else ENDINGS
-    named = {part: {_name(file, folder) for file in list_images(folder, extensions)} for part, folder in ends.items()}
+    named = {  # whatever their format
+        part: {str(file.relative_to(folder).with_suffix("")) for file in list_images(folder, extensions)}
+        for part, folder in ends.items()
+    }
     for part, other in (("clean", "degraded"), ("degraded", "clean")):
         if alone := sorted(named[part] - named[other]):
             rest = f", as {len(alone) - 1} others are" if len(alone) > 1 else ""
@@ -114,15 +117,6 @@ def load_pairs(path: Path, split: str = "train", *reading: Any) -> ImageSet:
     if len(clean) != len(degraded):  # arrays of equal names
         raise ThawError(f"{ends['clean']} has {len(clean)} images ({split}), {ends['degraded']} {len(degraded)}")
     return replace(clean, name=data.folder_name(path), degraded=degraded.images)
-
-
-def _name(file: Path, folder: Path) -> str:
-    """Return what a picture is called below a folder, whatever its format."""
-    return str(file.relative_to(folder).with_suffix(""))
-
-
-def _silent(_: str) -> None:
-    pass
 
 
 def _classes(root: Path, items: list[Item]) -> list[str] | list[int]:

@@ -96,10 +96,6 @@ class Oracle:
         except ThawError:
             self.affine = False
 
-    def softened(self, parts: int) -> Degradation:
-        """Return the degradation with so many interpolated steps for each."""
-        return self.degradation if parts == 1 else Softened(self.degradation, parts)
-
     def loss(self, sampling: Sampling, schedule: str = "flow", soften: int = 1, corrective: bool = False) -> Loss:
         """Return what a sampler loses with the exact restorer: of Gaussian data, or of the images if D_t is not affine.
 
@@ -113,7 +109,7 @@ class Oracle:
         Raises:
             ThawError: where D_t is not affine and the temperature is 0.
         """
-        degradation = self.softened(soften)
+        degradation = self.degradation if soften == 1 else Softened(self.degradation, soften)
         steps = min(sampling.steps or degradation.steps, degradation.steps)
         asked = (sampling.replace(steps=steps), schedule, soften, corrective)
         if asked not in self._losses:  # the same settings are asked for again, as a part and for the advice

@@ -14,9 +14,7 @@ from thaw.scoring.extractor import statistics
 from thaw.scoring.judge import FeatureNetwork, Judge
 
 
-def train_features(
-    train: ImageSet, test: ImageSet, epochs: int = 8, seed: int = 0, progress: bool = True
-) -> Judge:  # fmt: skip
+def train_features(train: ImageSet, test: ImageSet, epochs: int = 8, seed: int = 0, progress: bool = True) -> Judge:
     """Train a feature network and collect its reference statistics.
 
     AdamW with a one-cycle rate of 3e-3, batch 128, cross-entropy with label smoothing 0.05, images

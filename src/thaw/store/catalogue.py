@@ -57,9 +57,7 @@ def catalogue(folder: str | Path | None = None) -> list[Weights]:
     found: dict[tuple[str, str, str, str], list[int]] = {}
     teachers: dict[tuple[str, str, str, str], str] = {}
     for name, entry in read_manifest(folder).items():
-        config = Config.model_construct(
-            **(entry.get("config") or {"study": None})
-        )  # it was checked when it was written
+        config = Config.model_construct(**(entry.get("config") or {"study": None}))  # checked when it was written
         if config.study not in ("ddpm", "custom", "latent") or not (pretrained(folder) / name).is_file():
             continue
         process = {"ddpm": "hot", "latent": "latent"}.get(config.study, config.degradation)

@@ -21,7 +21,7 @@ from thaw.store.runs import RUNS, run_lock
 from thaw.store.trajectories import load_trajectories
 from thaw.training import reporting
 from thaw.training.parallel import build_accelerator
-from thaw.training.tracking import tracking
+from thaw.training.tracking import RunTracker
 from thaw.training.trainer import Trainer
 
 
@@ -97,9 +97,10 @@ def train(
             held.enter_context(run_lock(run))
         trainer = Trainer(config, images, run, accelerator, judge)
         resumed = trainer.resume()
-        trainer.tracker = held.enter_context(tracking(config, run, main))
-        if resumed and trainer.tracker:
-            trainer.tracker.send(trainer.records, trainer.points)  # the process may have died before it did
+        if config.tracker != "none" and main:
+            trainer.tracker = held.enter_context(contextlib.closing(RunTracker(config, run)))
+            if resumed:
+                trainer.tracker.send(trainer.records, trainer.points)  # the process may have died before it did
 
         # Where it stands: at its beginning, at its end, or between.
         if not resumed:

@@ -107,10 +107,3 @@ def _pixels(picture: Path) -> np.ndarray:
     """Read a picture as uint8 (1, H, W, 3)."""
     with Image.open(picture) as image:
         return np.asarray(image.convert("RGB"))[None]
-
-
-def tracking(config: Config, run: Path, main: bool) -> contextlib.AbstractContextManager[RunTracker | None]:
-    """Return the run's tracker as a context; None for `tracker: none`, and in all processes but the first."""
-    if config.tracker == "none" or not main:
-        return contextlib.nullcontext()
-    return contextlib.closing(RunTracker(config, run))

@@ -71,6 +71,7 @@ class Trainer:
         self.ema = average(self.bare, config.ema)
         # Where it stands: complete epochs, their seconds and images, the lines of metrics.jsonl.
         self.batches = max(1, len(images) // config.batch_size)
+        self.total = self.batches * config.epochs  # optimiser steps in the whole run
         self.epoch, self.seconds, self.seen, self.records = 0, 0.0, 0, []
         # Within an epoch: steps and seconds behind, the sum of their losses, the generator of their draws.
         self.index, self.running, self.number = 0, 0.0, 0.0
@@ -81,11 +82,6 @@ class Trainer:
         # For the tracker: [steps of the run, steps of the epoch, sum of their losses, learning rate] now and then.
         self.tracker: RunTracker | None = None
         self.points: list[list[float]] = []
-
-    @property
-    def total(self) -> int:
-        """Optimiser steps in the whole run."""
-        return self.batches * self.config.epochs
 
     @property
     def done(self) -> bool:
@@ -101,8 +97,8 @@ class Trainer:
         """Return the averaged model."""
         network = self.ema.module.eval()
         info = {"seconds": self.seconds, "device": str(self.accelerator.device)}
-        made_of = (self.config, self.process, network, self.terminal)
-        return build_model(*made_of, self.images.classes, self.epoch, info, self.coder)
+        made_of = (self.config, self.process, network, self.terminal, self.images.classes)
+        return build_model(*made_of, self.epoch, info, self.coder)
 
     def steps(self) -> Iterator[Step]:
         """Train to the end of the epoch, or until the time is up or `stop` was called; yield after every step.
