@@ -32,6 +32,7 @@ from thaw.scoring import (
     load_real,
     score_model,
 )
+from thaw.scoring.extractor import frechet
 from thaw.scoring.real import MOST
 
 HOT = ("default", "high")
@@ -90,7 +91,7 @@ def shares_matter(judge: Judge, n: int = 2000, draws: int = 100) -> dict[str, tu
             for way, labels in ways.items()
         }
         for way, index in chosen.items():
-            found[way].append(judge.distance(shuffled[index], "test"))
+            found[way].append(frechet(shuffled[index], judge.reference("test")))
     means = {f"shares.{way}": (statistics.mean(values), ".2f") for way, values in found.items()}
     spreads = {f"shares.{way}_spread": (statistics.stdev(values), ".2f") for way, values in found.items()}
     return means | spreads | {"shares.n": (n, ",d"), "shares.draws": (draws, "d")}

@@ -10,7 +10,6 @@ import yaml
 from cases import ROOT, folder_settings
 
 from thaw.cli.main import main
-from thaw.data import ImageSet
 from thaw.experiment.config import make_config
 from thaw.model import Model
 from thaw.scoring import load_judge
@@ -134,8 +133,7 @@ def test_grids_and_blends_follow_the_classes(classes, columns, pairs, tiny):
     if 0 < classes <= 10:
         rows = model.labels(4 * columns).unflatten(0, (-1, columns))
         assert (rows == rows[0]).all()
-    in_turn = ImageSet("any", "train", torch.zeros(1, 1, 4, 4).byte(), torch.zeros(1).long(), classes).in_turn(60)
-    assert torch.equal(in_turn, model.labels(60))
+    assert torch.equal(model.labels(60), torch.arange(60) % max(1, classes))
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 12, 100])

@@ -56,10 +56,6 @@ class ImageSet:
         known = {"classes": self.classes, "names": list(self.names), "images": len(self)}
         return known | {"digest": digest.hexdigest()}
 
-    def in_turn(self, n: int) -> Tensor:
-        """Return `n` labels, the classes in turn 0, 1, ..., K-1, 0, ...; zeros where there is none.  (n,) int64"""
-        return torch.arange(n) % max(1, self.classes)
-
     def subset(self, n: int, seed: int) -> "ImageSet":
         """Return `n` images drawn without replacement."""
         if n > len(self):

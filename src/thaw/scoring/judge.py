@@ -13,7 +13,7 @@ from thaw.base.files import advice, check_target
 from thaw.base.pixels import to_pixels
 from thaw.data import DATA_SETS
 from thaw.networks import count_parameters
-from thaw.scoring.extractor import Extractor, Statistics, check_uint8, frechet
+from thaw.scoring.extractor import Extractor, Statistics, check_uint8
 from thaw.store.released import PRETRAINED, load_released, pretrained, save_released
 
 FORMAT = "thaw-features/1"
@@ -125,10 +125,6 @@ class Judge(Extractor):
     def reference(self, split: str) -> Statistics:
         """Return the statistics of a reference split; a `ThawError` if there is none of this name."""
         return pick(split, self.references, "reference split")
-
-    def distance(self, features: Tensor, reference: str = "test") -> float:
-        """Return torchmetrics' FID between features (N, 128) and a reference split."""
-        return frechet(features, self.reference(reference))
 
     def predict(self, features: Tensor) -> Tensor:
         """Return the likeliest classes.  (N, 128) -> (N,) int64"""
