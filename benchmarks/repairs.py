@@ -10,6 +10,7 @@ the set as it was trained and sampled before. What was drawn and measured is kep
 """
 
 import sys
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -24,10 +25,11 @@ from thaw.base.seeding import generator
 from thaw.cli import options as o
 from thaw.data import load
 from thaw.model import Model
+from thaw.process import Process
 from thaw.report.recorder import Recorder
-from thaw.sampling import Restore, Sampling, final, reverse
+from thaw.sampling import Restore, Sampling, Step, final, reverse
 from thaw.scoring import MEASURES, evaluate_images, evaluate_model, labels_in_shares, load_judge
-from thaw.scoring.budget import Loss, Oracle, error_budget, forgotten
+from thaw.scoring.budget import Loss, Oracle, error_budget
 
 NAMES = ("row", "col", "blur", "eraser", "zoom_nearest", "zoom_bilinear", "pixelate", "fade", "mask", "snow", "morph")
 BEFORE = Sampling(eta=1.0, steps=14)
@@ -37,11 +39,11 @@ ALONE: dict[str, dict[str, Any]] = {  # what is changed -> settings of Oracle.lo
     "warmer": {"tau": 2.0},
     "sqrt": {"schedule": "sqrt"},
     "bridge": {"schedule": "bridge"},
-    "corrective": {"corrective": True},
+    "corrective": {},
     "heun": {"order": 2},
     "all": {"steps": 28, "soften": 4, "tau": 2.0},
 }
-OURS = ("soften", "schedule", "corrective")  # not settings of the sampler
+OURS = ("soften", "schedule")  # not settings of the sampler
 GUIDED = {"guidance": 1.25, "guidance_interval": (0.2, 0.9), "eta": 1.0}
 WEIGHTS: dict[str, dict[str, Any]] = {
     "before": {"steps": 14, "tau": 1.0},
@@ -53,10 +55,39 @@ CORRECTED = ("mask", "row")  # sampled once more with corrective noise, from the
 RECORDED = ("fid", "precision", "recall", "accuracy")
 
 
+def forgotten(
+    process: Process, restore: Restore, x0: Tensor, tau: float, z: Tensor | None, draws: torch.Generator
+) -> Callable[[int, int], float]:
+    """Return (t, s) -> the variance a pixel of (D_s - D_t)(x0 - x0_hat): what a step reveals, and nobody knows."""
+
+    def variance(t: int, s: int) -> float:
+        here, there = (torch.full((len(x0),), step) for step in (t, s))
+        x_t = process(x0, here, torch.full((len(x0),), float(tau)), torch.randn(x0.shape, generator=draws), z)
+        x0_hat, degrade = restore(x_t, here), process.degradation
+        revealed = degrade(x0, there, z) - degrade(x0, here, z) - degrade(x0_hat, there, z) + degrade(x0_hat, here, z)
+        return float(revealed.square().mean())
+
+    return variance
+
+
+class Corrected(Oracle):
+    """The sampler with corrective noise: each step draws, on top of its own, as much as it is expected to forget.
+
+    E ||(D_s - D_t)(x0 - x0_hat)||^2 a pixel.
+    """
+
+    def walk(
+        self, process: Process, restore: Restore, x0: Tensor, x_T: Tensor, sampling: Sampling, z: Tensor | None,
+        draws: torch.Generator,
+    ) -> Iterator[Step]:  # fmt: skip
+        noise = forgotten(process, restore, x0, sampling.tau, z, draws)
+        return reverse(process, restore, x_T, **sampling.walking(), z=z, generator=draws, corrective=noise)
+
+
 def losses(name: str) -> dict[str, tuple[Any, str]]:
     """Return the budget of a degradation, and what each repair leaves of it: shares of the variance, in percent."""
     images = load("mnist", "train").subset(5000, 0).pixels()
-    oracle = Oracle(degradations.build(name, (1, 28, 28)), images)
+    oracle, noisier = (kind(degradations.build(name, (1, 28, 28)), images) for kind in (Oracle, Corrected))
     budget = error_budget(oracle, BEFORE)
     parts = {"steps": budget.steps, "jumps": budget.jumps, "temperature": budget.temperature}
     found: dict[str, tuple[Any, str]] = {what: (100 * share, ".1f") for what, share in parts.items()}
@@ -67,7 +98,8 @@ def losses(name: str) -> dict[str, tuple[Any, str]]:
     keep("before", budget.total)
     for what, settings in ALONE.items():
         ours = {key: value for key, value in settings.items() if key in OURS}
-        keep(what, oracle.loss(BEFORE.replace(**{k: v for k, v in settings.items() if k not in OURS}), **ours))
+        one = noisier if what == "corrective" else oracle
+        keep(what, one.loss(BEFORE.replace(**{k: v for k, v in settings.items() if k not in OURS}), **ours))
     return found
 
 

@@ -4,7 +4,7 @@ The exact restorer of Gaussian data (`thaw.oracle`) takes the network's place in
 compared with the data it began from: the Fréchet distance of mean and covariance, as a share of the data's variance.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +16,7 @@ from thaw.degradations import Degradation, Softened
 from thaw.model import Model
 from thaw.oracle import Affine, Gaussian, data_oracle, gaussian_oracle
 from thaw.process import Process
-from thaw.sampling import SAMPLERS, Restore, Sampling, final, reverse
+from thaw.sampling import SAMPLERS, Restore, Sampling, Step, final, reverse
 from thaw.schedules import noise_schedule
 from thaw.terminal import Terminal
 
@@ -55,21 +55,6 @@ def loss_of(h: Tensor, real: Tensor, data: Gaussian) -> Loss:
     return Loss(frechet_share(h, data) - frechet_share(real, data), kept)
 
 
-def forgotten(
-    process: Process, restore: Restore, x0: Tensor, tau: float, z: Tensor | None, draws: torch.Generator
-) -> Callable[[int, int], float]:
-    """Return (t, s) -> the variance a pixel of (D_s - D_t)(x0 - x0_hat): what a step reveals, and nobody knows."""
-
-    def variance(t: int, s: int) -> float:
-        here, there = (torch.full((len(x0),), step) for step in (t, s))
-        x_t = process(x0, here, torch.full((len(x0),), float(tau)), torch.randn(x0.shape, generator=draws), z)
-        x0_hat, degrade = restore(x_t, here), process.degradation
-        revealed = degrade(x0, there, z) - degrade(x0, here, z) - degrade(x0_hat, there, z) + degrade(x0_hat, here, z)
-        return float(revealed.square().mean())
-
-    return variance
-
-
 class Oracle:
     """A degradation under samplers with a perfect restorer.
 
@@ -88,7 +73,7 @@ class Oracle:
         if self.fixed[0] is None:
             self.fixed = [None]
         self._affine: dict[int, list[Affine]] = {}
-        self._losses: dict[tuple[Sampling, str, int, bool], Loss] = {}
+        self._losses: dict[tuple[Sampling, str, int], Loss] = {}
         try:
             for t in (1, max(1, degradation.steps // 2), degradation.steps):
                 Affine(degradation, self.data, self.fixed[0]).at(t)
@@ -96,29 +81,25 @@ class Oracle:
         except ThawError:
             self.affine = False
 
-    def loss(self, sampling: Sampling, schedule: str = "flow", soften: int = 1, corrective: bool = False) -> Loss:
+    def loss(self, sampling: Sampling, schedule: str = "flow", soften: int = 1) -> Loss:
         """Return what a sampler loses with the exact restorer: of Gaussian data, or of the images if D_t is not affine.
 
         Args:
             sampling: the sampler's settings; guidance has no part in it.
             schedule: of the noise.
             soften: interpolated steps in place of each.
-            corrective: let each step draw, on top of its noise, as much as it is expected to forget:
-                E ||(D_s - D_t)(x0 - x0_hat)||^2 a pixel.
 
         Raises:
             ThawError: where D_t is not affine and the temperature is 0.
         """
         degradation = self.degradation if soften == 1 else Softened(self.degradation, soften)
         steps = min(sampling.steps or degradation.steps, degradation.steps)
-        asked = (sampling.replace(steps=steps), schedule, soften, corrective)
+        asked = (sampling.replace(steps=steps), schedule, soften)
         if asked not in self._losses:  # the same settings are asked for again, as a part and for the advice
             self._losses[asked] = self._measure(degradation, *asked)
         return self._losses[asked]
 
-    def _measure(
-        self, degradation: Degradation, sampling: Sampling, schedule: str, soften: int, corrective: bool
-    ) -> Loss:
+    def _measure(self, degradation: Degradation, sampling: Sampling, schedule: str, soften: int) -> Loss:
         process = Process(degradation, noise_schedule(schedule, degradation.steps)[1], tau=(0.0, 2.0), bounded=False)
         if soften not in self._affine:
             self._affine[soften] = [Affine(degradation, self.data, z) for z in self.fixed]
@@ -134,11 +115,16 @@ class Oracle:
                 restore = gaussian_oracle(process, affine, sampling.tau)
             else:
                 restore = data_oracle(process, self.images[:n], sampling.tau, None if z is None else z[:1])
-            more = forgotten(process, restore, x0, sampling.tau, z, draws) if corrective else None
-            walk = reverse(process, restore, x_T, **sampling.walking(), z=z, generator=draws, corrective=more)
-            ends.append(self.data.numbers(final(walk)))
+            ends.append(self.data.numbers(final(self.walk(process, restore, x0, x_T, sampling, z, draws))))
             begins.append(self.data.numbers(x0))
         return loss_of(torch.cat(ends), torch.cat(begins), self.data)
+
+    def walk(
+        self, process: Process, restore: Restore, x0: Tensor, x_T: Tensor, sampling: Sampling, z: Tensor | None,
+        draws: torch.Generator,
+    ) -> Iterator[Step]:  # fmt: skip
+        """Return the walk back from x_T, which was made of x0; a subclass may try another (benchmarks/repairs.py)."""
+        return reverse(process, restore, x_T, **sampling.walking(), z=z, generator=draws)
 
     def start(self, terminal: Terminal) -> float:
         """Return the Fréchet distance of terminal draws from D_T of the images, as a share of the images' variance."""
