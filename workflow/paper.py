@@ -9,12 +9,13 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from numbers_tex import write_tex
 from stale import Manifest, mark_times, why_stale
 
 from thaw.base.errors import ThawError
 from thaw.base.files import check_target, needed
 from thaw.cli import options as o
-from thaw.report.latex import PACKAGES, compile_latex, has_latex, write_tex
+from thaw.report.latex import PACKAGES, compile_latex, has_latex
 from thaw.report.results import PLOTS, read_numbers
 from thaw.store.weights import PRETRAINED, read_manifest
 

@@ -4,8 +4,9 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from thaw.base.errors import ThawError
 from thaw.base.files import check_target, write_text
@@ -14,7 +15,6 @@ from thaw.report.results import PLOTS, read_numbers
 GENERATED = "% Generated from Plots/numbers.json"
 LATEX = {character: f"\\{character}" for character in "_%&#${}"}
 LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$"}
-OWN = r"own\.\w+\.plan\.n"  # tells that there are numbers of a degradation of one's own, from `thaw study`
 PACKAGES = "latexmk texlive-latex-extra texlive-science lmodern"
 # What a log says -> the sentence about it. The first that matches is told.
 COMPLAINTS = {
@@ -37,21 +37,16 @@ def escape(text: str) -> str:
 def write_tex(
     path: str | Path,
     folder: str | Path = PLOTS,
-    stale: Callable[[dict], str | None] | None = None,
-    marks: tuple[dict[str, str], str] = ({}, ""),
+    told: Callable[[str, dict[str, Any]], str] = lambda key, entry: escape(entry["text"]),
+    macros: Sequence[str] = (),
 ) -> int:
     r"""Write the LaTeX file that defines `\val{key}` for every number; an unknown key is a LaTeX error.
-
-    `\eachown{\line}` calls `\line{name}{title}` for every degradation of one's own whose study has been added, and
-    `\whenown{...}` holds what is left out where there is none.
 
     Args:
         path: the file.
         folder: of numbers.json.
-        stale: tells of an origin why its numbers must not be printed (see `stale.why_stale`), None if
-            they may; a number that is used all the same is a LaTeX error too.
-        marks: key -> letter to stand behind the number, and what the letters mean, for the macro `\machines`: see
-            `stale.mark_times`.
+        told: (key, entry) -> what LaTeX prints; the text of the number by default.
+        macros: further lines.
 
     Returns:
         How many numbers were written.
@@ -63,18 +58,8 @@ def write_tex(
         r"\newcommand{\val}[1]{\ifcsname thaw@#1\endcsname\csname thaw@#1\endcsname\else",
         r"  \PackageError{thaw}{unknown number '#1'}{Run the notebook that records it.}\fi}",
     ]
-    letters, told = marks
-    lines.append(rf"\newcommand{{\machines}}{{{escape(told)}}}")
-    own = sorted({key.split(".")[1] for key in numbers if re.fullmatch(OWN, key)})
-    lines.append(rf"\newcommand{{\eachown}}[1]{{{''.join(f'#1{{{name}}}{{{escape(name)}}}' for name in own)}}}")
-    lines.append(rf"\newcommand{{\whenown}}[1]{{{'#1' if own else ''}}}")
-    for key, entry in numbers.items():
-        text, reason = escape(entry["text"]), stale(entry["origin"]) if stale else None
-        text += rf"\textsuperscript{{{letters[key]}}}" if letters.get(key) else ""
-        if reason:
-            text = rf"\PackageError{{thaw}}{{the number '{key}' {reason}}}{{}}"  # printed, not typeset
-        lines.append(rf"\expandafter\def\csname thaw@{key}\endcsname{{{text}}}")
-    write_text(path, "\n".join(lines) + "\n")
+    defined = [rf"\expandafter\def\csname thaw@{key}\endcsname{{{told(key, one)}}}" for key, one in numbers.items()]
+    write_text(path, "\n".join([*lines, *macros, *defined]) + "\n")
     return len(numbers)
 
 
