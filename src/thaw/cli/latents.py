@@ -8,9 +8,7 @@ from thaw.base.errors import ThawError
 from thaw.base.files import check_target, write_json
 from thaw.cli import options as o
 from thaw.cli.naming import BY_NAME, HERE, Computing, Named, model_inputs, open_chosen
-from thaw.data import ImageSet
 from thaw.data.grids import save_grid
-from thaw.model import Model
 from thaw.store import inputs
 
 
@@ -43,11 +41,11 @@ def test(
 
     target = None if out is None else check_target(out, ".json", inputs=model_inputs(model))
     opened = computing.open(model, epoch, named)
-    images = split_of(opened, on)
+    images, train = (inputs.load_data(opened.config, split, coder=opened.coder) for split in (on, "train"))
     n = len(images) if n is None else n
     if not 1 <= n <= len(images):
         raise ThawError(f"-n must be between 1 and the {len(images)} images of {on}, got {n}")
-    prior = class_shares(split_of(opened, "train").labels, opened.classes)
+    prior = class_shares(train.labels, opened.classes)
     settings = {"route": route, "steps": steps, "probes": probes, "draws": draws, "first": first}
     settings |= {"seed": computing.seed}
     started = time.perf_counter()
@@ -60,13 +58,6 @@ def test(
     if target is not None:
         write_json(target, numbers | {"settings": settings, "confusion": found.confusion.tolist()})
         print(target)
-
-
-def split_of(model: Model, split: str) -> ImageSet:
-    """Return a split of the data set that a model was trained on, in the latent where it lives in one."""
-    if model.coder is None:
-        return inputs.load_data(model.config, split)
-    return inputs.load_latents(model.config, split, model.coder)
 
 
 def test_reconstruction(

@@ -66,11 +66,9 @@ class Config(BaseModel):
     autoencoder: str | None = Field(
         None, description="train in the latent of this autoencoder: a run directory or a .pth file"
     )
-
     start_from: str | None = Field(
         None, description="begin with the weights of this model, whose network is alike: a .pth file or a run directory"
     )
-
     flow_map: tuple[float, float] | None = Field(
         None, description="a flow map distilled from start_from: the range of guidance weights that it is trained for"
     )
@@ -113,7 +111,6 @@ class Config(BaseModel):
     activation: Annotated[str, named(ACTIVATIONS, "activation")] = Field("silu", description="activation function")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout in the residual blocks (unet)")
     label_dropout: float = Field(0.1, ge=0, le=1, description="share of labels replaced by the null class")
-
     observed: float = Field(
         0.0, ge=0, le=1, description="share of images whose degraded picture is seen without noise beside x_t (unet)"
     )

@@ -48,10 +48,13 @@ class Latents(ImageSet):
         return self.images[index]
 
 
-def load_data(config: Config, split: str = "train", *, download: bool = True) -> ImageSet:
-    """Load the data set of a configuration, a folder of images or latents included; a `ThawError` if it is missing."""
+def load_data(config: Config, split: str = "train", *, download: bool = True, coder: Coder | None = None) -> ImageSet:
+    """Load the data set of a configuration, a folder of images or latents included; a `ThawError` if it is missing.
+
+    Latents are those of a loaded model's `coder`, or else of the configuration's.
+    """
     if config.autoencoder is not None:
-        return load_latents(config, split)
+        return load_latents(config, split, coder)
     if not config.of_a_folder:
         return data.load(config.data, split, download=download, emnist=config.emnist_split)
     extensions = tuple(config.data_extensions)
