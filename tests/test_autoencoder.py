@@ -16,7 +16,7 @@ from thaw.experiment.config import load_config, make_config
 from thaw.networks import count_parameters
 from thaw.networks.autoencoder import latent_shape
 from thaw.scoring import score_reconstruction
-from thaw.scoring.reconstruction import reconstruct, side_by_side
+from thaw.scoring.reconstruction import originals_above, reconstruct
 from thaw.store.weights import load_model, release_path, save_release
 
 VAE = {
@@ -123,7 +123,7 @@ def test_a_released_autoencoder_reconstructs_as_the_run_does(straight, tmp_path,
     released = load_model(path)
     x = digits_test.pixels(slice(20))
     assert (reconstruct(released, x)[0] - reconstruct(model, x)[0]).abs().max() < 0.02  # weights in fp16
-    assert side_by_side(model, x, 10).shape == (40, 1, 28, 28)
+    assert originals_above(model, digits_test, 2, 10)[0].shape == (40, 1, 28, 28)
     assert math.isfinite(score_reconstruction(model, digits_test)["l1"])
     with pytest.raises(ThawError, match="draws nothing by itself"):
         model.sample(model.labels(2))

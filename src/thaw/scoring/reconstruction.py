@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from thaw.autoencoder import squared_error
-from thaw.base.errors import ThawError
 from thaw.base.pixels import to_uint8
 from thaw.data import ImageSet
 from thaw.model import Model
@@ -55,20 +54,6 @@ def originals_above(model: Model, images: ImageSet, rows: int, columns: int, see
     """
     columns = min(columns, len(images))
     shown = images.subset(min(rows, len(images) // columns) * columns, seed)
-    return side_by_side(model, shown.pixels(), columns), columns
-
-
-def side_by_side(model: Model, x: Tensor, columns: int) -> Tensor:
-    """Return rows of images with their reconstructions below each row, for a grid.
-
-    Args:
-        x: (N, C, H, W) in [-1, 1], N a multiple of `columns`.
-        columns: images a row.
-
-    Returns:
-        (2 N, C, H, W) uint8.
-    """
-    if len(x) % columns:
-        raise ThawError(f"{len(x)} images do not fill rows of {columns}; take a multiple")
-    pairs = torch.stack([part.unflatten(0, (-1, columns)) for part in (x.cpu(), reconstruct(model, x)[0])], dim=1)
-    return to_uint8(pairs.flatten(0, 2))
+    x = shown.pixels()
+    pairs = torch.stack([part.unflatten(0, (-1, columns)) for part in (x, reconstruct(model, x)[0])], dim=1)
+    return to_uint8(pairs.flatten(0, 2)), columns
