@@ -73,17 +73,7 @@ class MLP(nn.Module):
         self.head = nn.Sequential(nn.LayerNorm(widths[-1]), act(), nn.Linear(widths[-1], D))
 
     def forward(self, x: Tensor, time: Tensor, tau: Tensor, y: Tensor) -> Tensor:
-        """Map noisy latents to the raw prediction of the process.
-
-        Args:
-            x: latents (B, c, h, w), standardised, plus noise.
-            time: t / T in [0, 1], (B,).
-            tau: temperature in [0, 1], (B,).
-            y: class labels in 0..K, K the null class, (B,) int64.
-
-        Returns:
-            Raw prediction (B, c, h, w); `Process.predict` turns it into x0_hat.
-        """
+        """Map noisy latents (B, c, h, w) to the raw prediction of the process, told what `Latent.forward` is told."""
         condition = self.condition(time, tau, y)
         h = self.stem(x.flatten(1)) + self.label(y)
         for block in self.blocks:
