@@ -27,6 +27,9 @@ The code as it stands in the project, with the figures that it drew for [the rep
 stand the configuration, the seed and the commit that it comes from. The numbers it recorded are in
 [a table](../numbers.md).
 :::"""
+BARE = """:::{note}
+The code as it stands in the project; executed by hand or by `thaw notebook`, it shows its figures.
+:::"""
 
 
 def write(source: Path, target: Path) -> None:
@@ -35,7 +38,8 @@ def write(source: Path, target: Path) -> None:
     notebook = nbformat.read(path or source, 4)
     if not path:
         add_figures(notebook, source.stem)
-    notebook.cells.insert(1, new_markdown_cell(EXECUTED if path else DRAWN))
+    drawn = any(cell.get("outputs") for cell in notebook.cells)
+    notebook.cells.insert(1, new_markdown_cell(EXECUTED if path else DRAWN if drawn else BARE))
     notebook.metadata.pop("widgets", None)
     for output in (one for cell in notebook.cells for one in cell.get("outputs", [])):
         if WIDGET in output.get("data", {}):  # needs a kernel, and scripts from elsewhere

@@ -143,6 +143,10 @@ def test_a_figure_stands_below_the_cell_that_names_it(site_modules, tmp_path):
     told = [str(cell.get("outputs", "")) for cell in notebook.cells]
     for place, name in enumerate(("a_loss", "b_loss", "sweep_row", "sweep_why", "", "other")):
         assert name in told[place] and told[place].count("image/png") == bool(name)
+    for cells, note in ((notebook.cells[:1], "Executed;"), ([nbformat.v4.new_code_cell("1")], "by hand or by")):
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "m.ipynb")
+        notebook_pages.write(tmp_path / "m.ipynb", tmp_path / "page.ipynb")
+        assert note in nbformat.read(tmp_path / "page.ipynb", 4).cells[1].source
 
 
 def test_an_abstract_with_an_unknown_command_is_refused(site_modules):
