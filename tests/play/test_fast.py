@@ -128,6 +128,20 @@ def test_sliders_offer_what_fast_weights_know(folder):
     assert settings.fast(open_model("fast", folder=folder))["guidance"] == 2.0
 
 
+def test_what_is_shipped_is_found_by_its_teacher_and_sketches_at_every_temperature(repository):
+    folder = repository / "pretrained"
+    shipped = [one for one in catalogue(folder) if one.teacher]
+    assert {"fast", "row_fast", "mask_fast", "blur_fast"} <= {one.label for one in shipped}
+    for one in shipped:
+        teacher, settings = load_model(folder / one.teacher), SamplerSettings()
+        quick = fast_of(teacher, folder)
+        assert quick.config.label == one.label
+        settings.fit(teacher)
+        for tau in {settings.tau.min, settings.tau.max}:
+            settings.tau.value = tau
+            assert bool(quick.sample(quick.labels(2), **settings.fast(quick)).isfinite().all())
+
+
 def test_an_evaluation_takes_them_where_asked_and_says_so(folder, monkeypatch, capsys):
     monkeypatch.setenv("THAW_PRETRAINED", str(folder))
     name, model = quickly("default", open_model("default"))
