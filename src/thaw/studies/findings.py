@@ -224,7 +224,7 @@ class Findings:
         counts = {verdict: verdicts.count(verdict) for verdict in ("better", "same", "worse")}
         self.values |= {f"equal.{verdict}": (count, "d") for verdict, count in counts.items()}
         self.values |= {"equal.n": (cache["n"], ",d"), "equal.seeds": (len(cache["seeds"]), "d"),
-                        "equal.epochs": (epochs, "d"), "equal.of": (len(names), "d"),
+                        "equal.epochs": (epochs, "d"), "equal.of": (len(names) + 1, "d"),
                         "equal.place": (order.index("ours") + 1, "d"),
                         "equal.times": (max(ours / epochs, epochs / ours), ".2g")}  # fmt: skip
         self.facts["equal"] = {"lines": lines, "taus": [(tau, point_of(tau)) for tau in taus],
