@@ -152,7 +152,7 @@ def _curves(findings: Findings, made_by: dict[str, Any], folder: Path) -> None:
             axes.set(xlabel=r"temperature $\tau$", ylabel=label)
             if what == "fid":
                 axes.set_yscale("log")
-                figures._plain_ticks(axes.yaxis)
+                figures.plain_ticks(axes.yaxis)
             for ending in ("pdf", "svg"):
                 figures.save_figure(figure, folder / f"curve_{what}.{ending}", made_by if ending == "pdf" else None)
             plt.close(figure)
