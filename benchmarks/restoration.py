@@ -1,19 +1,21 @@
 """Conditional results: test digits, destroyed to the end, brought back by every sampler.
 
-    python benchmarks/restoration.py [--n 2000] [--names row ...] [--sets default restore] [--methods prior ...]
+    python benchmarks/restoration.py [--n 2000] [--names row ...] [--sets default softened] [--methods prior ...]
         [--seeds 1] [--record]
     python benchmarks/restoration.py --ablate [--n 500] [--names before both ...] [--record]
 
 The earlier studies call it conditional generation: a digit of the test set is degraded to x_T, and restored from that
-alone; the class is not told. By one step (direct), by both algorithms of cold diffusion, and warm at temperature 1:
-first the default sets as they are, and without training on the degradation, by the hot default set as the prior
-(prior); then what is trained to restore (the sets whose names end in `_restore`, or where
-there is none, in `_softened`), with classes inferred from what survives, and consistent with it.
+alone; the class is not told. By one step (direct), by both algorithms of cold diffusion, and warm:
+first the default sets as they are, at temperature 1, and without training on the degradation, by the hot default set as
+the prior (prior); then those whose names end in `_softened`, with classes inferred from what survives, consistent with
+it, and as hot as they were trained; last, alike, what is trained to restore: shipped sets, or runs in contents/runs/,
+whose names end in `_restore`.
 Each is compared with its own digit (squared error as PSNR, structural similarity; the share whose class the judge still
 sees, beside the ceiling: what the destroyed digit tells of it) and all together with the test set (Frechet distance). A
 draw from the exact posterior has twice the squared error of the direct restoration (error_ratio), several spread as far
-as their mean errs (spread_skill, of 256 digits, or a quarter, by 8 seeds: 1), and degraded again they are the given
-picture (consistency: 0). What was measured is kept in contents/evaluation/.
+as their mean errs (spread_skill, of 256 digits by 8 draws, once: 1), and degraded again they are the given picture
+(consistency: 0). Other seeds change what is drawn, which is all but the cold ways. What was measured is kept in
+contents/evaluation/.
 
 The ablation, on rows, needs two runs that are not shipped, in contents/runs/: `row_restore_null`, trained as
 configs/custom/row_restore.yaml says but with observed=0, and `row_restore_observed`, with label_dropout=0.3.
@@ -26,6 +28,7 @@ from functools import cache
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from thaw.base.files import enter_project
 from thaw.base.pixels import to_uint8
@@ -51,6 +54,7 @@ from thaw.scoring.restorations import SEEDS
 from thaw.scoring.samples import samples_key
 from thaw.scoring.scores import Score, kept_scores
 from thaw.store import RUNS, load_model
+from thaw.store.weights import classes_path
 
 NAMES = ("row", "col", "blur", "eraser", "zoom_nearest", "zoom_bilinear", "pixelate", "fade", "mask", "snow", "morph")
 METHODS: dict[str, dict[str, Any]] = {
@@ -62,7 +66,7 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 Methods = o.word("which of them", kind=tuple[Literal[tuple(METHODS)], ...])
 TRUE = {"infer": True, "consistent": True}
-ARMS: dict[str, tuple[str, dict[str, bool]]] = {  # weights, and how they restore
+ARMS: dict[str, tuple[str, dict[str, Any]]] = {  # weights, and how they restore
     "before": ("row_softened", {}),
     "null": ("row_restore_null", {}),
     "observed": ("row_restore_observed", {}),
@@ -71,20 +75,28 @@ ARMS: dict[str, tuple[str, dict[str, bool]]] = {  # weights, and how they restor
     "consistent": ("row_restore", {"consistent": True}),
     "all": ("row_restore", TRUE),
     "untrained": ("row_softened", TRUE),
+    "hotter": ("row_softened", TRUE | {"tau": 2.0}),
 }
+SETS = ("default", "softened", "restore")
+PART = 256  # digits whose draws by several seeds are compared
 RECORDED = ("psnr", "ssim", "fid", "agreement", "accuracy", "error_ratio", "spread_skill", "consistency")
+
+
+def given(model: Model, n: int, seed: int = 0) -> tuple[Tensor, Tensor | None]:
+    """Return n test digits destroyed to T, (n, 1, 28, 28), and the z behind them."""
+    x0, degradation = load("mnist", "test").subset(n, 0).pixels(), model.process.degradation
+    z = degradation.draw_z(n, generator(seed, "restoration benchmark"))
+    return degradation(x0, torch.full((n,), degradation.steps), z), z
 
 
 def measure(model: Model, judge: Judge, n: int, seed: int, settings: dict[str, Any]) -> dict[str, Score]:
     """Restore n test digits from step T, and compare them with the digits and with the test set."""
-    test = load("mnist", "test").subset(n, 0)
-    x0, degradation = test.pixels(), model.process.degradation
-    T, z = degradation.steps, degradation.draw_z(n, generator(seed, "restoration benchmark"))
-    x_T = degradation(x0, torch.full((n,), T), z)
+    test, T = load("mnist", "test").subset(n, 0), model.process.steps
+    x0, (x_T, z) = test.pixels(), given(model, n, seed)
     noise = derive(seed, "restorations") if seed else 0
     restored = restore_all(model, x_T, T, z=z, seed=noise, **settings)
     told = {"z": z, "true": test.labels, "judge": judge, "ceiling": model_ceiling(model), "seed": noise}
-    told["part"] = min(256, n // 4)
+    told |= {"part": PART, "seeds": 1 if seed else SEEDS}
     scores = score_restoration(model, restored, x_T, x0, T, **told, **settings)
     return scores | evaluate(to_uint8(restored), judge, test.labels)
 
@@ -92,8 +104,11 @@ def measure(model: Model, judge: Judge, n: int, seed: int, settings: dict[str, A
 def scores_of(model: Model, judge: Judge, n: int, seeds: int, settings: dict[str, Any]) -> dict[str, tuple[Any, str]]:
     """Return the recorded measures as reports tell them, each the mean over the seeds, and what is possible."""
     rows, each, floors = chosen(lambda row: row.restores or row.quick), defaultdict(list), {}
-    for seed in range(seeds):
-        key = {"restored": "mnist", "judge": judge.digest} | samples_key(model, n, seed, None, settings)
+    random = settings.get("tau") or model.process.degradation.draw_z(1, generator(0, "")) is not None
+    for seed in range(seeds if random else 1):
+        key = {"restored": "mnist", "judge": judge.digest, "part": PART} | samples_key(model, n, seed, None, settings)
+        if settings.get("infer"):
+            key |= {"posterior": float(model.posterior(given(model, PART)[0]).square().sum())}
         if isinstance(model, ByPrior):  # whose weights know nothing of what it undoes
             key |= {"against": [model.config.label, model.process.steps, len(model.prior.images), model.prior.t]}
         found = kept_scores(CACHE, key, rows, lambda s=seed: measure(model, judge, n, s, settings))
@@ -113,7 +128,7 @@ def hot_prior() -> Prior:
 
 
 def main(
-    *, n: o.Count = 2000, names: o.Names = NAMES, sets: o.Names = ("default", "restore"), seeds: o.Count = 1,
+    *, n: o.Count = 2000, names: o.Names = NAMES, sets: o.Names = SETS, seeds: o.Count = 1,
     methods: Methods = tuple(METHODS), ablate: bool = False, record: o.Record = False,
 ) -> None:  # fmt: skip
     """Print the table."""
@@ -121,23 +136,26 @@ def main(
     torch.set_num_threads(1)
     judge, own = load_judge("mnist"), {label for of, label in shipped() if of == "mnist"}
     recorder = Recorder("restoration", {"benchmark": "benchmarks/restoration.py", "seed": 0}, judge=judge)
-    few = [how for how in ("direct", "algorithm2", "warm") if how in methods]
-    work: list[tuple[str, str, str, list[str], dict[str, bool]]] = []
+    few = [how for how in ("direct", "algorithm1", "algorithm2", "warm") if how in methods]
+    work: list[tuple[str, str, str, list[str], dict[str, Any]]] = []
     if ablate:
         arms = ARMS if names == NAMES else {arm: ARMS[arm] for arm in names}
         work = [("ablation.", arm, label, few, way) for arm, (label, way) in arms.items()]
     for name in () if ablate else names:
-        restores = f"{name}_restore" if f"{name}_restore" in own else f"{name}_softened"
         work += [("", name, f"{name}_default", list(methods), {})] if "default" in sets else []
-        work += [("true.", name, restores, few, TRUE)] if "restore" in sets else []
+        work += [("true.", name, f"{name}_softened", few, TRUE)] if "softened" in sets else []
+        work += [("trained.", name, f"{name}_restore", few, TRUE)] if "restore" in sets else []
     for group, name, label, ways, more in work:
         trained = open_model(label) if label in own else load_model(RUNS / label)
         values: dict[str, tuple[Any, str]] = {}
         used = [trained, *([hot_prior().model] if "prior" in ways else [])] if label in own else []
+        used += [classes_path("mnist")] if "infer" in more else []
         for how in ways:
             model = hot_prior().against(trained.process.degradation, trained.config) if how == "prior" else trained
             steps = {} if how in ("direct", "prior") else {"steps": trained.config.sample_steps}
-            told = scores_of(model, judge, n, seeds, METHODS[how] | steps | more)
+            hottest = {"tau": trained.process.tau[1]} if how == "warm" and group in ("true.", "trained.") else {}
+            way = {what: value for what, value in more.items() if how == "warm" or what != "tau"}
+            told = scores_of(model, judge, n, seeds, METHODS[how] | steps | hottest | way)
             print(f"{group}{name:14s} {how:10s}", "  ".join(f"{k} {v:.3f}" for k, (v, _) in told.items()), flush=True)
             for of in (group, f"{group}{name}."):
                 values |= {f"{of}floor": told["floor"], f"{of}n": (n, ",d"), f"{of}seeds": (seeds, "d")}

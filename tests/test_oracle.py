@@ -12,6 +12,7 @@ from thaw.oracle import RIDGE, Affine, Gaussian, data_oracle, gaussian_oracle
 from thaw.process import Process
 from thaw.sampling import coefficients, final, reverse
 from thaw.schedules import noise_schedule
+from thaw.scoring.metrics import error_ratio, spread_skill
 
 SHAPE = (1, 4, 4)
 N = 20_000
@@ -90,6 +91,40 @@ def test_what_one_step_loses_at_a_jump_is_what_the_linear_algebra_says(tau, eta)
     expected = data.basis.mT @ covariance @ data.basis
     scale = float(data.variance.max())
     torch.testing.assert_close(torch.cov(h.mT) / scale, expected / scale, rtol=0, atol=0.05)
+
+
+def test_restorations_become_draws_from_the_posterior_as_steps_grow():
+    """With an exact restorer that sees what is given: twice the error of the mean, and spread as far as they err.
+
+    What they lack is what a sampler of few steps loses, whatever it restores.
+    """
+    data, n, found = gaussian(), 1500, []
+    x0 = data.draw(n, generator(1, "data"))
+    for parts in (1, 4, 32):
+        rows = Softened(build("row", SHAPE), parts)
+        process, affine = Process(rows, noise_schedule("flow", rows.steps)[1], bounded=False), Affine(rows, data)
+        given, noise = rows(x0, torch.full((n,), rows.steps)), 1e-3 * float(data.variance.min())
+
+        def told(x, t, level, affine=affine):
+            """What x = D_t(x0) + noise of that variance tells of x0: the precision, and that times the mean."""
+            offset, matrix = affine.at(t)
+            return matrix.mT @ matrix / level, (x.flatten(1) - offset) @ matrix / level
+
+        def exact(*known):
+            precision = torch.diag(1 / data.variance) + sum(one for one, _ in known)
+            return data.images(torch.linalg.solve(precision.double(), sum(x for _, x in known).double().mT).mT.float())
+
+        clean = told(given, rows.steps, noise)
+
+        def restore(x_t, t, process=process, clean=clean, exact=exact, told=told, noise=noise):
+            return exact(clean, told(x_t, int(t[0]), float(process.sigma[t[0]]) ** 2 + noise))
+
+        starts = (given + torch.randn(x0.shape, generator=generator(seed, "noise")) for seed in range(4))
+        drawn = torch.stack([final(reverse(process, restore, start, eta=0.0)) for start in starts])
+        found.append((error_ratio(drawn[0], x0, exact(clean)), spread_skill(drawn, x0)))
+    (few, narrow), (more, wider), (ratio, spread) = found
+    assert few < more < ratio == pytest.approx(2, abs=0.1)
+    assert narrow < wider < spread == pytest.approx(1, abs=0.05)
 
 
 def test_the_exact_restorer_is_the_best_linear_guess():

@@ -2,12 +2,14 @@
 
 A fully degraded image D_T(x0) lives in a few dimensions. Fitted once on the training set, the
 terminal replaces it: coordinates are projected by PCA onto their true rank, and a Gaussian mixture
-is fitted to each class there. Sampling then needs no data set.
+is fitted to each class there. Sampling then needs no data set. Beside the mixture, which draws coordinates
+of a class, stands a classifier, which tells the class of coordinates.
 """
 
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -17,7 +19,83 @@ from thaw.base.seeding import derive, generator
 from thaw.degradations import Degradation
 
 MAX_RANK = 96  # a mixture in more dimensions would outweigh the network
-TEMPER = 2.0  # of the classes' posterior: of test digits' row means its log loss falls from 1.1 to 0.7
+TEMPER = 2.0  # of the mixture's posterior: of test digits' row means its log loss falls from 1.1 to 0.7
+FEWEST = 10  # images of a class that a classifier is fitted on
+PASSES, PATIENCE = 25, 4  # over the training images: at most, and without a better one
+FARTHEST = 10.0  # standard deviations: a number that hardly varies in training images may leave its range in others
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """p(y | numbers), by a small network that was fitted for its log loss.
+
+    Attributes:
+        mean, scale: (D,) that the numbers are standardised by.
+        layers: weights (in, out) and biases (out,) in turn.
+        labels: (K,) int64, the classes that it knows.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    layers: tuple[Tensor, ...]
+    labels: Tensor
+
+    def __call__(self, numbers: Tensor, classes: int) -> Tensor:
+        """Return p (B, classes) float64 of numbers (B, D); what it does not know has probability 0."""
+        x = ((numbers.float() - self.mean) / self.scale).clamp(-FARTHEST, FARTHEST)
+        for weight, bias in zip(self.layers[:-2:2], self.layers[1:-2:2], strict=True):
+            x = (x @ weight + bias).relu()
+        known = (x @ self.layers[-2] + self.layers[-1]).double().softmax(dim=1)
+        return known.new_zeros(len(x), classes).index_copy(1, self.labels, known)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return plain tensors for a file, in half precision."""
+        layers = {f"layer_{i}": layer.half() for i, layer in enumerate(self.layers)}
+        return {"mean": self.mean, "scale": self.scale, "labels": self.labels} | layers
+
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor]) -> "Classifier":
+        """Rebuild a classifier from `state()`; a `ThawError` if a part is missing or does not fit."""
+        try:
+            layers = tuple(state[f"layer_{i}"].float() for i in range(len(state) - 3))
+            sizes = [len(state["mean"]), *(len(bias) for bias in layers[1::2])]
+            fit = [weight.shape == ends for weight, ends in zip(layers[::2], pairwise(sizes), strict=True)]
+            if not all(fit) or not len(layers) or sizes[-1] != len(state["labels"]):
+                raise ValueError("layers that do not fit each other")
+            return cls(state["mean"], state["scale"], layers, state["labels"])
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise ThawError(f"the stored classifier lacks a part ({error}); restore the file or train again") from None
+
+
+def fit_classifier(numbers: Tensor, labels: Tensor, seed: int = 0) -> Classifier:
+    """Fit p(y | numbers) to numbers (N, D) of images with labels (N,): two classes or more, `FEWEST` of each at least.
+
+    Of all passes, the one of least log loss on a held-out tenth counts: probabilities matter, not guesses alone.
+    """
+    from sklearn.metrics import log_loss
+    from sklearn.model_selection import train_test_split
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.preprocessing import StandardScaler
+
+    x, y, state = numbers.float().numpy(), labels.numpy(), derive(seed, "ceiling") % 2**32
+    scaler, classes = StandardScaler().fit(x), labels.unique()
+    x = scaler.transform(x).clip(-FARTHEST, FARTHEST)
+    x, held, y, true = train_test_split(x, y, test_size=0.1, stratify=y, random_state=state)
+    network = MLPClassifier((128, 128), batch_size=min(max(len(x) // 100, 8), 256), random_state=state)
+    least, waited, layers = float("inf"), 0, []
+    for _ in range(PASSES):
+        network.partial_fit(x, y, classes=classes.numpy())
+        loss = log_loss(true, network.predict_proba(held), labels=classes.numpy())
+        waited = 0 if loss < least else waited + 1
+        if loss < least:
+            pairs = zip(network.coefs_, network.intercepts_, strict=True)
+            least, layers = loss, [torch.tensor(part) for pair in pairs for part in pair]
+        if waited == PATIENCE:
+            break
+    if len(classes) == 2:  # one logit, of the second
+        layers[-2:] = [torch.stack([torch.zeros_like(part), part], dim=-1).flatten(-2) for part in layers[-2:]]
+    mean, scale = (torch.tensor(part, dtype=torch.float32) for part in (scaler.mean_, scaler.scale_))
+    return Classifier(mean, scale, tuple(layers), classes)
 
 
 @dataclass(frozen=True)
@@ -31,6 +109,7 @@ class Terminal:
         labels: (M,) int64 class of each component.
         centres: (M, R) component means.
         factors: (M, R, R) lower Cholesky factors of the component covariances.
+        classifier: tells the class of coordinates (D,); without one the mixture does.
     """
 
     mean: Tensor
@@ -39,6 +118,7 @@ class Terminal:
     labels: Tensor
     centres: Tensor
     factors: Tensor
+    classifier: Classifier | None = None
 
     @property
     def rank(self) -> int:
@@ -65,12 +145,15 @@ class Terminal:
         return self.mean + inner @ self.basis.T
 
     def posterior(self, coordinates: Tensor, classes: int) -> Tensor:
-        """Return p(y | coordinates) by Bayes' rule; all classes alike where nothing survives.  (B, D) -> (B, K)
+        """Return p(y | coordinates); all classes alike where nothing survives.  (B, D) -> (B, K) float64
 
-        Mixtures of so many numbers are too sure of themselves, so that log p is divided by `TEMPER`.
+        By the classifier, or else by Bayes' rule; mixtures of so many numbers are too sure of themselves, so that their
+        log p is divided by `TEMPER`.
         """
         if self.rank == 0:
             return torch.full((len(coordinates), classes), 1 / classes, dtype=torch.float64)
+        if self.classifier is not None:
+            return self.classifier(coordinates, classes)
         inner = ((coordinates - self.mean) @ self.basis).double()
         whitened = torch.linalg.solve_triangular(
             self.factors.double(), (inner - self.centres[:, None]).mT, upper=False
@@ -88,22 +171,24 @@ class Terminal:
 
     def state(self) -> dict[str, Tensor]:
         """Return plain tensors for a weights file; the triangular factors are packed."""
-        state = {field.name: getattr(self, field.name) for field in fields(self)}
+        state = {field.name: getattr(self, field.name) for field in fields(self)[:-1]}
         rows, columns = torch.tril_indices(self.rank, self.rank)
-        return {**state, "factors": self.factors[:, rows, columns]}
+        told = {} if self.classifier is None else {"classifier": self.classifier.state()}
+        return {**state, "factors": self.factors[:, rows, columns], **told}
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> "Terminal":
         """Rebuild a terminal from `state()`; a `ThawError` if a part is missing."""
         parts = state if isinstance(state, dict) else {}
-        missing = [field.name for field in fields(cls) if not isinstance(parts.get(field.name), Tensor)]
+        missing = [field.name for field in fields(cls)[:-1] if not isinstance(parts.get(field.name), Tensor)]
         if missing:
             raise ThawError(f"the stored terminal lacks {', '.join(missing)}; download or train the weights again")
         rank = state["basis"].shape[1]
         rows, columns = torch.tril_indices(rank, rank)
         factors = torch.zeros(len(state["weights"]), rank, rank)
         factors[:, rows, columns] = state["factors"].float()
-        return cls(**{**state, "factors": factors})
+        told = parts.get("classifier")
+        return cls(**parts | {"factors": factors, "classifier": told and Classifier.from_state(told)})
 
 
 @torch.no_grad()
@@ -124,8 +209,9 @@ def terminal_coordinates(degradation: Degradation, x0: Tensor | Iterable[Tensor]
 
 
 def fit_terminal(
-    degradation: Degradation, x0: Tensor | Iterable[Tensor], labels: Tensor, components: int = 10, seed: int = 0
-) -> Terminal:
+    degradation: Degradation, x0: Tensor | Iterable[Tensor], labels: Tensor, components: int = 10, seed: int = 0,
+    classify: bool = False,
+) -> Terminal:  # fmt: skip
     """Fit the terminal distribution of a degradation on a training set (degradation on the CPU).
 
     Args:
@@ -133,6 +219,7 @@ def fit_terminal(
         labels: (N,) int64 classes of the images.
         components: Gaussians a class (fewer for a class of few images).
         seed: seeds z and the mixture's start.
+        classify: fit a classifier too, if there are images enough of two classes or more.
     """
     from sklearn.mixture import GaussianMixture
 
@@ -145,6 +232,8 @@ def fit_terminal(
     if basis.shape[1] == 0:
         return Terminal.point(mean.float())
     inner = centred @ basis
+    counts = labels.unique(return_counts=True)[1]
+    classify = classify and len(counts) > 1 and int(counts.min()) >= FEWEST
     weights, classes, centres, factors = [], [], [], []
     for label in labels.unique().tolist():
         chosen = labels == label
@@ -170,4 +259,5 @@ def fit_terminal(
         torch.cat(classes),
         torch.cat(centres).float(),
         torch.cat(factors).float(),
+        fit_classifier(coordinates, labels, seed) if classify else None,
     )

@@ -15,11 +15,11 @@ from thaw.scoring import Judge, judge_path
 from thaw.scoring.samples import weights_digest
 
 
-def weights_of(*used: Model | Judge) -> dict[str, str]:
+def weights_of(*used: Model | Judge | Path) -> dict[str, str]:
     """Return the fingerprints of weights, for the origin of a result: file name in `pretrained/` -> SHA-256.
 
     Args:
-        used: models from `thaw.load_model`, and shipped feature networks. A model of a run directory goes by the name
+        used: models from `thaw.load_model`, shipped feature networks, and other files in `pretrained/`. A model of a run directory goes by the name
             that `thaw export` would give it, and by the digest of its checkpoint, which the manifest then holds too.
 
     Raises:
@@ -27,8 +27,8 @@ def weights_of(*used: Model | Judge) -> dict[str, str]:
     """
     found = {}
     for one in used:
-        if isinstance(one, Judge):
-            path = judge_path(one.data)
+        if isinstance(one, Judge | Path):
+            path = one if isinstance(one, Path) else judge_path(one.data)
             found[path.name] = sha256(path)
         else:
             name = Path(one.info["file"]).name if "sha256" in one.info else one.config.release_name(one.epoch)
@@ -52,7 +52,7 @@ class Recorder:
     plots: Path = results.PLOTS
     judge: Judge | None = None
 
-    def origin(self, *used: Model | Judge, **more: Any) -> dict[str, Any]:
+    def origin(self, *used: Model | Judge | Path, **more: Any) -> dict[str, Any]:
         """Return where a result comes from, with the fingerprints of the weights that were used for it."""
         rests_on = [*([] if self.judge is None else [self.judge]), *used]
         return self.made_by | ({"weights": weights_of(*rests_on)} if rests_on else {}) | more
@@ -73,7 +73,7 @@ class Recorder:
         figures.save_figure(figure, Path(self.plots) / f"{self.name}_{what}.pdf", self.origin(*used))
         return figure
 
-    def record(self, values: dict[str, tuple[Any, str]], *used: Model | Judge, **more: Any) -> None:
+    def record(self, values: dict[str, tuple[Any, str]], *used: Model | Judge | Path, **more: Any) -> None:
         """Record numbers, what -> (value, format); `more` is added to their origin."""
         name = self.name.replace("_", ".", 1)
         results.record(

@@ -16,16 +16,13 @@ from torch import Tensor
 from thaw.base.errors import ThawError
 from thaw.base.files import remember
 from thaw.base.pixels import to_pixels
-from thaw.base.seeding import derive, generator
+from thaw.base.seeding import generator
 from thaw.data import ImageSet
 from thaw.degradations import Degradation
 from thaw.model import Model
 from thaw.scoring.scores import CACHE, VERSION
 from thaw.store.inputs import load_data
-
-FEWEST = 10  # training images of a class, and test images
-PASSES, PATIENCE = 25, 4  # over the training images: at most, and without a better one
-FARTHEST = 10.0  # standard deviations: a pixel that hardly varies in training images may leave its range in others
+from thaw.terminal import FEWEST, fit_classifier
 
 
 @dataclass(frozen=True)
@@ -118,8 +115,7 @@ def measure_ceiling(
     def measure() -> dict[str, float | int]:
         p = np.zeros((len(test), train.classes))
         if asked.shape[1]:
-            fitted = _fitted(told(degradation, train, t, seed).numpy(), train.labels.numpy(), asked.numpy(), seed)
-            p[:, classes.numpy()] = fitted
+            p[:] = fit_classifier(told(degradation, train, t, seed), train.labels, seed)(asked, train.classes).numpy()
         else:
             p[:] = (counts / counts.sum()).numpy()
         return asdict(Ceiling.of(p, test.labels.numpy()))
@@ -127,32 +123,6 @@ def measure_ceiling(
     key = {"ceiling": VERSION, "told": hashlib.sha256(asked.numpy()).hexdigest(), "seed": seed}
     key |= {"train": train.fingerprint["digest"], "test": test.fingerprint["digest"]}
     return Ceiling(**remember(cache, key, measure))
-
-
-def _fitted(numbers: np.ndarray, labels: np.ndarray, others: np.ndarray, seed: int) -> np.ndarray:
-    """Return p(class) of others (M, K), of the K classes there are, by a classifier fitted on numbers (N, D).
-
-    Of all passes, the one of least log loss on a held-out tenth counts: probabilities matter, not guesses alone.
-    """
-    from sklearn.metrics import log_loss
-    from sklearn.model_selection import train_test_split
-    from sklearn.neural_network import MLPClassifier
-    from sklearn.preprocessing import StandardScaler
-
-    scaler, state, classes = StandardScaler().fit(numbers), derive(seed, "ceiling") % 2**32, np.unique(labels)
-    numbers, others = (scaler.transform(part).clip(-FARTHEST, FARTHEST) for part in (numbers, others))
-    numbers, held, labels, true = train_test_split(numbers, labels, test_size=0.1, stratify=labels, random_state=state)
-    network = MLPClassifier((128, 128), batch_size=min(max(len(numbers) // 100, 8), 256), random_state=state)
-    least, waited, p = float("inf"), 0, None
-    for _ in range(PASSES):
-        network.partial_fit(numbers, labels, classes=classes)
-        loss = log_loss(true, network.predict_proba(held), labels=classes)
-        waited = 0 if loss < least else waited + 1
-        if loss < least:
-            least, p = loss, network.predict_proba(others)
-        if waited == PATIENCE:
-            break
-    return p
 
 
 def model_ceiling(model: Model, t: int | None = None, cache: Path | None = CACHE) -> Ceiling:

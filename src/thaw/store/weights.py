@@ -6,6 +6,7 @@ only then used. Every file and folder is written under a temporary name and rena
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,14 @@ from thaw.networks import count_parameters
 from thaw.store.released import PRETRAINED, add_to_manifest, load_released, pretrained, read_manifest, save_released
 from thaw.store.runs import RUNS, epoch_of, list_checkpoints, load_checkpoint, load_newest, read_yaml, stored_config
 from thaw.store.tensors import load_tensors, save_tensors
-from thaw.terminal import Terminal
+from thaw.terminal import Classifier, Terminal
 
 __all__ = ["FORMAT", "PRETRAINED", "RUNS", "add_to_manifest", "assemble", "epoch_of", "list_checkpoints"]
 __all__ += ["load_checkpoint", "load_model", "load_released", "load_tensors", "pretrained", "read_manifest"]
 __all__ += ["release_path", "save_release", "save_tensors"]
 
 ENDING = ".pth"
-FORMAT = "thaw-weights/1"
+FORMAT, CLASSES_FORMAT = "thaw-weights/1", "thaw-classes/1"
 NAMED = r"(ddpm|custom|latent|autoencoder)_(?P<data>[a-z0-9]+)_(?P<epoch>\d+)_(?P<label>.+)"  # `Config.release_name`
 
 
@@ -173,10 +174,30 @@ def load_model(path: str | Path) -> Model:
         raise ThawError(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError) as error:
         raise ThawError(f"{path} lacks a part of a Thaw weights file, or it is of the wrong kind ({error})") from None
+    terminal = _with_classes(terminal, config, path.parent)
     info = {"file": path.name, "sha256": digest} | {k: v for k, v in listed.items() if k != "config"}
     model = assemble(config, shape, classes, state, terminal, epoch, info, str(path))
     model.process.degradation.load_state(content.get("degradation") or {})
     return _with_coder(model, content.get("coder"), str(path))
+
+
+def classes_path(data: str, folder: str | Path | None = None) -> Path:
+    """Return where the classifiers of fully degraded images of a data set are released."""
+    return pretrained(folder) / f"classes_{data}{ENDING}"
+
+
+def degrades_by(config: Config) -> str:
+    """Return what D_T depends on, but the images: the degradation with its options."""
+    return f"{config.degradation} {json.dumps(config.options, sort_keys=True)}"
+
+
+def _with_classes(terminal: Terminal, config: Config, folder: Path) -> Terminal:
+    """Return a terminal with the classifier that is released beside the weights, if it has none and there is one."""
+    path = classes_path(config.data_name, folder)
+    if terminal.classifier is not None or not path.is_file():
+        return terminal
+    state = load_released(path, CLASSES_FORMAT, "classifiers")[0].get(degrades_by(config))
+    return terminal if state is None else replace(terminal, classifier=Classifier.from_state(state))
 
 
 def _with_coder(model: Model, state: Any, where: str) -> Model:

@@ -129,7 +129,8 @@ def run_terminal(
         return teacher.terminal
     if (known := _stored(path, Terminal.from_state, "fitting the terminal")) is not None:
         return known
-    terminal = fit_terminal(degradation, images.batches(), images.labels, config.terminal_components, config.seed)
+    told = images.labels, config.terminal_components, config.seed, config.study != "latent"
+    terminal = fit_terminal(degradation, images.batches(), *told)
     if accelerator.is_main_process:
         save_tensors(path, terminal.state())
     return terminal
