@@ -78,6 +78,7 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {  # weights, and how they restore
     "hotter": ("row_softened", TRUE | {"tau": 2.0}),
 }
 SETS = ("default", "softened", "restore")
+DIRECT: dict[tuple[Any, ...], Tensor] = {}
 PART = 256  # digits whose draws by several seeds are compared
 RECORDED = ("psnr", "ssim", "fid", "agreement", "accuracy", "error_ratio", "spread_skill", "consistency")
 
@@ -97,6 +98,11 @@ def measure(model: Model, judge: Judge, n: int, seed: int, settings: dict[str, A
     restored = restore_all(model, x_T, T, z=z, seed=noise, **settings)
     told = {"z": z, "true": test.labels, "judge": judge, "ceiling": model_ceiling(model), "seed": noise}
     told |= {"part": PART, "seeds": 1 if seed else SEEDS}
+    if settings.get("tau") and z is None and model.process.tau[0] == 0:  # alike for all seeds
+        way = {what: settings[what] for what in TRUE if what in settings}
+        if (key := (model.config.label, n, *way)) not in DIRECT:
+            DIRECT[key] = restore_all(model, x_T, T, sampler="direct", **way)
+        told["direct"] = DIRECT[key]
     scores = score_restoration(model, restored, x_T, x0, T, **told, **settings)
     return scores | evaluate(to_uint8(restored), judge, test.labels)
 

@@ -41,6 +41,7 @@ def score_restoration(
     ceiling: Ceiling | None = None,
     seeds: int = SEEDS,
     part: int = 256,
+    direct: Tensor | None = None,
     seed: int = 0,
     infer: bool = False,
     consistent: bool = False,
@@ -61,6 +62,7 @@ def score_restoration(
         true: (N,) int64, classes of the originals.
         judge: that sees the classes.
         ceiling: of the degradation at t, where no class was told.
+        direct: the direct ones, (N, C, H, W) in [-1, 1], where they are at hand.
         seeds: restorations of each picture of the part, those given included.
     """
     device, images = model.device, to_uint8(originals.cpu())
@@ -72,7 +74,9 @@ def score_restoration(
     if ceiling is not None:
         known["ceiling"] = ceiling.posterior if stochastic else ceiling.best_guess
     if stochastic and model.process.tau[0] == 0:
-        known["direct"] = to_uint8(restore_all(model, degraded, t, z=z, y=y, seed=seed, sampler="direct", **way))
+        if direct is None:
+            direct = restore_all(model, degraded, t, z=z, y=y, seed=seed, sampler="direct", **way)
+        known["direct"] = to_uint8(direct)
     scores = restoration(to_uint8(restored), images, judge=judge, seed=seed, **known)
     if stochastic:
         z, y = (None if told is None else told[:part] for told in (z, y))
