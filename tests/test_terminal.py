@@ -11,7 +11,8 @@ from thaw import data, degradations
 from thaw.base.errors import ThawError
 from thaw.base.seeding import generator
 from thaw.degradations import Degradation
-from thaw.terminal import Terminal, fit_terminal, terminal_coordinates
+from thaw.store.tensors import load_tensors, save_tensors
+from thaw.terminal import Terminal, fit_classifier, fit_terminal, terminal_coordinates
 
 PARTS = ["mean", "basis", "weights", "labels", "centres", "factors"]
 
@@ -75,6 +76,40 @@ def test_the_posterior_is_bayes_rule_over_the_components(made_by_hand):
 def test_the_classes_of_digits_can_be_told_from_their_row_means(digits, rows, fitted):
     p = fitted.posterior(terminal_coordinates(rows, digits.pixels()).float(), 10)
     assert (p.argmax(dim=1) == digits.labels).double().mean() > 0.5
+
+
+def test_a_classifier_stands_before_the_mixture_and_is_stored_with_it(digits, rows, fitted, tmp_path):
+    """It is fitted for its log loss, and so is sure of itself where it may be."""
+    terminal = fit_terminal(rows, digits.pixels(), digits.labels, components=3, classify=True)
+    asked = terminal_coordinates(rows, data.load("digits", "test").pixels())
+    true = data.load("digits", "test").labels
+    told, mixture = terminal.posterior(asked, 10), fitted.posterior(asked.float(), 10)
+    torch.testing.assert_close(told.sum(dim=1), torch.ones(len(asked)).double())
+    losses = [-p[range(len(true)), true].log().mean() for p in (told, mixture)]
+    assert losses[0] < losses[1] and (told.argmax(dim=1) == true).double().mean() > 0.7
+    assert all(torch.equal(getattr(terminal, part), getattr(fitted, part)) for part in PARTS)
+    save_tensors(tmp_path / "terminal.pt", terminal.state())
+    stored = load_tensors(tmp_path / "terminal.pt")
+    again = Terminal.from_state(stored)
+    torch.testing.assert_close(again.posterior(asked, 10), told, rtol=0, atol=0.01)  # half precision
+    for damaged in ({"mean": stored["mean"]}, stored["classifier"] | {"mean": torch.zeros(3)}):
+        with pytest.raises(ThawError, match="stored classifier lacks a part"):
+            Terminal.from_state(stored | {"classifier": damaged})
+
+
+@pytest.mark.parametrize("labels", [[0, 2], [1, 2, 4]])
+def test_a_classifier_knows_the_classes_there_are(labels):
+    """Of two, too, of which sklearn keeps one logit."""
+    y = torch.tensor(labels).repeat(100)
+    classifier = fit_classifier(y[:, None] + 0.1 * torch.randn(len(y), 1, generator=generator(0)), y)
+    p = classifier(torch.tensor(labels)[:, None].float(), 5)
+    assert p.argmax(dim=1).tolist() == labels and p.gather(1, torch.tensor(labels)[:, None]).min() > 0.8
+    assert (p[:, [k for k in range(5) if k not in labels]] == 0).all()
+
+
+def test_too_few_images_leave_the_class_to_the_mixture(digits, rows):
+    assert fit_terminal(rows, *few(digits, 50), classify=True).classifier is None
+    assert fit_terminal(rows, digits.pixels(), torch.zeros_like(digits.labels), classify=True).classifier is None
 
 
 def test_factors_shape_the_noise(made_by_hand):

@@ -66,6 +66,9 @@ def cards(manifest: dict[str, Entry]) -> str:
     parts += ["## Feature networks\n", table(["file", "parameters", "test accuracy", "data"], rows)]
     rows = [[f"`{name}`", ", ".join(f"{n:,} {split}" for split, n in e["images"].items())] for name, e in real.items()]
     parts += ["## Features of real images\n", table(["file", "images"], rows)]
+    told = {name: entry["classifiers"] for name, entry in manifest.items() if name.startswith("classes_")}
+    rows = [[f"`{name}`", ", ".join(kinds)] for name, kinds in told.items()]
+    parts += ["## Classifiers of what is left at T\n", table(["file", "degradations"], rows)]
     rows = [[f"`{name}`", f"`{entry['sha256']}`"] for name, entry in manifest.items()]
     return "\n".join([*parts, "## Checksums\n", table(["file", "SHA-256"], rows)])
 

@@ -7,9 +7,10 @@ import torch
 
 from thaw.base.errors import ThawError
 from thaw.base.files import sha256, write_json
+from thaw.experiment.config import load_config
 from thaw.scoring import floor_at, judge_path, labels_in_shares, load_judge, load_real
 from thaw.store.examples import load_examples
-from thaw.store.weights import load_model, load_tensors, read_manifest, save_tensors
+from thaw.store.weights import load_model, load_tensors, read_manifest, released_classifier, save_tensors
 
 
 @pytest.fixture
@@ -44,6 +45,10 @@ def test_every_model_loads_and_is_what_its_name_says(folder):
         ("autoencoder_mnist_10_vae.pth", lambda folder: load_model(folder / "autoencoder_mnist_10_vae.pth")),
         ("features_mnist.pth", lambda folder: load_judge("mnist", folder)),
         ("real_mnist.pth", lambda folder: load_real(load_judge("mnist", folder), folder, cache=None)),
+        (
+            "classes_mnist.pth",
+            lambda folder: released_classifier(load_config("configs/custom/row_default.yaml"), folder),
+        ),
         ("examples_mnist.pth", lambda folder: load_examples("mnist", folder)),
     ],
 )
@@ -70,6 +75,20 @@ def test_every_judge_loads_and_knows_both_splits(folder):
             assert judge_path(judge.data, folder).name == name
             assert judge.accuracy > {"mnist": 0.995}.get(judge.data, 0.85)
             assert set(judge.references) == {"train", "test"}
+
+
+def test_older_weights_know_the_classes_of_what_they_degrade_by_the_shipped_classifiers(folder):
+    known = {name: entry["terminal_rank"] for name, entry in read_manifest(folder).items() if "_softened" in name}
+    models = {name: load_model(folder / name) for name in known}
+    assert [bool(rank) for rank in known.values()] == [
+        model.terminal.classifier is not None for model in models.values()
+    ]
+    assert sum(bool(rank) for rank in known.values()) == 6
+    images = load_examples("mnist", folder)
+    for kind, least in (("row", 0.75), ("pixelate", 0.75), ("col", 0.5)):
+        model = models[f"custom_mnist_5_{kind}_softened.pth"]
+        x_T = model.process.degradation(images.pixels(), torch.full((len(images),), model.process.steps))
+        assert (model.posterior(x_T).argmax(dim=1) == images.labels).double().mean() >= least
 
 
 def test_real_features_are_those_of_the_shipped_judge(folder):

@@ -174,7 +174,8 @@ def load_model(path: str | Path) -> Model:
         raise ThawError(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError) as error:
         raise ThawError(f"{path} lacks a part of a Thaw weights file, or it is of the wrong kind ({error})") from None
-    terminal = _with_classes(terminal, config, path.parent)
+    if terminal.classifier is None and terminal.rank:
+        terminal = replace(terminal, classifier=released_classifier(config, path.parent))
     info = {"file": path.name, "sha256": digest} | {k: v for k, v in listed.items() if k != "config"}
     model = assemble(config, shape, classes, state, terminal, epoch, info, str(path))
     model.process.degradation.load_state(content.get("degradation") or {})
@@ -191,13 +192,17 @@ def degrades_by(config: Config) -> str:
     return f"{config.degradation} {json.dumps(config.options, sort_keys=True)}"
 
 
-def _with_classes(terminal: Terminal, config: Config, folder: Path) -> Terminal:
-    """Return a terminal with the classifier that is released beside the weights, if it has none and there is one."""
+def released_classifier(config: Config, folder: str | Path | None = None) -> Classifier | None:
+    """Return what is released to tell the classes of images that are fully degraded so; None if nothing is.
+
+    Raises:
+        ThawError: for a damaged file, or one that does not match its checksum.
+    """
     path = classes_path(config.data_name, folder)
-    if terminal.classifier is not None or not path.is_file():
-        return terminal
+    if not path.is_file():
+        return None
     state = load_released(path, CLASSES_FORMAT, "classifiers")[0].get(degrades_by(config))
-    return terminal if state is None else replace(terminal, classifier=Classifier.from_state(state))
+    return state and Classifier.from_state(state)
 
 
 def _with_coder(model: Model, state: Any, where: str) -> Model:
