@@ -2,6 +2,7 @@
 
 import contextlib
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,8 @@ def draw_samples(
 
 def samples_key(model: Model, n: int, seed: int, labels: Tensor | None, settings: dict[str, Any]) -> dict[str, Any]:
     """Return all that samples depend on, as plain values: the file of the weights, and the model as it is now."""
-    parts = {"network": model.network.state_dict(), "terminal": model.terminal.state()}
+    drawn_from = replace(model.terminal, classifier=None)  # which tells classes, and draws nothing
+    parts = {"network": model.network.state_dict(), "terminal": drawn_from.state()}
     parts["degradation"] = model.process.degradation.state()
     if model.coder is not None:
         parts["coder"] = model.coder.network.state_dict() | {"mean.": model.coder.mean, "std.": model.coder.std}
