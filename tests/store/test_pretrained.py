@@ -7,7 +7,7 @@ import torch
 
 from thaw.base.errors import ThawError
 from thaw.base.files import sha256, write_json
-from thaw.experiment.config import load_config
+from thaw.experiment.config import Config
 from thaw.scoring import floor_at, judge_path, labels_in_shares, load_judge, load_real
 from thaw.store.examples import load_examples
 from thaw.store.weights import load_model, load_tensors, read_manifest, released_classifier, save_tensors
@@ -47,7 +47,7 @@ def test_every_model_loads_and_is_what_its_name_says(folder):
         ("real_mnist.pth", lambda folder: load_real(load_judge("mnist", folder), folder, cache=None)),
         (
             "classes_mnist.pth",
-            lambda folder: released_classifier(load_config("configs/custom/row_default.yaml"), folder),
+            lambda folder: released_classifier(Config(study="custom", degradation="row"), folder),
         ),
         ("examples_mnist.pth", lambda folder: load_examples("mnist", folder)),
     ],
