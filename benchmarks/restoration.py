@@ -165,7 +165,11 @@ def main(
             print(f"{group}{name:14s} {how:10s}", "  ".join(f"{k} {v:.3f}" for k, (v, _) in told.items()), flush=True)
             for of in (group, f"{group}{name}."):
                 values |= {f"{of}floor": told["floor"], f"{of}n": (n, ",d"), f"{of}seeds": (seeds, "d")}
-            values |= {f"{group}ensemble": (SEEDS, "d"), f"{group}{name}.{how}.floor": told.pop("floor")}
+            values |= {
+                f"{group}ensemble": (SEEDS, "d"),
+                f"{group}part": (PART, "d"),
+                f"{group}{name}.{how}.floor": told.pop("floor"),
+            }
             values |= {f"{group}{name}.{how}.{what}": value for what, value in told.items()}
         if record:
             recorder.record(values, *used, **({} if label in own else {"run": label}))
