@@ -19,8 +19,9 @@ def weights_of(*used: Model | Judge | Path) -> dict[str, str]:
     """Return the fingerprints of weights, for the origin of a result: file name in `pretrained/` -> SHA-256.
 
     Args:
-        used: models from `thaw.load_model`, shipped feature networks, and other files in `pretrained/`. A model of a run directory goes by the name
-            that `thaw export` would give it, and by the digest of its checkpoint, which the manifest then holds too.
+        used: models from `thaw.load_model`, shipped feature networks, and other files in `pretrained/`. A model of a
+            run directory goes by the name that `thaw export` would give it, and by the digest of its checkpoint, which
+            the manifest then holds too.
 
     Raises:
         ThawError: for a model that was not loaded from a file.
