@@ -16,6 +16,7 @@ import own
 import psutil
 import pytest
 from cases import ROOT, everything, fails
+from numbers_tex import write_tex
 from study import read_study
 
 from thaw import data
@@ -24,7 +25,7 @@ from thaw.cli.main import build_app, main
 from thaw.cli.options import run
 from thaw.experiment.config import make_config
 from thaw.report import results
-from thaw.report.latex import compile_latex, has_latex, write_tex
+from thaw.report.latex import compile_latex, has_latex
 from thaw.store.catalogue import TITLES
 from thaw.store.weights import load_model
 from thaw.studies import Study, findings, make_plan, paper, plan, stages, writing
