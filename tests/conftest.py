@@ -56,6 +56,14 @@ def safe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base, "_REGISTRY", dict(base._REGISTRY))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def registered():
+    """What the fixtures of a file register is forgotten after it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base, "_REGISTRY", dict(base._REGISTRY))
+        yield
+
+
 @pytest.fixture(scope="session")
 def processes():
     """Processes forked off a server that has imported everything: a training starts in no time."""
