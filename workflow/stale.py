@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from typing import Any
 
-from thaw.base.machine import tell_apart
+from thaw.base.machine import UNKNOWN, tell_apart
 
 Manifest = dict[str, dict[str, Any]]
 TIME = re.compile(r"([a-z0-9_]+)\..*\b((?:train_)?minutes|seconds_64|prepare_seconds|images_per_second|ms)")
@@ -40,8 +40,8 @@ def measured_by(key: str, origin: dict[str, Any], manifest: Manifest) -> str:
     """Return the machine, and the run, that a time was measured by; minutes of training are those of the weights."""
     if key.endswith("minutes"):
         trained = [manifest.get(name, {}) for name in origin.get("weights", {})]
-        found = {entry.get("machine", "") for entry in trained if "train_seconds" in entry}
-        return " and ".join(sorted(found)) if found else origin.get("machine", "")
+        found = {entry.get("machine") or UNKNOWN for entry in trained if "train_seconds" in entry}
+        return "" if found == {UNKNOWN} else " and ".join(sorted(found)) or origin.get("machine", "")
     return ", ".join(origin[part] for part in ("machine", "measured") if part in origin)
 
 
