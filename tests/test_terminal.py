@@ -90,8 +90,11 @@ def test_a_classifier_stands_before_the_mixture_and_is_stored_with_it(digits, ro
     assert all(torch.equal(getattr(terminal, part), getattr(fitted, part)) for part in PARTS)
     save_tensors(tmp_path / "terminal.pt", terminal.state())
     stored = load_tensors(tmp_path / "terminal.pt")
-    again = Terminal.from_state(stored)
+    again = Terminal.from_state(stored | {"later": 1})  # what a later version may add
     torch.testing.assert_close(again.posterior(asked, 10), told, rtol=0, atol=0.01)  # half precision
+    assert stored.keys() == {*PARTS, "classifier"} and fitted.state().keys() == set(PARTS)
+    found = replace(fitted, find=lambda: terminal.classifier)  # where none was fitted; it is not stored
+    assert torch.equal(found.posterior(asked, 10), told) and found.state().keys() == set(PARTS)
     for damaged in ({"mean": stored["mean"]}, stored["classifier"] | {"mean": torch.zeros(3)}):
         with pytest.raises(ThawError, match="stored classifier lacks a part"):
             Terminal.from_state(stored | {"classifier": damaged})

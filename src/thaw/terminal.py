@@ -7,8 +7,8 @@ of a class, stands a classifier, which tells the class of coordinates.
 """
 
 import warnings
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -22,6 +22,7 @@ MAX_RANK = 96  # a mixture in more dimensions would outweigh the network
 TEMPER = 2.0  # of the mixture's posterior: of test digits' row means its log loss falls from 1.1 to 0.7
 FEWEST = 10  # images of a class that a classifier is fitted on
 PASSES, PATIENCE = 25, 4  # over the training images: at most, and without a better one
+MIXTURE = ("mean", "basis", "weights", "labels", "centres", "factors")  # the tensors of a terminal
 FARTHEST = 10.0  # standard deviations: a number that hardly varies in training images may leave its range in others
 
 
@@ -110,6 +111,7 @@ class Terminal:
         centres: (M, R) component means.
         factors: (M, R, R) lower Cholesky factors of the component covariances.
         classifier: tells the class of coordinates (D,); without one the mixture does.
+        find: finds what stands in for a classifier that was not fitted, when a class is first to be told.
     """
 
     mean: Tensor
@@ -119,6 +121,7 @@ class Terminal:
     centres: Tensor
     factors: Tensor
     classifier: Classifier | None = None
+    find: Callable[[], Classifier | None] | None = None
 
     @property
     def rank(self) -> int:
@@ -152,8 +155,9 @@ class Terminal:
         """
         if self.rank == 0:
             return torch.full((len(coordinates), classes), 1 / classes, dtype=torch.float64)
-        if self.classifier is not None:
-            return self.classifier(coordinates, classes)
+        classifier = self.find() if self.classifier is None and self.find else self.classifier
+        if classifier is not None:
+            return classifier(coordinates, classes)
         inner = ((coordinates - self.mean) @ self.basis).double()
         whitened = torch.linalg.solve_triangular(
             self.factors.double(), (inner - self.centres[:, None]).mT, upper=False
@@ -171,7 +175,7 @@ class Terminal:
 
     def state(self) -> dict[str, Tensor]:
         """Return plain tensors for a weights file; the triangular factors are packed."""
-        state = {field.name: getattr(self, field.name) for field in fields(self)[:-1]}
+        state = {name: getattr(self, name) for name in MIXTURE}
         rows, columns = torch.tril_indices(self.rank, self.rank)
         told = {} if self.classifier is None else {"classifier": self.classifier.state()}
         return {**state, "factors": self.factors[:, rows, columns], **told}
@@ -180,7 +184,7 @@ class Terminal:
     def from_state(cls, state: dict[str, Tensor]) -> "Terminal":
         """Rebuild a terminal from `state()`; a `ThawError` if a part is missing."""
         parts = state if isinstance(state, dict) else {}
-        missing = [field.name for field in fields(cls)[:-1] if not isinstance(parts.get(field.name), Tensor)]
+        missing = [name for name in MIXTURE if not isinstance(parts.get(name), Tensor)]
         if missing:
             raise ThawError(f"the stored terminal lacks {', '.join(missing)}; download or train the weights again")
         rank = state["basis"].shape[1]
@@ -188,7 +192,8 @@ class Terminal:
         factors = torch.zeros(len(state["weights"]), rank, rank)
         factors[:, rows, columns] = state["factors"].float()
         told = parts.get("classifier")
-        return cls(**parts | {"factors": factors, "classifier": told and Classifier.from_state(told)})
+        mixture = {name: parts[name] for name in MIXTURE} | {"factors": factors}
+        return cls(**mixture, classifier=told and Classifier.from_state(told))
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """Data sets: shapes, splits and what happens where they are missing."""
 
 import gzip
+import os
 import struct
 
 import numpy as np
@@ -124,6 +125,26 @@ def test_a_damaged_file_is_named_with_the_mend(damage, name, folder, split, begi
     if name == "mnist":
         with pytest.raises(ThawError, match=begin):
             pictures_of(name, tmp_path / damage)
+
+
+@pytest.mark.parametrize(("name", "begin"), [
+    ("mnist", "t10k"), ("fashion", "t10k"), ("emnist", "emnist-balanced-test"), ("emnist", "emnist-letters-test"),
+])  # fmt: skip
+def test_a_file_that_is_replaced_is_read_anew(name, begin, tmp_path, monkeypatch):
+    """Also at the same time to the nanosecond, as a copy may keep it; what was not replaced stays in memory."""
+    raw = tmp_path / data.DATA_SETS[name] / "raw"
+    raw.mkdir(parents=True)
+    monkeypatch.setenv("THAW_DATA", str(tmp_path))
+
+    def loaded(images: int) -> data.ImageSet:
+        for kind, array in (("images-idx3", np.ones((images, 28, 28))), ("labels-idx1", np.full(images, 2))):
+            for prefix in (begin, "train", begin.replace("test", "train")):  # torchvision looks for both splits
+                (raw / f"{prefix}-{kind}-ubyte").write_bytes(_idx(array))
+                os.utime(raw / f"{prefix}-{kind}-ubyte", ns=(1, 1))
+        split = {"emnist": begin.split("-")[1]} if name == "emnist" else {}
+        return data.load(name, "test", download=False, **split)
+
+    assert loaded(2) is loaded(2) and len(loaded(5)) == 5
 
 
 def test_what_is_missing_or_still_packed_is_named(tmp_path, monkeypatch):

@@ -19,6 +19,7 @@ from examples import choose_examples
 from thaw import play
 from thaw.autoencoder import Coder
 from thaw.base.errors import ThawError
+from thaw.base.files import write_json
 from thaw.experiment.build import build_model, build_network, build_process
 from thaw.play.classifying import answers
 from thaw.play.degrading import own_config, own_trainer, trained_model
@@ -26,7 +27,7 @@ from thaw.play.drawing import draw_in_steps
 from thaw.play.panels.canvas import BOX, Canvas, to_picture
 from thaw.play.panels.classify import ClassifyPanel
 from thaw.play.panels.compare import ComparePanel
-from thaw.play.panels.controls import SamplerSettings, suitable_samplers
+from thaw.play.panels.controls import ModelChooser, SamplerSettings, suitable_samplers
 from thaw.play.panels.own import OwnPanel
 from thaw.play.panels.panel import RESTART, Panel, Update, sentence
 from thaw.play.panels.picker import Picker
@@ -380,6 +381,26 @@ def test_models_and_epochs_are_compared(folder):
     assert one.other.layout.display == "none" and one.one.epoch.disabled
     pressed(one)
     assert "default, epoch 5" in one.gallery.value and "row" not in one.gallery.value
+
+
+@pytest.mark.parametrize(("before", "epoch", "after"), [("hot", 30, 25), ("hot", 5, 5), ("row", 25, 30)])
+def test_another_process_begins_with_its_last_epoch_unless_an_earlier_one_was_chosen(before, epoch, after, tmp_path):
+    """However many that is: after the last of one, epoch 5 say, comes the last of another, epoch 30."""
+    entry, listed = {"study": "ddpm", "set": "default"}, {}
+    for process, shipped in (("hot", (5, 30)), ("row", (5, 25)), ("blur", (5,))):
+        config = entry if process == "hot" else entry | {"study": "custom", "degradation": process}
+        for at in shipped:
+            listed[f"{process}_{at}.pth"] = {"epoch": at, "config": config}
+            (tmp_path / f"{process}_{at}.pth").touch()
+    write_json(tmp_path / "MANIFEST.json", listed)
+    one = ModelChooser(tmp_path)
+    one.process.value, other = before, {"hot": "row", "row": "hot"}[before]
+    one.epoch.value = epoch
+    one.process.value = other
+    assert one.epoch.value == after and one.epoch.value in one.weights.epochs
+    one.process.value = "blur"
+    one.process.value = other
+    assert one.epoch.value == one.weights.epochs[-1]
 
 
 # Whatever goes wrong ends as a sentence.

@@ -9,6 +9,7 @@ from thaw.base.errors import ThawError
 from thaw.base.files import sha256, write_json
 from thaw.experiment.config import Config
 from thaw.scoring import floor_at, judge_path, labels_in_shares, load_judge, load_real
+from thaw.store import weights
 from thaw.store.examples import load_examples
 from thaw.store.weights import load_model, load_tensors, read_manifest, released_classifier, save_tensors
 
@@ -80,15 +81,35 @@ def test_every_judge_loads_and_knows_both_splits(folder):
 def test_older_weights_know_the_classes_of_what_they_degrade_by_the_shipped_classifiers(folder):
     known = {name: entry["terminal_rank"] for name, entry in read_manifest(folder).items() if "_softened" in name}
     models = {name: load_model(folder / name) for name in known}
-    assert [bool(rank) for rank in known.values()] == [
-        model.terminal.classifier is not None for model in models.values()
-    ]
-    assert sum(bool(rank) for rank in known.values()) == 6
+    told = [released_classifier(model.config, folder) is not None for model in models.values()]
+    assert [bool(rank) for rank in known.values()] == told and sum(told) == 6
     images = load_examples("mnist", folder)
     for kind, least in (("row", 0.75), ("pixelate", 0.75), ("col", 0.5)):
         model = models[f"custom_mnist_5_{kind}_softened.pth"]
         x_T = model.process.degradation(images.pixels(), torch.full((len(images),), model.process.steps))
         assert (model.posterior(x_T).argmax(dim=1) == images.labels).double().mean() >= least
+
+
+def test_the_shipped_classifiers_are_read_when_a_class_is_asked_for_and_once(folder, tmp_path, monkeypatch):
+    """Damaged, or listed and not there, they keep nobody from drawing."""
+    name, shipped = "custom_mnist_5_row_softened.pth", folder / "classes_mnist.pth"
+    for file in (folder / name, folder / "MANIFEST.json"):
+        shutil.copy(file, tmp_path)
+    models, asked = [load_model(tmp_path / name) for _ in range(2)], torch.zeros(1, 1, 28, 28)
+    assert models[0].sample(torch.tensor([3]), steps=1).shape == asked.shape
+    with pytest.raises(ThawError, match="no file .*classes_mnist.pth"):
+        models[0].posterior(asked)
+    (tmp_path / shipped.name).write_bytes(shipped.read_bytes()[:1000])
+    with pytest.raises(ThawError, match="classes_mnist.pth is truncated or damaged"):
+        models[0].posterior(asked)
+    shutil.copy(shipped, tmp_path)
+    read, load = [], weights.load_released
+    monkeypatch.setattr(weights, "load_released", lambda path, *more: (read.append(path.name), load(path, *more))[1])
+    first, second = (model.posterior(asked) for model in models)
+    assert torch.equal(first, second) and read == [shipped.name]
+    (tmp_path / "MANIFEST.json").unlink()
+    (tmp_path / shipped.name).unlink()  # neither there nor listed: by the mixture
+    assert not torch.equal(models[0].posterior(asked), first)
 
 
 def test_real_features_are_those_of_the_shipped_judge(folder):

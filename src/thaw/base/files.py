@@ -207,6 +207,15 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def stamp(path: str | Path) -> tuple[str, int, int] | None:
+    """Return what tells whether a file is still what it was, for what is kept of it in memory; None for no file."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return os.path.realpath(path), found.st_mtime_ns, found.st_size
+
+
 def digest_of(key: dict[str, Any]) -> str:
     """Return the first 16 digits of the SHA-256 of plain values: a file name for what depends on nothing else."""
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from thaw.base.errors import MissingExtraError, ThawError, need, pick
-from thaw.base.files import locked
+from thaw.base.files import locked, stamp
 from thaw.base.seeding import generator
 from thaw.data.image_set import ImageSet
 
@@ -80,7 +80,7 @@ def load(name: str, split: str = "train", *, download: bool = True, emnist: str 
             print(f"{name} is not in {data_root()}: downloading it with torchvision ...", flush=True)
         try:
             with locked(data_root() / name) if attempt else contextlib.nullcontext():  # one of several that need it
-                return _torchvision(name, split, attempt, emnist, *_stamps(files))
+                return _torchvision(name, split, attempt, emnist, *map(stamp, files))
         except DamagedDataError:
             raise
         except (RuntimeError, OSError, ValueError, ThawError) as error:
@@ -178,13 +178,8 @@ def _only_bymerge(raw: Path, emnist: str) -> bool:
     return only and not any(raw.glob(f"emnist-{emnist}-train-*"))
 
 
-def _stamps(files: list[Path]) -> list[tuple[str, int]]:
-    """Return what tells whether files are still what they were."""
-    return [(os.path.realpath(file), file.stat().st_mtime_ns) for file in files if file.exists()]
-
-
 @lru_cache(maxsize=4)
-def _torchvision(name: str, split: str, download: bool, emnist: str, *_: tuple[str, int]) -> ImageSet:
+def _torchvision(name: str, split: str, download: bool, emnist: str, *_: tuple[str, int, int] | None) -> ImageSet:
     from torchvision import datasets  # takes a second to import: only where it is used
 
     if name == "emnist":

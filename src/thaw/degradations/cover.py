@@ -47,7 +47,7 @@ class Cover(Degradation):
         return x_T.new_zeros(len(x_T), 0)
 
     def from_coordinates(self, coordinates: Tensor, z: Tensor | None = None) -> Tensor:
-        return self.cover(z).to(coordinates.dtype)
+        return self.cover(z).to(coordinates.dtype).expand(len(coordinates), *self.shape)
 
 
 class GreyCover(Cover):
@@ -55,5 +55,3 @@ class GreyCover(Cover):
 
     def cover(self, z: Tensor | None) -> Tensor:
         return self.masks.new_zeros(())
-
-    from_coordinates = Degradation.from_coordinates

@@ -1,6 +1,5 @@
 """Morph: a picture of another data set takes the image's place (the animorphosis of Bansal et al. 2022)."""
 
-from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -17,7 +16,6 @@ from thaw.degradations.cover import Cover
 STORED = 256  # pictures kept with released weights
 
 
-@lru_cache(maxsize=2)
 def pictures_of(name: str, root: Path) -> Tensor:
     """Return the training images of a data set in `root`, (N, C, H, W) uint8, or else scikit-learn's digits."""
     try:

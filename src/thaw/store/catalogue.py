@@ -1,12 +1,11 @@
 """What is shipped: the released weights that can be sampled from, as the manifest names them."""
 
-import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from thaw.base.errors import ThawError
-from thaw.base.files import by_git
+from thaw.base.files import by_git, stamp
 from thaw.experiment.config import Config
 from thaw.model import Model
 from thaw.store.released import pretrained, read_manifest
@@ -88,7 +87,7 @@ def fast_of(model: Model, folder: str | Path | None = None) -> Model | None:
 
 
 @lru_cache(maxsize=16)
-def _cached(path: Path, *_: str | float) -> Model:
+def _cached(path: Path, _: tuple[Any, ...]) -> Model:
     return load_model(path)
 
 
@@ -99,10 +98,9 @@ def cached_model(label: str, epoch: int | None = None, data: str = "mnist", fold
         ThawError: if the weights are not there, or damaged.
     """
     path = release_path(label, epoch, data, folder)
-    try:
-        return _cached(path, os.path.realpath(path), path.stat().st_mtime)
-    except OSError:
-        raise ThawError(f"no file {path} any more; restore it with {by_git(path)}") from None
+    if (now := stamp(path)) is None:
+        raise ThawError(f"no file {path} any more; restore it with {by_git(path)}")
+    return _cached(path, now)
 
 
 def hot_start(data: str, folder: str | Path | None = None) -> dict[str, Any]:

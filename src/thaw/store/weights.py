@@ -7,6 +7,7 @@ only then used. Every file and folder is written under a temporary name and rena
 import json
 import re
 from dataclasses import replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from thaw.autoencoder import Coder
 from thaw.base.errors import ThawError
-from thaw.base.files import advice, check_target, user_path
+from thaw.base.files import advice, check_target, stamp, user_path
 from thaw.experiment.build import build_model, build_network, build_process
 from thaw.experiment.config import Config, differences
 from thaw.model import Model
@@ -174,10 +175,8 @@ def load_model(path: str | Path) -> Model:
         raise ThawError(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError) as error:
         raise ThawError(f"{path} lacks a part of a Thaw weights file, or it is of the wrong kind ({error})") from None
-    if terminal.classifier is None and terminal.rank:
-        terminal = replace(terminal, classifier=released_classifier(config, path.parent))
     info = {"file": path.name, "sha256": digest} | {k: v for k, v in listed.items() if k != "config"}
-    model = assemble(config, shape, classes, state, terminal, epoch, info, str(path))
+    model = assemble(config, shape, classes, state, terminal, epoch, info, str(path), path.parent)
     model.process.degradation.load_state(content.get("degradation") or {})
     return _with_coder(model, content.get("coder"), str(path))
 
@@ -196,13 +195,18 @@ def released_classifier(config: Config, folder: str | Path | None = None) -> Cla
     """Return what is released to tell the classes of images that are fully degraded so; None if nothing is.
 
     Raises:
-        ThawError: for a damaged file, or one that does not match its checksum.
+        ThawError: for a damaged file, one that does not match its checksum, or one that is listed and not there.
     """
     path = classes_path(config.data_name, folder)
-    if not path.is_file():
+    if not path.is_file() and path.name not in read_manifest(path.parent):
         return None
-    state = load_released(path, CLASSES_FORMAT, "classifiers")[0].get(degrades_by(config))
+    state = _classifiers(path, stamp(path)).get(degrades_by(config))
     return state and Classifier.from_state(state)
+
+
+@lru_cache(maxsize=4)
+def _classifiers(path: Path, _: tuple[Any, ...]) -> dict[str, Any]:
+    return load_released(path, CLASSES_FORMAT, "classifiers")[0]
 
 
 def _with_coder(model: Model, state: Any, where: str) -> Model:
@@ -225,8 +229,13 @@ def assemble(
     epoch: int,
     info: dict[str, Any],
     where: str,
+    folder: Path | None = None,
 ) -> Model:
-    """Build a `Model` around a state dict; a `ThawError` if the weights do not fit the configuration."""
+    """Build a `Model` around a state dict; a `ThawError` if the weights do not fit the configuration.
+
+    Where its terminal has no classifier, one released in the `folder` (see `pretrained`) tells the classes.
+    """
+    terminal = replace(terminal, find=partial(released_classifier, config, folder))
     try:
         network = build_network(config, shape, classes)
         network.load_state_dict({key: value.float() for key, value in state.items()})

@@ -94,7 +94,10 @@ class ModelChooser(widgets.VBox):
             one.observe(lambda _: self._fill(), "value")
 
     def _fill(self, wanted: Weights | None = None) -> None:
-        """Offer what exists of the chosen process, keeping the rest of the choice where it exists too."""
+        """Offer what exists of the chosen process, keeping the rest of the choice where it exists too.
+
+        The last epoch is followed by the last of what is chosen instead, however many they are.
+        """
         if self._filling:
             return
         self._filling, here = True, self.entries
@@ -105,9 +108,9 @@ class ModelChooser(widgets.VBox):
             dropdown.value = chosen if chosen in names else names[0]
             dropdown.disabled = len(names) == 1
             here = [one for one in here if getattr(one, part) == dropdown.value]
-        self.weights, epoch = here[0], self.epoch.value
+        self.weights, epoch, before = here[0], self.epoch.value, self.epoch.options
         epochs = self.epoch.options = self.weights.epochs
-        self.epoch.value = epoch if epoch in epochs and not wanted else epochs[-1]
+        self.epoch.value = epoch if epoch in epochs and epoch != before[-1] and not wanted else epochs[-1]
         self.epoch.disabled = len(epochs) == 1
         self._filling = False
         for react in self._reactions:
