@@ -181,6 +181,15 @@ def test_consistent_restorations_degrade_to_what_was_given(warm_rows, settings):
         assert missed[0] < 0.01 < missed[1] and found.abs().max() <= 1
 
 
+def test_without_a_gradient_a_guess_is_moved_nowhere(warm_rows, monkeypatch):
+    """By NumPy, say, which takes no tensor that has one."""
+    degradation, x0 = warm_rows.process.degradation, load("digits", "test").pixels(slice(0, 4))
+    x_t, forward = degradation(x0, full(4, 7)), degradation.forward
+    alone = warm_rows.restore(x_t, 7)
+    monkeypatch.setattr(degradation, "forward", lambda x0, *a, **k: forward(torch.from_numpy(x0.numpy()), *a, **k))
+    assert torch.equal(warm_rows.restore(x_t, 7, consistent=True), alone)
+
+
 def test_classes_that_are_not_told_are_inferred_from_what_survives(warm_rows):
     """The likeliest, or drawn where seeds are to differ; only at T, and only where none is told."""
     images = load("digits", "test").subset(200, 0)

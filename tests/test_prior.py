@@ -131,7 +131,14 @@ class Steps(Degradation):
         return torch.where((t > 0)[:, None, None, None], x0.detach().sign(), x0)
 
 
-@pytest.mark.parametrize("kind", ["row", "col", "pixelate", "blur", "zoom_nearest", "snow", Lens, Steps])
+class Foreign(Degradation):
+    """One that takes no tensor that has a gradient."""
+
+    def forward(self, x0, t, z=None):
+        return torch.from_numpy(x0.numpy() * (1 - t.numpy() / (2 * self.steps))[:, None, None, None]).float()
+
+
+@pytest.mark.parametrize("kind", ["row", "col", "pixelate", "blur", "zoom_nearest", "snow", Lens, Steps, Foreign])
 def test_what_the_model_can_draw_is_found_again_by_any_degradation(prior, kind):
     """At half of the way two of a hundred pictures seldom look alike, so that the posterior is the picture itself."""
     prior, images = prior

@@ -41,6 +41,15 @@ def walk(process: Process, restore=blur, n: int = 3, seed: int = 0, **settings) 
     return list(reverse(process, restore, x_T, z=z, generator=generator(seed), **settings))
 
 
+@pytest.mark.parametrize(("low", "high"), [(0.0, 2.0), (0.0, 1.0), (0.5, 1.0), (1.0, 1.0), (0.0, 0.0)])
+def test_what_is_held_on_to_is_restored_as_hot_as_was_trained(low, high):
+    """In one step as cold as was trained, by a cold sampler at 0; what suits no temperature at none."""
+    for name, row in SAMPLERS.items():
+        within = row.temperatures_within(low, high)
+        expected = within and (low if name == "direct" else 0.0 if name.startswith("algorithm") else high)
+        assert row.restores_at(low, high) == expected
+
+
 @pytest.mark.parametrize("steps", [None, 1, 3])
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: "-".join(map(str, s.values())))
 @pytest.mark.parametrize("case", [FLOW, LINEAR, ROW, ("col", {"order": "edges-in"})], ids=name_of)

@@ -22,6 +22,14 @@ def with_known(restore: Restore, pixels: Tensor, mask: Tensor) -> Restore:
     return restored
 
 
+def traced(degrade: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Return `degrade(x)` with its gradient; without one where it takes no x that has one, as NumPy does not."""
+    try:
+        return degrade(x)
+    except RuntimeError:
+        return degrade(x.detach())
+
+
 def fitted(
     x: Tensor, degrade: Callable[[Tensor], Tensor], measured: Tensor, rounds: int = 3, iterations: int = 8
 ) -> Tensor:
@@ -47,10 +55,10 @@ def fitted(
     def adjoint(x: Tensor, v: Tensor) -> Tensor:
         with torch.enable_grad():
             x = x.detach().requires_grad_()
-            made = (degrade(x) * v).sum()
-            return (
-                torch.autograd.grad(made, x, materialize_grads=True)[0] if made.requires_grad else torch.zeros_like(x)
-            )
+            made = (traced(degrade, x) * v).sum()
+            if not made.requires_grad:
+                return torch.zeros_like(x)
+            return torch.autograd.grad(made, x, materialize_grads=True)[0]
 
     def squares(a: Tensor) -> Tensor:
         return a.square().sum(dim=(1, 2, 3), keepdim=True)

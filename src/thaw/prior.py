@@ -18,7 +18,7 @@ from torch import Tensor
 from thaw.base.errors import ThawError
 from thaw.base.pixels import check_images
 from thaw.base.seeding import generator
-from thaw.consistency import fitted
+from thaw.consistency import fitted, traced
 from thaw.degradations import Degradation, Scale
 from thaw.model import Model
 from thaw.process import Process
@@ -73,7 +73,7 @@ def conditioned(
             x_t = x_t.detach().requires_grad_()
             x0_hat = denoise(x_t, t)
             guess = process.clip(x0_hat.detach()).requires_grad_()
-            made = degrade(guess)
+            made = traced(degrade, guess)
             if not made.requires_grad:
                 return guess.detach()
             probe = torch.zeros_like(made, requires_grad=True)

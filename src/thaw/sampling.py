@@ -60,6 +60,14 @@ class Sampler:
             return (max(low, min(0.05, high)), high) if high > 0 else None
         return low, high
 
+    def restores_at(self, low: float, high: float) -> float | None:
+        """Return the temperature at which it restores what it holds on to, within a trained range; None for no such.
+
+        As hot as was trained, or draws would spread too little; one step draws nothing, and is as cold as was trained.
+        """
+        within = self.temperatures_within(low, high)
+        return within and within[self.many]
+
 
 # Add a sampler: one row here. Command line, panels, checks and configurations read the table.
 SAMPLERS = {

@@ -174,6 +174,16 @@ def test_restore_takes_what_degrade_makes(tmp_path, sampler, digits_test):
     assert open_picture(tmp_path / "a.png").size == (3 * 30, 3 * (2 * 29 + 1))
 
 
+@pytest.mark.parametrize(("sampler", "tau"), [("warm", 1), ("direct", 0), ("algorithm2", 0)])
+def test_what_holds_on_to_the_picture_is_as_hot_as_the_weights_know(sampler, tau, tmp_path, digits_test):
+    np.savez(tmp_path / "clean.npz", images=digits_test.images[:3].numpy())
+    how = ["restore", tmp_path / "clean.npz", "--degrade", "--sampler", sampler, "--infer", "--consistent"]
+    for name, more in (("by itself", []), ("told", ["--tau", tau]), ("colder", ["--tau", 0])):
+        assert shell(*how, *more, "--out", tmp_path / f"{name}.npz") == 0
+    alone, told, colder = (np.load(tmp_path / f"{name}.npz")["images"] for name in ("by itself", "told", "colder"))
+    assert np.array_equal(alone, told) and np.array_equal(told, colder) == (tau == 0)
+
+
 def test_restore_tells_how_close_it_comes_and_what_is_possible(tmp_path, monkeypatch, capsys, digits_test, judge):
     """Of clean images that it degrades, and of degraded ones beside their originals, alike."""
     model = load_model("contents/runs/custom_digits_row_default_7_seed0")

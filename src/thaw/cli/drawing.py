@@ -135,9 +135,10 @@ def restore(
         )
         hint = background_hint(read, background_of(to_uint8(black)), f"those of {opened.config.data_name}")
         print(hint, end="\n" if hint else "")
-    cold = pick(sampler, SAMPLERS, "sampler").temperatures == "cold" or process.tau[0] == 0
-    if tau is None:  # what holds on to the picture may be as hot as was trained, so that draws spread as they should
-        tau = 0.0 if cold else process.tau[1] if consistent else opened.sampling.tau
+    row = pick(sampler, SAMPLERS, "sampler")
+    if tau is None:
+        cold = row.temperatures == "cold" or process.tau[0] == 0
+        tau = row.restores_at(*process.tau) if consistent else 0.0 if cold else opened.sampling.tau
     y = None if digit is None else opened.labels(n, _class(opened, digit))
     settings = {"sampler": sampler, "tau": tau, "eta": eta, "steps": steps, "seed": computing.seed}
     settings = {k: v for k, v in settings.items() if v is not None} | {"y": y, "z": z}

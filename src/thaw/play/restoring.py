@@ -14,7 +14,7 @@ from thaw.play.pictures import Tile, as_picture, shown
 from thaw.play.real import example_for
 from thaw.prior import Prior
 from thaw.process import Process
-from thaw.sampling import check_sampler
+from thaw.sampling import SAMPLERS
 
 WARM = 5  # restorations with a seed of their own
 UNTRAINED = 3  # those of a hot prior
@@ -23,20 +23,11 @@ SPREAD = "spread of the\nwarm ones"
 
 def ways(process: Process) -> dict[str, dict[str, object]]:
     """Return the restorations that suit a process: title -> settings of `Model.restore`."""
-    low, high = process.tau
-    found = {"direct": {"sampler": "direct", "tau": low}}
-    found |= {f"Algorithm {n}": {"sampler": f"algorithm{n}", "tau": 0.0} for n in (1, 2)}
-    if high > 0:  # without noise it is Algorithm 2 once more
-        found |= {f"warm, seed {seed}": {"sampler": "warm", "tau": high, "seed": seed} for seed in range(WARM)}
-    return {title: settings for title, settings in found.items() if _suits(process, settings)}
-
-
-def _suits(process: Process, settings: dict[str, object]) -> bool:
-    try:
-        check_sampler(process, str(settings["sampler"]), float(settings["tau"]), 1.0)
-    except ThawError:
-        return False
-    return True
+    named = {"direct": "direct"} | {f"Algorithm {n}": f"algorithm{n}" for n in (1, 2)}
+    found = {title: {"sampler": name, "tau": SAMPLERS[name].restores_at(*process.tau)} for title, name in named.items()}
+    if (tau := SAMPLERS["warm"].restores_at(*process.tau)) > 0:  # without noise it is Algorithm 2 once more
+        found |= {f"warm, seed {seed}": {"sampler": "warm", "tau": tau, "seed": seed} for seed in range(WARM)}
+    return {title: settings for title, settings in found.items() if settings["tau"] is not None}
 
 
 def spread_of(images: Tensor) -> Tile:

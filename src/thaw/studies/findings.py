@@ -9,10 +9,11 @@ import numpy as np
 import scipy.stats
 
 from thaw.base.machine import machine
+from thaw.sampling import SAMPLERS
 from thaw.scoring.metrics import MEASURES
 from thaw.store.catalogue import TITLES
 from thaw.studies.plan import SEEDS, Plan
-from thaw.studies.stages import COLD, WAYS, equal_budget, point_of
+from thaw.studies.stages import COLD, PLAIN, equal_budget, point_of
 
 LEVEL = 0.05  # of Welch's test, below which two means are told apart
 Values = dict[str, tuple[Any, str]]
@@ -178,9 +179,13 @@ class Findings:
                     self.values[f"exact.{what}"] = MEASURES[what].reported(exact)
         told = "agreement" if "agreement" in ways["warm"][0] else "psnr"  # of pairs without classes
         agree = {how: [one[told][0] for one in each] for how, each in ways.items()}
-        best = max(WAYS, key=lambda how: np.mean(agree[how]))
-        for verdict, how in (("restore_cold", best), ("inferred", "inferred"), ("untrained", "untrained")):
-            self.verdicts[verdict] = told_apart(agree[how], agree["warm"], better="higher") if how in agree else ""
+        best, config = max(COLD, key=lambda how: np.mean(agree[how])), self.plan.config()
+        pairs = {"restore_cold": (best, "warm"), "held": ("warm", PLAIN), "untrained": ("untrained", "warm")}
+        for verdict, (how, other) in pairs.items():
+            known = how in agree and other in agree
+            self.verdicts[verdict] = told_apart(agree[how], agree[other], better="higher") if known else ""
+        warmest = SAMPLERS["warm"].restores_at(*config.tau)
+        self.values |= {"restored.tau": (warmest, "g"), "restored.plain_tau": (config.sample_tau, "g")}
         self.facts |= {"restores_best": best, "restorers": list(ways)}
         if "ceiling.posterior" in self.values:
             for name, how, limit in (("cold_share", best, "best_guess"), ("warm_share", "warm", "posterior")):

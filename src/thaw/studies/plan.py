@@ -37,7 +37,7 @@ from thaw.store.inputs import load_data
 from thaw.terminal import Terminal
 
 STUDIES = Path("contents/studies")
-VERSION = 3  # of what the stages do: part of every key
+VERSION = 4  # of what the stages do: part of every key
 SEEDS = 3  # trainings, each with its own samples: what the spread is of
 GRID = (0.0, 0.5, 1.0, 1.5, 2.0)  # temperatures
 GRADUAL = 40  # steps from which on a degradation is not softened
@@ -97,7 +97,8 @@ class Plan:
         minutes: the time that was asked for.
         size: what it is enough for.
         scaled: whether a larger size would have taken too long.
-        seconds: what one core was measured to take for a training step, and for one evaluation of one image.
+        seconds: what one core was measured to take for a training step, for one evaluation of one image, and for one
+            whose guess is made consistent with a degraded picture.
         workers: processes side by side.
         smoke: whether the numbers mean nothing.
     """
@@ -113,7 +114,7 @@ class Plan:
     minutes: float
     size: Size
     scaled: bool
-    seconds: tuple[float, float]
+    seconds: tuple[float, float, float]
     workers: int
     smoke: bool = False
 
@@ -186,17 +187,18 @@ def process_of(config: Config, images: ImageSet) -> Process:
     return process
 
 
-def predict(config: Config, used: float, size: Size, seconds: tuple[float, float]) -> dict[str, float]:
+def predict(config: Config, used: float, size: Size, seconds: tuple[float, float, float]) -> dict[str, float]:
     """Return how many seconds of one core a training, its curve and its restorations take; see `Plan.seconds`."""
-    step, each = seconds
+    step, each, held = seconds
     steps = config.sample_steps or 28
     low, high = config.guidance_interval
     scored = (len(size.taus) + 1) * size.n + 3 * EQUAL_N * (config.data == "mnist" and size.n != EQUAL_N)
-    restored = each * steps * (3 * min(size.n, 500) + 7 * 128)
+    few, draws = min(size.n, 500), 7 * 125
+    restored = steps * (held * (3 * few + draws) + (0 if config.paired else each * (few + draws)))
     return {
         "train": step * size.epochs * used / config.batch_size + 10,
         "curve": 0.0 if config.paired else scored * (each * steps * (1 + high - low) + 0.005) + 4,
-        "restored": restored + 4,
+        "restored": restored + 10,
     }
 
 
@@ -285,7 +287,7 @@ def make_plan(
     largest = sizes_for(min(len(images), config.limit or len(images)))[-1].epochs
 
     def plan() -> dict[str, Any]:
-        seconds = (0.1, 0.001) if smoke else measure_speed(config, images)
+        seconds = (0.1, 0.001, 0.001) if smoke else measure_speed(config, images)
         size = Size(1, 1.0, 256, (0.0, 1.0, 2.0)) if smoke else fitting(config, len(images), minutes, workers, seconds)
         return {"size": size, "seconds": seconds, "scaled": size.epochs < largest, "machine": machine()}
 
@@ -326,8 +328,8 @@ def _data_settings(name: str) -> dict[str, Any]:
     }
 
 
-def measure_speed(config: Config, images: ImageSet) -> tuple[float, float]:
-    """Return the seconds of a training step, and of one evaluation for one image, both with the degradation's work."""
+def measure_speed(config: Config, images: ImageSet) -> tuple[float, float, float]:
+    """Return what `Plan.seconds` are, all with the degradation's work."""
     torch.set_num_threads(config.threads)
     process, draws = process_of(config, images), generator(0, "speed")
     network = build_network(config, images.shape, images.classes)
@@ -344,10 +346,18 @@ def measure_speed(config: Config, images: ImageSet) -> tuple[float, float]:
         for _ in islice(model.trajectory(model.labels(125), guidance=1.0, tau=1.0), 4):
             pass
 
+    few = min(4, process.steps)
+    z = process.degradation.draw_z(len(x0), draws)
+    x_T = process.degradation(x0, torch.full((len(x0),), process.steps), z)
+
+    def hold() -> None:
+        how = {"tau": process.tau[0], "steps": few, "consistent": not config.paired}
+        model.restore(x_T, process.steps, z=z, **how)
+
     network.train()
     learnt = _median(step)
     network.eval()
-    return 1.15 * learnt, _median(draw) / (3 * 125)  # the optimiser's own work is some 15 %
+    return 1.15 * learnt, _median(draw) / (3 * 125), _median(hold) / (few * len(x0))  # the optimiser takes some 15 %
 
 
 def _median(work: Callable[[], None]) -> float:

@@ -20,7 +20,7 @@ from thaw.degradations import Degradation
 from thaw.model import Model
 from thaw.prior import Prior
 from thaw.report import figures
-from thaw.sampling import time_steps
+from thaw.sampling import SAMPLERS, time_steps
 from thaw.scoring import (
     Ceiling,
     Judge,
@@ -42,10 +42,11 @@ from thaw.store.weights import load_model
 from thaw.studies.plan import SEEDS, Plan
 from thaw.terminal import fit_terminal
 
-WAYS = {name: {"sampler": name} for name in ("direct", "algorithm1", "algorithm2")}
-COLD: dict[str, dict[str, Any]] = {name: way | {"tau": 0.0} for name, way in WAYS.items()}
-WARM = {"sampler": "warm", "tau": 1.0}
-RESTORERS: dict[str, dict[str, Any]] = WAYS | {"warm": WARM, "inferred": WARM | {"infer": True}}
+COLD: dict[str, dict[str, Any]] = {
+    name: {"sampler": name, "tau": 0.0} for name in ("direct", "algorithm1", "algorithm2")
+}
+PLAIN = "plain"  # warm as samples are drawn; all other restorers hold on to what is left
+RESTORERS = (*COLD, "warm", PLAIN)
 FORWARD = ("forward_cold.png", "forward_warm.png")
 DRAWN = ("samples_cold.png", "samples_warm.png", "walk.png", "restored.png", "failures.png")
 SCORED = ("fid", "precision", "recall", "coverage", "accuracy", "entropy", "copies")
@@ -245,13 +246,15 @@ def _kept(scores: dict[str, Score], names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _restored_by(model: Model, name: str) -> dict[str, Any]:
-    """Return the settings of a row of `RESTORERS`, in as many steps as the model samples in."""
-    return RESTORERS[name] | ({} if name == "direct" else {"steps": model.sampling.steps})
+    """Return the settings of one of `RESTORERS`, in as many steps as the model samples in.
 
-
-def ways_of(plan: Plan) -> list[str]:
-    """Return the rows of `RESTORERS` that a study has: nothing of pairs is known to infer the class from."""
-    return [name for name in RESTORERS if not (plan.config().paired and name == "inferred")]
+    Of pairs, no function is known that a restoration could be consistent with, nor what tells the class.
+    """
+    if name == PLAIN:
+        return {"sampler": "warm", "tau": model.sampling.tau, "steps": model.sampling.steps}
+    row, known = SAMPLERS[name], not model.config.paired
+    held = {"sampler": name, "tau": row.restores_at(*model.process.tau), "infer": known and model.conditional}
+    return held | {"consistent": known} | ({"steps": model.sampling.steps} if row.many else {})
 
 
 def _degraded(
@@ -273,12 +276,13 @@ def restorations(plan: Plan, seed: int) -> dict[str, Any]:
     told = found_of(plan, "ceiling")
     best = None if "left_out" in told else Ceiling(**told)
     T, found = model.process.degradation.steps, {}
-    for name in ways_of(plan):
+    more = {"z": z, "true": true if judge else None, "judge": judge, "ceiling": best, "seed": seed}
+    more["part"], direct = min(SPREAD, plan.restored // 4), None
+    for name in RESTORERS[:-1] if plan.config().paired else RESTORERS:
         settings = _restored_by(model, name)
         restored = restore_all(model, x_T, T, z=z, seed=seed, **settings)
-        more = {"z": z, "true": true if judge else None, "judge": judge, "ceiling": best, "seed": seed}
-        more["part"] = min(SPREAD, plan.restored // 4)
-        scores = score_restoration(model, restored, x_T, x0, T, **more, **settings)
+        direct = restored if name == "direct" else direct if name != PLAIN else None
+        scores = score_restoration(model, restored, x_T, x0, T, direct=direct, **more, **settings)
         found[name] = _kept(scores, RESTORED[:-1] if plan.config().paired else RESTORED)  # no D to degrade it again by
     return found
 
