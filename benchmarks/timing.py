@@ -19,7 +19,7 @@ from thaw import data
 from thaw.experiment.config import Config, override
 from thaw.store.inputs import load_data
 from thaw.training.parallel import build_accelerator
-from thaw.training.trainer import Step, Trainer
+from thaw.training.trainer import OptimiserStep, Trainer
 
 Clock = Callable[[], float]
 Name = TypeVar("Name")
@@ -72,7 +72,7 @@ def matrix_peak(repeats: int = 9, clock: Clock = time.process_time) -> float:
     return work / median_seconds(call, repeats, clock)
 
 
-def training_step(config: Config) -> tuple[Callable[[], Step], Trainer]:
+def training_step(config: Config) -> tuple[Callable[[], OptimiserStep], Trainer]:
     """Return a call that takes the next training step of a configuration, and the trainer that takes it.
 
     All that `thaw.train` does for a batch is in it: drawing indices, steps and noise, forward, backward, clipping, the
@@ -82,7 +82,7 @@ def training_step(config: Config) -> tuple[Callable[[], Step], Trainer]:
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(config, load_data(config), Path(folder), build_accelerator(config))
 
-    def steps() -> Iterator[Step]:
+    def steps() -> Iterator[OptimiserStep]:
         while True:
             yield from trainer.steps()
             trainer.end_epoch()

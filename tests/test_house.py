@@ -2,6 +2,7 @@
 
 import doctest
 import importlib.util
+import re
 import sys
 
 import pytest
@@ -23,6 +24,13 @@ def test_imports_go_down_only():
     from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 
     assert lint_imports(str(ROOT / "pyproject.toml"), no_cache=True) == EXIT_STATUS_SUCCESS
+
+
+def test_no_two_classes_have_one_name():
+    found = [
+        name for path in (ROOT / "src").rglob("*.py") for name in re.findall(r"^class (\w+)", path.read_text(), re.M)
+    ]
+    assert len(found) > 90 and not {name for name in found if found.count(name) > 1}
 
 
 EXAMPLES = [path.relative_to(ROOT / "src") for path in (ROOT / "src").rglob("*.py") if ">>> " in path.read_text()]

@@ -141,7 +141,7 @@ def score_text(scores: dict[str, Any]) -> str:
     return ", ".join(parts) + f"; n = {next(iter(scores.values())).n}."
 
 
-class Progress(NamedTuple):
+class Drawing(NamedTuple):
     """Where drawing stands: steps taken of all, and the images as far as they are known."""
 
     done: int
@@ -150,7 +150,7 @@ class Progress(NamedTuple):
     state: Tensor  # (N, C, H, W), x_t of the same
 
 
-def draw_in_steps(model: Model, y: Tensor, seed: int = 0, **settings: Any) -> Iterator[Progress]:
+def draw_in_steps(model: Model, y: Tensor, seed: int = 0, **settings: Any) -> Iterator[Drawing]:
     """Draw one image for each label (N,) as `Model.sample` does, step by step; the last images are its result."""
     images, states = torch.full((2, len(y), *model.shape), -1.0)
     parts, done = y.split(BATCH), 0
@@ -161,7 +161,7 @@ def draw_in_steps(model: Model, y: Tensor, seed: int = 0, **settings: Any) -> It
         for step in model.trajectory(labels, seed=stream, **settings):
             images[here], states[here] = step.x0_hat.cpu().clamp(-1, 1), step.x_t.cpu()
             done += 1
-            yield Progress(done, total, images, states)
+            yield Drawing(done, total, images, states)
 
 
 def steps_of(model: Model, settings: dict[str, Any]) -> int:

@@ -23,7 +23,7 @@ from thaw.store import runs, weights
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study(Recorder):
+class NotebookStudy(Recorder):
     """One experiment in a notebook; its name is `<study>_<label>`, with the data set between unless that is MNIST.
 
     Attributes:
@@ -116,7 +116,7 @@ def open_study(
     run: str | None,
     smoke: bool,
     plots: str | None = None,
-) -> Study:
+) -> NotebookStudy:
     """Read the settings of a notebook's parameters cell; from the project's root, on the data set at hand.
 
     Args:
@@ -145,7 +145,7 @@ def open_study(
     default = folder / "Plots" if smoke else results.PLOTS
     of = "" if experiment.data == "mnist" else f"_{experiment.data_name}"
     source = str(config) if isinstance(config, str | Path) else experiment.start_from
-    return Study(
+    return NotebookStudy(
         name=f"{experiment.study}{of}_{experiment.label}",
         made_by={"notebook": notebook, "config": source, "run": folder.name, "seed": experiment.seed},
         plots=Path(plots) if plots else default,

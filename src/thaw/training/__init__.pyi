@@ -5,5 +5,5 @@ from .optimisers import build_optimiser as build_optimiser
 from .optimisers import learning_rate as learning_rate
 from .parallel import build_accelerator as build_accelerator
 from .release import export_run as export_run
-from .trainer import Step as Step
+from .trainer import OptimiserStep as OptimiserStep
 from .trainer import Trainer as Trainer

@@ -32,7 +32,7 @@ PLAIN = {name: name for name in ("epoch", "seconds", "running", "number", "point
 PLAIN |= {"step": "index", "images": "seen"}
 
 
-class Step(NamedTuple):
+class OptimiserStep(NamedTuple):
     """What `Trainer.steps` yields after each optimiser step."""
 
     images: int  # of the batch, over all processes
@@ -100,7 +100,7 @@ class Trainer:
         made_of = (self.config, self.process, network, self.terminal, self.images.classes)
         return build_model(*made_of, self.epoch, info, self.coder)
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[OptimiserStep]:
         """Train to the end of the epoch, or until the time is up or `stop` was called; yield after every step.
 
         Whoever goes no further leaves the trainer as it stands after the step. A checkpoint is written every
@@ -146,11 +146,11 @@ class Trainer:
             self.loss += loss
             self.index = index + 1
             self.note_loss()
-            yield Step(len(chosen), loss, share)
+            yield OptimiserStep(len(chosen), loss, share)
         running, self.stopped = signals.finish(time.perf_counter() - started, self.stopping)
         self.running = before + running
 
-    def all_steps(self) -> Iterator[Step]:
+    def all_steps(self) -> Iterator[OptimiserStep]:
         """Train epoch after epoch until the run is `done`, with no report and no checkpoint between; see `steps`."""
         while not self.done:
             yield from self.steps()
