@@ -44,7 +44,7 @@ from thaw.store.inputs import Latents
 from thaw.terminal import fit_terminal
 
 SHIPPED = ("ddpm_mnist_5_default", "ddpm_mnist_30_default", "custom_mnist_25_row_default_28")
-SHIPPED += ("custom_mnist_5_row_default_cold", "examples_mnist", "features_mnist", "real_mnist")
+SHIPPED += ("custom_mnist_5_row_default_cold", "examples_mnist", "classes_mnist", "features_mnist", "real_mnist")
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from thaw.autoencoder import Coder
 from thaw.base.errors import ThawError
-from thaw.base.files import advice, check_target, stamp, user_path
+from thaw.base.files import advice, by_git, check_target, stamp, user_path
 from thaw.experiment.build import build_model, build_network, build_process
 from thaw.experiment.config import Config, differences
 from thaw.model import Model
@@ -198,7 +198,9 @@ def released_classifier(config: Config, folder: str | Path | None = None) -> Cla
         ThawError: for a damaged file, one that does not match its checksum, or one that is listed and not there.
     """
     path = classes_path(config.data_name, folder)
-    if not path.is_file() and path.name not in read_manifest(path.parent):
+    if not path.is_file():
+        if path.name in read_manifest(path.parent):
+            raise ThawError(f"no {path}, which tells the classes of degraded images; restore it with {by_git(path)}")
         return None
     state = _classifiers(path, stamp(path)).get(degrades_by(config))
     return state and Classifier.from_state(state)
