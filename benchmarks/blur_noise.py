@@ -5,7 +5,7 @@
 Warm Diffusion (Hsueh et al. 2025) mixes blur and noise, and asks in which ratio. Here the temperature sets it: at T the
 blur is `WIDTH` pixels wide and the noise has a deviation of tau, so that the ratio is WIDTH / tau. With every
 temperature stands what the sampler loses of the variance with a perfect restorer, in 14 steps and in all, and the
-distance of n digits of the set `blur_softened` to the training images. What was drawn and measured is kept in
+distance of n digits of the set `blur_default` to the training images. What was drawn and measured is kept in
 contents/evaluation/.
 """
 
@@ -37,7 +37,7 @@ def main(*, n: o.Scored = 1000, record: o.Record = False) -> None:
     enter_project()
     torch.set_num_threads(1)
     judge, images = load_judge("mnist"), load("mnist", "train").subset(5000, 0).pixels()
-    blur, model = degradations.build("blur", (1, 28, 28), largest=WIDTH), play.open_model("blur_softened")
+    blur, model = degradations.build("blur", (1, 28, 28), largest=WIDTH), play.open_model("blur_default")
     oracle, ways = Oracle(blur, images), (BEFORE.steps, blur.steps)
     settings = GUIDED | {"steps": WEIGHTS["all"]["steps"], "labels": labels_in_shares(judge, n)}
     lost: dict[int, list[float]] = {steps: [] for steps in ways}

@@ -3,11 +3,11 @@
     python benchmarks/equal_budget.py [--epochs 5 2] [--taus 1 2 0] [--seeds 0 1 2] [--n 500] [--names row ...]
         [--runs contents/runs] [--record]
 
-Every set whose name ends in `_softened` begins from the hot weights. Those of five epochs are shipped; for another
-number of epochs they are trained alike, with the whole decay of the learning rate, in run directories of their own.
-Digits in the shares of the training classes are scored against the *training* images, at some temperatures, by some
-seeds. With `--record` each row goes to equal_budget.json beside the weights as soon as it is measured, and what stands
-there of the same weights is not measured again: killed, the same command goes on.
+The set `default` of each begins from the hot weights. Those of five epochs are shipped; for another number of epochs
+they are trained alike, with the whole decay of the learning rate, in run directories of their own. Digits in the shares
+of the training classes are scored against the *training* images, at some temperatures, by some seeds. With `--record`
+each row goes to equal_budget.json beside the weights as soon as it is measured, and what stands there of the same
+weights is not measured again: killed, the same command goes on.
 """
 
 import itertools
@@ -39,7 +39,7 @@ from thaw.training.loop import train
 
 FORMAT = "thaw-equal-budget/1"
 FILE = "equal_budget.json"
-SAMPLING = Sampling(eta=1.0, steps=28, guidance=1.25, guidance_interval=(0.2, 0.9))  # of the softened sets
+SAMPLING = Sampling(eta=1.0, steps=28, guidance=1.25, guidance_interval=(0.2, 0.9))  # of the sets
 NOTE = (
     "n and the temperatures are few, so that all rows take under an hour of one core; a distance depends on n: compare "
     "at this n alone. The seeds are those of sampling, of one training each."
@@ -54,11 +54,11 @@ Runs = o.word("folder of the runs that are trained; contents/runs by default")
 
 @cache
 def trained(name: str, epochs: int, runs: Path) -> tuple[Model, dict[str, Any]]:
-    """Return the softened model of a degradation after so many epochs, trained if need be, and what it cost."""
-    path = f"configs/custom/{name}_softened.yaml"
+    """Return the model of a degradation after so many epochs, trained if need be, and what it cost."""
+    path = f"configs/custom/{name}_default.yaml"
     config = load_config(path)
     if epochs == config.epochs:
-        model = load_model(f"{name}_softened")
+        model = load_model(f"{name}_default")
         cost = {"seconds": model.info.get("train_seconds"), "machine": model.info.get("machine")}
     else:
         run = runs / f"e{epochs}_{name}"

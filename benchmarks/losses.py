@@ -27,7 +27,7 @@ from thaw.report.recorder import Recorder
 from thaw.scoring import MEASURES, evaluate_model, labels_in_shares, load_judge
 from thaw.store.inputs import load_data
 
-CONFIG, OUT = "configs/custom/row_softened.yaml", Path("contents/losses")
+CONFIG, OUT = "configs/custom/row_default.yaml", Path("contents/losses")
 REFERENCE = 4096  # images of the reference batch
 RIDGE = 1e-6  # of the noise's variance, which may be nothing
 RECORDED = ("fid", "precision", "recall", "accuracy")

@@ -155,10 +155,10 @@ def main(
         rows.append(images[:SHOWN])
     theirs, rows, used = rows, [], []
     shipped = {label for of, label in play.shipped() if of == judge.data}
-    ours = [HOT, *(f"{name}_softened" for name in DEGRADED), LATENT]
+    ours = [HOT, *(f"{name}_default" for name in DEGRADED), LATENT]
     for label in [label for label in ours if label in shipped and (names is None or label in names)]:
         model = play.open_model(label)
-        settings = best_settings(label.removesuffix("_softened"))
+        settings = best_settings(label.removesuffix("_default"))
         seconds = median_seconds(lambda m=model, s=settings: m.sample(m.labels(64), **s), repeats)
         chosen = {name: (settings[name], "g") for name in ("tau", "steps") if name in settings}
         for count in sorted({n, *(peer.n for peer in peers if label == HOT)}):

@@ -36,7 +36,7 @@ from thaw.scoring.extractor import frechet
 from thaw.scoring.real import MOST
 
 HOT = ("default", "high")
-WARM = ("_softened", "_gradual")  # what labels end in; of each degradation the best one counts
+WARM = "_default"  # what labels of degradations end in
 TAUS = (1.0, 1.5, 2.0)
 GUIDED = {  # weight, part of t/T
     "ddpm": ((1.5, (0.2, 0.9)), (1.75, (0.2, 0.9)), (1.25, (0.0, 1.0))),
@@ -97,17 +97,9 @@ def shares_matter(judge: Judge, n: int = 2000, draws: int = 100) -> dict[str, tu
     return means | spreads | {"shares.n": (n, ",d"), "shares.draws": (draws, "d")}
 
 
-def best_of_each(models: dict[str, Model], tuned: dict[str, float]) -> dict[str, str]:
-    """Return for every degradation the label whose distance to the training images is least."""
-    best: dict[str, str] = {}
-    for label in sorted(models.keys() - HOT, key=tuned.__getitem__):
-        best.setdefault(models[label].config.degradation, label)
-    return best
-
-
-def summary(scored: dict[str, dict[str, Score]], best: dict[str, str]) -> dict[str, tuple[Any, str]]:
+def summary(scored: dict[str, dict[str, Score]]) -> dict[str, tuple[Any, str]]:
     """Return how many degradations come within twice the hot default's distance, and their least entropy."""
-    warm = {of: scored[label] for of, label in best.items()}
+    warm = {label.removesuffix(WARM): scores for label, scores in scored.items() if label.endswith(WARM)}
     bar = 2 * scored["default"]["fid"].value
     within = sum(scores["fid"].value <= bar for scores in warm.values())
     entropy = min(scores["entropy"].value for scores in warm.values())
@@ -131,9 +123,9 @@ def main(*, n: o.Scored = 10_000, tune_n: o.Scored = 1000, labels: o.Names = Non
     shipped = [label for of, label in play.shipped() if of == "mnist"]
     every = [label for label in shipped if label in HOT or label.endswith(WARM)]
     models = {label: play.open_model(label) for label in labels or every}
-    tuned, scored = {}, {}
+    scored = {}
     for label, model in models.items():
-        tuned[label], settings = choose(model, judge, tune_n)
+        settings = choose(model, judge, tune_n)
         scores = scored[label] = evaluate_model(model, n, labels=shares, judge=judge, **settings).scores
         print(f"{label:24s}", "  ".join(f"{what} {scores[what].value:.3f}" for what in RECORDED), flush=True)
         low, high = settings["guidance_interval"]
@@ -148,7 +140,7 @@ def main(*, n: o.Scored = 10_000, tune_n: o.Scored = 1000, labels: o.Names = Non
     if record and not labels:
         keep("", shares_matter(judge))
     if record and "default" in scored:
-        keep("", summary(scored, best_of_each(models, tuned)), *models.values())
+        keep("", summary(scored), *models.values())
 
 
 if __name__ == "__main__":

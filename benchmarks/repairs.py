@@ -4,9 +4,10 @@
 
 First, without any network (`thaw budget`): what 14 steps at temperature 1 lose, in parts, what each repair alone and
 all together leave of it, and what corrective noise does (fresh noise as strong as what a step is expected to forget).
-Then, for the sets whose names end in `_softened` (begun from the hot weights, softened, trained to temperature 2), the
-distance to the *training* images: as sampled before the repairs, with more steps, warmer, and with both; beside them
-the set as it was trained and sampled before. What was drawn and measured is kept in contents/evaluation/.
+Then, for the set `default` of each (begun from the hot weights, softened, trained to temperature 2), the distance to
+the *training* images: as sampled before the repairs, with more steps, warmer, and with both; beside it, where it was
+trained (workflow/studies/full.yaml; a run in contents/runs/ serves), the set `plain`, without any of this. What was
+drawn and measured is kept in contents/evaluation/.
 """
 
 import sys
@@ -30,6 +31,7 @@ from thaw.report.recorder import Recorder
 from thaw.sampling import Restore, Sampling, Step, final, reverse
 from thaw.scoring import MEASURES, evaluate_images, evaluate_model, labels_in_shares, load_judge
 from thaw.scoring.budget import Loss, Oracle, error_budget
+from thaw.store import RUNS, load_model
 
 NAMES = ("row", "col", "blur", "eraser", "zoom_nearest", "zoom_bilinear", "pixelate", "fade", "mask", "snow", "morph")
 BEFORE = Sampling(eta=1.0, steps=14)
@@ -130,9 +132,9 @@ def main(*, n: o.Scored = 1000, names: o.Names = NAMES, record: o.Record = False
     recorder = Recorder("repairs", {"benchmark": "benchmarks/repairs.py", "seed": 0, "n": n}, judge=judge)
     lost, kept, measured, recalls = {}, {}, {}, {}
 
-    def keep(values: dict[str, tuple[Any, str]], *used: Any) -> None:
+    def keep(values: dict[str, tuple[Any, str]], *used: Any, **more: str) -> None:
         if record:
-            recorder.record(values, *used)
+            recorder.record(values, *used, **more)
 
     keep({"steps_before": (WEIGHTS["before"]["steps"], "d"), "steps_after": (WEIGHTS["all"]["steps"], "d")})
     for name in names:
@@ -143,14 +145,17 @@ def main(*, n: o.Scored = 1000, names: o.Names = NAMES, record: o.Record = False
     shipped = {label for of, label in play.shipped() if of == "mnist"}
     shares = labels_in_shares(judge, n)
     for name in names:
-        runs = {f"{name}_default": {"old": WEIGHTS["before"]}, f"{name}_softened": WEIGHTS}
-        for label, ways in ((label, ways) for label, ways in runs.items() if label in shipped):
-            model = play.open_model(label)
+        runs = {f"{name}_plain": {"old": WEIGHTS["before"]}, f"{name}_default": WEIGHTS}
+        for label, ways in runs.items():
+            if label not in shipped and not (RUNS / label).exists():
+                continue
+            model = play.open_model(label) if label in shipped else load_model(RUNS / label)
+            used, run = ([model], {}) if label in shipped else ([], {"run": label})
             if name in CORRECTED and ways is WEIGHTS:
                 images = corrected(model, shares, GUIDED | WEIGHTS["before"])
                 scores = evaluate_images(images, shares, judge=judge, reference="train").scores
                 print(f"{name:14s} corrective   {scores['fid'].value:.3f}", flush=True)
-                keep({f"{name}.corrective.fid": MEASURES["fid"].reported(scores["fid"].value)}, model)
+                keep({f"{name}.corrective.fid": MEASURES["fid"].reported(scores["fid"].value)}, *used)
             for what, settings in ways.items():
                 if settings["tau"] > model.process.tau[1]:
                     continue
@@ -163,7 +168,7 @@ def main(*, n: o.Scored = 1000, names: o.Names = NAMES, record: o.Record = False
                 values = {f"{name}.{what}.{k}": MEASURES[k].reported(scores[k].value) for k in RECORDED}
                 values |= {"n": (n, ",d"), "floor": (scores["fid"].floor, ".2f")}
                 values |= {"epochs": (model.epoch, "d")} if ways is WEIGHTS else {}
-                keep(values, model)
+                keep(values, *used, **run)
     if len(measured) > 2:
         order = float(spearmanr([lost[name] for name in measured], list(measured.values())).statistic)
         kinds = float(spearmanr([kept[name] for name in recalls], list(recalls.values())).statistic)

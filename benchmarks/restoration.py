@@ -1,14 +1,14 @@
 """Conditional results: test digits, destroyed to the end, brought back by every sampler.
 
-    python benchmarks/restoration.py [--n 2000] [--names row ...] [--sets default softened] [--methods prior ...]
+    python benchmarks/restoration.py [--n 2000] [--names row ...] [--sets default true] [--methods prior ...]
         [--seeds 1] [--record]
     python benchmarks/restoration.py --ablate [--n 500] [--names before both ...] [--record]
 
 The earlier studies call it conditional generation: a digit of the test set is degraded to x_T, and restored from that
 alone; the class is not told. By one step (direct), by both algorithms of cold diffusion, and warm:
-first the default sets as they are, at temperature 1, and without training on the degradation, by the hot default set as
-the prior (prior); then those whose names end in `_softened`, with classes inferred from what survives, consistent with
-it, and as hot as they were trained; last, alike, what is trained to restore: shipped sets, or runs in contents/runs/,
+first by the default sets as they draw, at temperature 1, and without training on the degradation, by the hot default
+set as the prior (prior); then by the default sets with classes inferred from what survives, consistent with it, and as
+hot as they were trained (true); last, alike, by what is trained to restore: shipped sets, or runs in contents/runs/,
 whose names end in `_restore`.
 Each is compared with its own digit (squared error as PSNR, structural similarity; the share whose class the judge still
 sees, beside the ceiling: what the destroyed digit tells of it) and all together with the test set (Frechet distance). A
@@ -67,17 +67,17 @@ METHODS: dict[str, dict[str, Any]] = {
 Methods = o.word("which of them", kind=tuple[Literal[tuple(METHODS)], ...])
 TRUE = {"infer": True, "consistent": True}
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {  # weights, and how they restore
-    "before": ("row_softened", {}),
+    "before": ("row_default", {}),
     "null": ("row_restore_null", {}),
     "observed": ("row_restore_observed", {}),
     "both": ("row_restore", {}),
     "inferred": ("row_restore", {"infer": True}),
     "consistent": ("row_restore", {"consistent": True}),
     "all": ("row_restore", TRUE),
-    "untrained": ("row_softened", TRUE),
-    "hotter": ("row_softened", TRUE | {"tau": 2.0}),
+    "untrained": ("row_default", TRUE),
+    "hotter": ("row_default", TRUE | {"tau": 2.0}),
 }
-SETS = ("default", "softened", "restore")
+SETS = ("default", "true", "restore")
 DIRECT: dict[tuple[Any, ...], Tensor] = {}
 PART = 256  # digits whose draws by several seeds are compared
 RECORDED = ("psnr", "ssim", "fid", "agreement", "accuracy", "error_ratio", "spread_skill", "consistency")
@@ -149,7 +149,7 @@ def main(
         work = [("ablation.", arm, label, few, way) for arm, (label, way) in arms.items()]
     for name in () if ablate else names:
         work += [("", name, f"{name}_default", list(methods), {})] if "default" in sets else []
-        work += [("true.", name, f"{name}_softened", few, TRUE)] if "softened" in sets else []
+        work += [("true.", name, f"{name}_default", few, TRUE)] if "true" in sets else []
         work += [("trained.", name, f"{name}_restore", few, TRUE)] if "restore" in sets else []
     for group, name, label, ways, more in work:
         trained = open_model(label) if label in own else load_model(RUNS / label)

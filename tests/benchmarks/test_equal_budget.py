@@ -62,7 +62,7 @@ def test_what_is_shipped_is_whole_and_of_the_weights_beside_it():
     assert table["judge"] == manifest["features_mnist.pth"]["sha256"][:12] and table["reference"] == "train"
     assert set(RECORDED) <= set(table["real"]) and table["note"] == equal_budget.NOTE
     for name, models in table["models"].items():
-        assert models["5"]["weights"] == manifest[f"custom_mnist_5_{name}_softened.pth"]["sha256"]
+        assert models["5"]["weights"] == manifest[f"custom_mnist_5_{name}_default.pth"]["sha256"]
     groups = {(one["epochs"], one["tau"]) for one in table["rows"]}
     for epochs, tau in groups:
         measured = {

@@ -187,7 +187,7 @@ def test_a_card_tells_size_training_and_score():
     (row,) = re.findall(r"^\| `ddpm_mnist_30_default.pth` \|.*\d\.\d\d \(.*$", text, re.M)
     for told in ("scale", "unet 24-64", "289,516", "| 30 |", "cpu", "2,000", "%"):
         assert told in row
-    (further,) = re.findall(r"^\| `custom_mnist_2_fade_finetuned.pth` \|.*\d\.\d\d \(.*$", text, re.M)
-    assert "| 2, after ddpm_mnist_30_default |" in further
+    (further,) = re.findall(r"^\| `custom_mnist_5_fade_default.pth` \|.*\d\.\d\d \(.*$", text, re.M)
+    assert "| 5, after ddpm_mnist_30_default |" in further
     for heading in ("Data", "Intended use", "Limits", "Licence"):
         assert f"**{heading}.**" in text

@@ -85,7 +85,8 @@ def test_models_of_a_folder_are_evaluated_and_played_with(classes, folders, tmp_
     assert main(["features", "--config", "own.yaml", "--epochs", "1"]) == (classes < 2)
     small = settings | {"widths": [8, 16], "batch_size": 8, "epochs": 1, "sample_steps": 2, "terminal_components": 2}
     for name in ("ddpm/default", "custom/row_default"):
-        sets = [part for key, value in small.items() for part in ("--set", f"{key}={value}")]
+        own = small | ({"start_from": "null"} if name.startswith("custom") else {})
+        sets = [part for key, value in own.items() for part in ("--set", f"{key}={value}")]
         assert main(["train", "--train-only", "--config", f"configs/{name}.yaml", "--run", f"runs/{name}", *sets]) == 0
         assert main(["export", f"runs/{name}", "-n", "256"]) == 0
     data = make_config(settings).data_name

@@ -47,7 +47,7 @@ def test_the_whole_study_runs_and_then_only_what_changed(tmp_path):
     snakemake(project)
     assert {name: state(ROOT / name) for name in before} == before  # the repository itself is not written to
     trained = ("ddpm_digits_1_default", "custom_digits_1_row_default", "custom_digits_1_row_default_cold")
-    for name in (*trained, "custom_digits_1_fade_finetuned"):
+    for name in (*trained, "custom_digits_1_fade_default"):
         assert (project / f"pretrained/{name}.pth").is_file() and name in (project / "pretrained/README.md").read_text()
     numbers = (project / "Plots/numbers.json").read_text()
     assert '"ddpm.digits_default.final.fid"' in numbers and '"ddpm_digits_1_default.pth"' in numbers

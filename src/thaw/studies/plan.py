@@ -41,7 +41,7 @@ VERSION = 4  # of what the stages do: part of every key
 SEEDS = 3  # trainings, each with its own samples: what the spread is of
 GRID = (0.0, 0.5, 1.0, 1.5, 2.0)  # temperatures
 GRADUAL = 40  # steps from which on a degradation is not softened
-# As the sets `*_softened` of the eleven degradations are trained and sampled, so that a study compares with them.
+# As the sets `*_default` of the eleven degradations are trained and sampled, so that a study compares with them.
 SETTINGS: dict[str, Any] = {
     "study": "custom", "set": "study", "schedule": "flow", "prediction": "x0", "tau": (0.0, 2.0), "sampler": "warm",
     "eta": 1.0, "guidance": 1.25, "guidance_interval": (0.2, 0.9), "sample_steps": 28, "label_dropout": 0.3,

@@ -99,7 +99,7 @@ def load_initial_weights(network: nn.Module, config: Config, images: ImageSet) -
         if theirs.get(name) != value:
             raise ThawError(
                 f"a run cannot start from {config.start_from}: {name} is {theirs.get(name)!r} there and {value!r} "
-                "here; make it alike, or leave start_from out"
+                "here; make it alike, or begin with random weights by start_from=null"
             )
     network.load_state_dict(network.state_dict() | model.network.state_dict())
     low, high = model.process.tau
