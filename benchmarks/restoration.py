@@ -148,13 +148,15 @@ def main(
         arms = ARMS if names == NAMES else {arm: ARMS[arm] for arm in names}
         work = [("ablation.", arm, label, few, way) for arm, (label, way) in arms.items()]
     for name in () if ablate else names:
-        work += [("", name, f"{name}_default", list(methods), {})] if "default" in sets else []
+        if "default" in sets:
+            each = [way for way in (few, ["prior"] if "prior" in methods else []) if way]
+            work += [("", name, f"{name}_default", way, {}) for way in each]
         work += [("true.", name, f"{name}_default", few, TRUE)] if "true" in sets else []
         work += [("trained.", name, f"{name}_restore", few, TRUE)] if "restore" in sets else []
     for group, name, label, ways, more in work:
         trained = open_model(label) if label in own else load_model(RUNS / label)
         values: dict[str, tuple[Any, str]] = {}
-        used = [trained, *([hot_prior().model] if "prior" in ways else [])] if label in own else []
+        used = [hot_prior().model] if ways == ["prior"] else [trained] if label in own else []
         used += [classes_path("mnist")] if "infer" in more else []
         for how in ways:
             model = hot_prior().against(trained.process.degradation, trained.config) if how == "prior" else trained
