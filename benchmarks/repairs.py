@@ -171,12 +171,11 @@ def main(*, n: o.Scored = 1000, names: o.Names = NAMES, record: o.Record = False
                 values |= {"epochs": (model.epoch, "d")} if ways is WEIGHTS else {}
                 keep(values, *used, **run)
     if len(measured) > 2:
-        order = float(spearmanr([lost[name] for name in measured], list(measured.values())).statistic)
-        kinds = float(spearmanr([kept[name] for name in recalls], list(recalls.values())).statistic)
-        print(
-            f"rank correlation, without and with a network: lost and distance {order:.2f}, kept and recall {kinds:.2f}"
-        )
-        keep({"order": (order, ".2f"), "order_recall": (kinds, ".2f"), "ordered": (len(measured), "d")})
+        for what, (told, found) in {"order": (lost, measured), "order_recall": (kept, recalls)}.items():
+            rank = spearmanr([told[name] for name in found], list(found.values()))
+            print(f"{what}: rank correlation {rank.statistic:.2f} (p = {rank.pvalue:.2g}), without and with a network")
+            keep({what: (float(rank.statistic), ".2f"), f"{what}_p": (float(rank.pvalue), ".2g")})
+        keep({"ordered": (len(measured), "d")})
 
 
 if __name__ == "__main__":
