@@ -46,8 +46,8 @@ STEPS = {"ddpm": 20, "custom": 28}  # at most fifty evaluations, with guidance
 RECORDED = ("fid", "accuracy", "entropy", "precision", "recall", "coverage")
 
 
-def choose(model: Model, judge: Judge, n: int) -> tuple[float, dict[str, Any]]:
-    """Return the least distance to the training images and its settings: the temperature first, guidance then."""
+def choose(model: Model, judge: Judge, n: int) -> dict[str, Any]:
+    """Return the settings whose distance to the training images is least: the temperature first, guidance then."""
     common = {"labels": labels_in_shares(judge, n), "seed": 1, "reference": "train", "cache": CACHE}
     steps, guided = min(STEPS[model.config.study], model.process.steps), GUIDED[model.config.study]
 
@@ -56,13 +56,12 @@ def choose(model: Model, judge: Judge, n: int) -> tuple[float, dict[str, Any]]:
         print("  ", *settings.values(), f"{found:.3f}", flush=True)
         return found
 
-    def least(ways: Iterable[tuple[float, float, tuple[float, float]]]) -> tuple[float, dict[str, Any]]:
+    def least(ways: Iterable[tuple[float, float, tuple[float, float]]]) -> dict[str, Any]:
         names = ("tau", "guidance", "guidance_interval")
-        every = (dict(zip(names, way, strict=True), sampler="warm", steps=steps) for way in ways)
-        return min(((distance(settings), settings) for settings in every), key=lambda found: found[0])
+        return min((dict(zip(names, way, strict=True), sampler="warm", steps=steps) for way in ways), key=distance)
 
     low, high = model.config.tau
-    tau = least((tau, *guided[0]) for tau in TAUS if low <= tau <= high)[1]["tau"]
+    tau = least((tau, *guided[0]) for tau in TAUS if low <= tau <= high)["tau"]
     return least((tau, *way) for way in guided)
 
 
