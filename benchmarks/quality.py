@@ -42,6 +42,7 @@ GUIDED = {  # weight, part of t/T
     "ddpm": ((1.5, (0.2, 0.9)), (1.75, (0.2, 0.9)), (1.25, (0.0, 1.0))),
     "custom": ((1.25, (0.2, 0.9)), (1.0, (0.0, 1.0)), (1.5, (0.2, 0.9))),
 }
+HEAVIER = (2.0, 2.5, 3.0)  # weights in the same part that are tried while the heaviest so far is the best
 STEPS = {"ddpm": 20, "custom": 28}  # at most fifty evaluations, with guidance
 RECORDED = ("fid", "accuracy", "entropy", "precision", "recall", "coverage")
 
@@ -62,7 +63,14 @@ def choose(model: Model, judge: Judge, n: int) -> dict[str, Any]:
 
     low, high = model.config.tau
     tau = least((tau, *guided[0]) for tau in TAUS if low <= tau <= high)["tau"]
-    return least((tau, *way) for way in guided)
+    chosen = least((tau, *way) for way in guided)
+    heaviest = max(guided)
+    for weight in HEAVIER:
+        if (chosen["guidance"], chosen["guidance_interval"]) != heaviest:
+            break
+        before, heaviest = heaviest, (weight, heaviest[1])
+        chosen = least((tau, *way) for way in (before, heaviest))
+    return chosen
 
 
 def texts(values: dict[str, float | None]) -> dict[str, tuple[float, str]]:
