@@ -28,6 +28,7 @@ from thaw.data import load
 from thaw.model import Model
 from thaw.process import Process
 from thaw.report.recorder import Recorder
+from thaw.report.results import read_numbers
 from thaw.sampling import Restore, Sampling, Step, final, reverse
 from thaw.scoring import MEASURES, evaluate_images, evaluate_model, labels_in_shares, load_judge
 from thaw.scoring.budget import Loss, Oracle, error_budget
@@ -125,13 +126,29 @@ def corrected(model: Model, labels: Tensor, settings: dict[str, Any], batch: int
     return to_uint8(torch.cat(drawn))
 
 
+def order() -> dict[str, tuple[Any, str]]:
+    """Return how alike what is recorded without and with a network orders the degradations: lost and distance, kept and
+    recall, before any repair; all are alike in training, and in how they are sampled."""
+    known = {key: entry["value"] for key, entry in read_numbers().items()}
+    every = [name for name in NAMES if f"repairs.{name}.before.fid" in known]
+    found: dict[str, tuple[Any, str]] = {"ordered": (len(every), "d")}
+    for what, told, measured in (("order", "lost", "fid"), ("order_recall", "kept", "recall")):
+        pairs = [
+            (known[f"repairs.oracle.{name}.before.{told}"], known[f"repairs.{name}.before.{measured}"])
+            for name in every
+        ]
+        rank = spearmanr(pairs)
+        print(f"{told} and {measured}: rank correlation {rank.statistic:.2f} (p = {rank.pvalue:.2g})")
+        found |= {what: (float(rank.statistic), ".2f"), f"{what}_p": (float(rank.pvalue), ".2g")}
+    return found
+
+
 def main(*, n: o.Scored = 1000, names: o.Names = NAMES, record: o.Record = False) -> None:
     """Print the tables."""
     enter_project()
     torch.set_num_threads(1)
     judge = load_judge("mnist")
     recorder = Recorder("repairs", {"benchmark": "benchmarks/repairs.py", "seed": SEED, "n": n}, judge=judge)
-    lost, kept, measured, recalls = {}, {}, {}, {}
 
     def keep(values: dict[str, tuple[Any, str]], *used: Any, **more: str) -> None:
         if record:
@@ -140,7 +157,6 @@ def main(*, n: o.Scored = 1000, names: o.Names = NAMES, record: o.Record = False
     keep({"steps_before": (WEIGHTS["before"]["steps"], "d"), "steps_after": (WEIGHTS["all"]["steps"], "d")})
     for name in names:
         found = losses(name)
-        lost[name], kept[name] = found["before.lost"][0], found["before.kept"][0]
         print(f"{name:14s}", "  ".join(f"{what} {value:.1f}" for what, (value, _) in found.items()), flush=True)
         keep({f"oracle.{name}.{what}": value for what, value in found.items()})
     shipped = {label for of, label in play.shipped() if of == "mnist"}
@@ -164,18 +180,12 @@ def main(*, n: o.Scored = 1000, names: o.Names = NAMES, record: o.Record = False
                     model, n, labels=shares, seed=SEED, judge=judge, reference="train", **GUIDED, **settings
                 ).scores
                 print(f"{name:14s} {what:12s}", "  ".join(f"{k} {scores[k].value:.3f}" for k in RECORDED), flush=True)
-                if what == "before":  # alike in training, and in how they are sampled
-                    measured[name], recalls[name] = scores["fid"].value, scores["recall"].value
                 values = {f"{name}.{what}.{k}": MEASURES[k].reported(scores[k].value) for k in RECORDED}
                 values |= {"n": (n, ",d"), "floor": (scores["fid"].floor, ".2f")}
                 values |= {"epochs": (model.epoch, "d")} if ways is WEIGHTS else {}
                 keep(values, *used, **run)
-    if len(measured) > 2:
-        for what, (told, found) in {"order": (lost, measured), "order_recall": (kept, recalls)}.items():
-            rank = spearmanr([told[name] for name in found], list(found.values()))
-            print(f"{what}: rank correlation {rank.statistic:.2f} (p = {rank.pvalue:.2g}), without and with a network")
-            keep({what: (float(rank.statistic), ".2f"), f"{what}_p": (float(rank.pvalue), ".2g")})
-        keep({"ordered": (len(measured), "d")})
+    if record:
+        keep(order())
 
 
 if __name__ == "__main__":
