@@ -21,11 +21,11 @@ from thaw.base.seeding import generator
 from thaw.cli import options as o
 from thaw.model import Model
 from thaw.report.recorder import Recorder
+from thaw.report.results import read_numbers
 from thaw.scoring import (
     CACHE,
     MEASURES,
     Judge,
-    Score,
     evaluate_model,
     labels_in_shares,
     load_judge,
@@ -104,14 +104,16 @@ def shares_matter(judge: Judge, n: int = 2000, draws: int = 100) -> dict[str, tu
     return means | spreads | {"shares.n": (n, ",d"), "shares.draws": (draws, "d")}
 
 
-def summary(scored: dict[str, dict[str, Score]]) -> dict[str, tuple[Any, str]]:
-    """Return how many degradations come within twice the hot default's distance, and their least entropy."""
-    warm = {label.removesuffix(WARM): scores for label, scores in scored.items() if label.endswith(WARM)}
-    bar = 2 * scored["default"]["fid"].value
-    within = sum(scores["fid"].value <= bar for scores in warm.values())
-    entropy = min(scores["entropy"].value for scores in warm.values())
-    found = {"degradations": (len(warm), "d"), "within": (within, "d"), "least_entropy": (entropy, ".3f")}
-    return found | {"bar": (bar, ".3f")} | {f"best.{of}": (scores["fid"].value, ".3f") for of, scores in warm.items()}
+def summary(labels: Iterable[str]) -> dict[str, tuple[Any, str]]:
+    """Return, of what is recorded, how many degradations come within twice the hot default's distance, and their
+    least entropy."""
+    known = {key: entry["value"] for key, entry in read_numbers().items()}
+    warm = [label for label in labels if label.endswith(WARM) and f"quality.{label}.fid" in known]
+    bar = 2 * known["quality.default.fid"]
+    found = {"degradations": (len(warm), "d"), "bar": (bar, ".3f")}
+    found["within"] = (sum(known[f"quality.{label}.fid"] <= bar for label in warm), "d")
+    found["least_entropy"] = (min(known[f"quality.{label}.entropy"] for label in warm), ".3f")
+    return found
 
 
 def main(*, n: o.Scored = 10_000, tune_n: o.Scored = 1000, labels: o.Names = None, record: o.Record = False) -> None:
@@ -130,10 +132,9 @@ def main(*, n: o.Scored = 10_000, tune_n: o.Scored = 1000, labels: o.Names = Non
     shipped = [label for of, label in play.shipped() if of == "mnist"]
     every = [label for label in shipped if label in HOT or label.endswith(WARM)]
     models = {label: play.open_model(label) for label in labels or every}
-    scored = {}
     for label, model in models.items():
         settings = choose(model, judge, tune_n)
-        scores = scored[label] = evaluate_model(model, n, labels=shares, judge=judge, **settings).scores
+        scores = evaluate_model(model, n, labels=shares, judge=judge, **settings).scores
         print(f"{label:24s}", "  ".join(f"{what} {scores[what].value:.3f}" for what in RECORDED), flush=True)
         low, high = settings["guidance_interval"]
         used = {"tau": settings["tau"], "guidance": settings["guidance"], "low": low, "high": high}
@@ -146,8 +147,8 @@ def main(*, n: o.Scored = 10_000, tune_n: o.Scored = 1000, labels: o.Names = Non
     keep("real.", texts({what: scores[what].floor for what in RECORDED}))  # alike for all
     if record and not labels:
         keep("", shares_matter(judge))
-    if record and "default" in scored:
-        keep("", summary(scored), *models.values())
+    if record and "quality.default.fid" in read_numbers():
+        keep("", summary(every), *(play.open_model(label) for label in every if label != "high"))
 
 
 if __name__ == "__main__":
