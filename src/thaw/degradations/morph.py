@@ -1,5 +1,6 @@
 """Morph: a picture of another data set takes the image's place (the animorphosis of Bansal et al. 2022)."""
 
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -16,6 +17,12 @@ from thaw.degradations.cover import Cover
 STORED = 256  # pictures kept with released weights
 
 
+@lru_cache(maxsize=4)
+def _say(what: str) -> None:
+    """Print it once."""
+    print(what, flush=True)
+
+
 def pictures_of(name: str, root: Path) -> Tensor:
     """Return the training images of a data set in `root`, (N, C, H, W) uint8, or else scikit-learn's digits."""
     try:
@@ -23,7 +30,7 @@ def pictures_of(name: str, root: Path) -> Tensor:
     except data_sets.DamagedDataError:
         raise
     except ThawError:
-        print(f"{name} is not in {root}: morphing into scikit-learn's digits instead.", flush=True)
+        _say(f"{name} is not in {root}: morphing into scikit-learn's digits instead.")
         return data_sets.load("digits", "train").images
 
 
