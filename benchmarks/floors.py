@@ -37,7 +37,8 @@ from thaw.store.weights import PRETRAINED, add_to_manifest, load_model, read_man
 
 SHORT = {"floor": "fid", "fid_floor": "fid", "entropy_floor": "entropy"}  # last part of a key -> measure
 TUNED = ".guidance_"  # scores that a setting was chosen by: against the training images
-ELSEWHERE = ("restoration.", "recipe.", "repairs.", "peers.", "losses.", "blur.", "few.")  # by their own scripts
+# By their own scripts, or in the shares of the training classes.
+ELSEWHERE = ("restoration.", "recipe.", "repairs.", "peers.", "losses.", "blur.", "few.", "temperature.")
 
 
 def counted(judge: Judge, labels: Tensor) -> Classes:
