@@ -51,7 +51,7 @@ def abstract(tex: str, numbers: dict[str, str]) -> str:
     """
     text = re.search(r"\\begin\{abstract\}(.*?)\\end\{abstract\}", tex, re.S)[1].replace("\\noindent", "")
     macros = dict(re.findall(r"^\\newcommand\{\\(\w+)\}\[1\]\{(.*?)\}(?:\s*%.*)?$", tex, re.M))
-    macros |= {"emph": "*#1*", "textit": "*#1*", "textbf": "**#1**"}
+    macros |= {"emph": "*#1*", "textit": "*#1*", "textbf": "**#1**", "percent": "#1 %"}
 
     def expand(found: re.Match[str]) -> str:
         name, argument = found[1], found[2]
