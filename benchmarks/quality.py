@@ -11,6 +11,7 @@ measured is kept in contents/evaluation/.
 import statistics
 import sys
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import torch
@@ -50,27 +51,27 @@ RECORDED = ("fid", "accuracy", "entropy", "precision", "recall", "coverage")
 def choose(model: Model, judge: Judge, n: int) -> dict[str, Any]:
     """Return the settings whose distance to the training images is least: the temperature first, guidance then."""
     common = {"labels": labels_in_shares(judge, n), "seed": 1, "reference": "train", "cache": CACHE}
-    steps, guided = min(STEPS[model.config.study], model.process.steps), GUIDED[model.config.study]
+    steps, ways = min(STEPS[model.config.study], model.process.steps), list(GUIDED[model.config.study])
 
-    def distance(settings: dict[str, Any]) -> float:
-        found = score_model(model, judge, n, **common, **settings)["fid"].value
-        print("  ", *settings.values(), f"{found:.3f}", flush=True)
+    def settings(tau: float, guidance: float, where: tuple[float, float]) -> dict[str, Any]:
+        return {"tau": tau, "guidance": guidance, "guidance_interval": where, "sampler": "warm", "steps": steps}
+
+    @cache
+    def distance(*way: Any) -> float:
+        found = score_model(model, judge, n, **common, **settings(*way))["fid"].value
+        print("  ", *settings(*way).values(), f"{found:.3f}", flush=True)
         return found
 
-    def least(ways: Iterable[tuple[float, float, tuple[float, float]]]) -> dict[str, Any]:
-        names = ("tau", "guidance", "guidance_interval")
-        return min((dict(zip(names, way, strict=True), sampler="warm", steps=steps) for way in ways), key=distance)
+    def best() -> tuple[float, tuple[float, float]]:
+        return min(ways, key=lambda way: distance(tau, *way))
 
     low, high = model.config.tau
-    tau = least((tau, *guided[0]) for tau in TAUS if low <= tau <= high)["tau"]
-    chosen = least((tau, *way) for way in guided)
-    heaviest = max(guided)
+    tau = min((tau for tau in TAUS if low <= tau <= high), key=lambda tau: distance(tau, *ways[0]))
     for weight in HEAVIER:
-        if (chosen["guidance"], chosen["guidance_interval"]) != heaviest:
+        if best() != max(ways):
             break
-        before, heaviest = heaviest, (weight, heaviest[1])
-        chosen = least((tau, *way) for way in (before, heaviest))
-    return chosen
+        ways.append((weight, max(ways)[1]))
+    return settings(tau, *best())
 
 
 def texts(values: dict[str, float | None]) -> dict[str, tuple[float, str]]:

@@ -172,7 +172,7 @@ def main(*, n: o.Scored = 1000, names: o.Names = NAMES, record: o.Record = False
                 images = corrected(model, shares, GUIDED | WEIGHTS["before"])
                 scores = evaluate_images(images, shares, judge=judge, reference="train").scores
                 print(f"{name:14s} corrective   {scores['fid'].value:.3f}", flush=True)
-                keep({f"{name}.corrective.fid": MEASURES["fid"].reported(scores["fid"].value)}, *used)
+                keep({f"{name}.corrective.fid": MEASURES["fid"].reported(scores["fid"].value)}, *used, **run)
             for what, settings in ways.items():
                 if settings["tau"] > model.process.tau[1]:
                     continue

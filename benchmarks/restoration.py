@@ -39,6 +39,7 @@ from thaw.model import Model
 from thaw.play import open_model, shipped
 from thaw.prior import ByPrior, Prior
 from thaw.report.recorder import Recorder
+from thaw.sampling import SAMPLERS
 from thaw.scoring import (
     CACHE,
     MEASURES,
@@ -142,7 +143,7 @@ def main(
     torch.set_num_threads(1)
     judge, own = load_judge("mnist"), {label for of, label in shipped() if of == "mnist"}
     recorder = Recorder("restoration", {"benchmark": "benchmarks/restoration.py", "seed": 0}, judge=judge)
-    few = [how for how in ("direct", "algorithm1", "algorithm2", "warm") if how in methods]
+    few = [how for how in METHODS if how in methods and how != "prior"]
     work: list[tuple[str, str, str, list[str], dict[str, Any]]] = []
     if ablate:
         arms = ARMS if names == NAMES else {arm: ARMS[arm] for arm in names}
@@ -161,7 +162,8 @@ def main(
         for how in ways:
             model = hot_prior().against(trained.process.degradation, trained.config) if how == "prior" else trained
             steps = {} if how in ("direct", "prior") else {"steps": trained.config.sample_steps}
-            hottest = {"tau": trained.process.tau[1]} if how == "warm" and group in ("true.", "trained.") else {}
+            held = how == "warm" and group in ("true.", "trained.")
+            hottest = {"tau": SAMPLERS[how].restores_at(*trained.process.tau)} if held else {}
             way = {what: value for what, value in more.items() if how == "warm" or what != "tau"}
             told = scores_of(model, judge, n, seeds, METHODS[how] | steps | hottest | way)
             print(f"{group}{name:14s} {how:10s}", "  ".join(f"{k} {v:.3f}" for k, (v, _) in told.items()), flush=True)
