@@ -112,17 +112,15 @@ def corrected(model: Model, labels: Tensor, settings: dict[str, Any], batch: int
     sampling, images = model.sampling.replace(**settings), load("mnist", "train").subset(256, 0)
     draws = generator(0, "corrected")
 
-    def restorer(y: Tensor) -> Restore:
-        return model.restorer(y, sampling.tau, sampling.guidance, sampling.guidance_interval)
-
     z = model.process.degradation.draw_z(len(images), draws)
-    noise = cache(forgotten(model.process, restorer(images.labels), images.pixels(), sampling.tau, z, draws))
+    restore = model.restorer(images.labels, sampling)
+    noise = cache(forgotten(model.process, restore, images.pixels(), sampling.tau, z, draws))
     model.network.eval()
     drawn = []
     for y in labels.split(batch):
         start = model.start(y, draws)
         x_T, more = model.begin(start, sampling.tau), {"z": start.z, "generator": draws, "corrective": noise}
-        drawn.append(final(reverse(model.process, restorer(y), x_T, **sampling.walking(), **more)))
+        drawn.append(final(reverse(model.process, model.restorer(y, sampling), x_T, **sampling.walking(), **more)))
     return to_uint8(torch.cat(drawn))
 
 

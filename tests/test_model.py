@@ -12,6 +12,7 @@ from thaw.degradations import Degradation, register
 from thaw.experiment.build import sampled_as
 from thaw.experiment.config import make_config, override
 from thaw.play.restoring import restorations
+from thaw.sampling import Sampling
 from thaw.training.loop import train
 
 
@@ -86,7 +87,7 @@ def test_guidance_goes_from_the_null_class_through_the_class_and_beyond(tiny):
         c, u = (model.network(x_t, model.process.time(t), ones, labels) for labels in (y, full(3, 10)))
     for w in (0.0, 0.5, 1.0, 3.0):
         expected = (u + w * (c - u)).clamp(-1, 1)
-        torch.testing.assert_close(model.restorer(y, 1.0, w)(x_t, t), expected)
+        torch.testing.assert_close(model.restorer(y, Sampling(guidance=w))(x_t, t), expected)
     assert (c - u).abs().max() > 0.01
 
 
@@ -95,7 +96,7 @@ def test_one_restoration_costs_one_evaluation_and_two_with_guidance(tiny):
     model.network.register_forward_hook(lambda *_: calls.append(1))
     for w, expected in ((1.0, 1), (2.0, 2)):
         calls.clear()
-        model.restorer(torch.arange(3), 1.0, w)(pictures(3), full(3, 5))
+        model.restorer(torch.arange(3), Sampling(guidance=w))(pictures(3), full(3, 5))
         assert len(calls) == expected
 
 
@@ -104,8 +105,8 @@ def test_guidance_acts_in_its_interval_only(tiny):
     model, calls, y = tiny(), [], torch.arange(3)
     model.network.register_forward_hook(lambda *_: calls.append(1))
     for t in (1, 2, 5, 8, 9):
-        guided, plain = model.restorer(y, 1.0, 2.0), model.restorer(y, 1.0)
-        within = model.restorer(y, 1.0, 2.0, (0.2, 0.8))
+        guided, plain = model.restorer(y, Sampling(guidance=2.0)), model.restorer(y, Sampling())
+        within = model.restorer(y, Sampling(guidance=2.0, guidance_interval=(0.2, 0.8)))
         assert torch.equal(within(pictures(3), full(3, t)), (guided if 2 <= t <= 8 else plain)(pictures(3), full(3, t)))
     calls.clear()
     model.sample(y, steps=10, guidance=2.0, guidance_interval=(0.2, 0.8))

@@ -10,7 +10,8 @@ from thaw.base.errors import ThawError
 from thaw.base.seeding import generator
 from thaw.consistency import fitted
 from thaw.process import Process
-from thaw.sampling import SAMPLERS, Step, coefficients, final, reverse, slerp, time_steps
+from thaw.sampling import SAMPLERS, Step, coefficients, final, reverse, time_steps
+from thaw.start import slerp
 
 ROW = ("row", {"group": 4})
 FLOW, LINEAR = ("scale", {"schedule": "flow"}), ("scale", {"schedule": "linear"})

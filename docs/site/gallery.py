@@ -15,6 +15,7 @@ from torchvision.utils import make_grid
 
 import thaw
 from thaw import play
+from thaw.sampling import Sampling
 
 TAU = 0.25  # of all but the hot process: noise enough to draw from, little enough to see the degradation through it
 FRAMES = 14  # states on the way down, and at least as many on the way back
@@ -69,7 +70,7 @@ def states(model: thaw.Model, x0: Tensor, y: Tensor, tau: float) -> list[Tensor]
     visited = [round(process.steps * i / FRAMES) for i in range(FRAMES + 1)]
     warmth = torch.full((len(x0),), tau)
     down = [process(x0, torch.full((len(x0),), t), warmth, noise, z) for t in visited]
-    restore = model.restorer(y, tau, model.config.guidance)
+    restore = model.restorer(y, Sampling(tau=tau, guidance=model.config.guidance))
     steps = min(process.steps, max(FRAMES, model.config.sample_steps or 0))
     back = [step.x_t for step in thaw.reverse(process, restore, down[-1], tau=tau, steps=steps, z=z, generator=draws)]
     return [*[down[0]] * PAUSE, *down, *[down[-1]] * PAUSE, *back, *[back[-1]] * PAUSE]

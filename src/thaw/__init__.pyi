@@ -15,6 +15,7 @@ from .base.pixels import to_pixels as to_pixels
 from .base.pixels import to_uint8 as to_uint8
 from .degradations import Degradation as Degradation
 from .degradations import register as register
+from .denoiser import Denoiser as Denoiser
 from .experiment.config import Config as Config
 from .experiment.config import load_config as load_config
 from .model import Model as Model

@@ -1,193 +1,38 @@
-"""A model: process, network and terminal together, ready to sample from."""
+"""A model: what draws, restores and fills in pictures, by what its network tells."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm.auto import tqdm
 
-from thaw.autoencoder import Coder
 from thaw.base.errors import ThawError
 from thaw.base.pixels import check_images
 from thaw.base.seeding import derive, generator
 from thaw.consistency import fitted, with_known, with_measured
-from thaw.flow_map import FlowMap
-from thaw.process import Process
-from thaw.sampling import SAMPLERS, Restore, Sampling, Start, Step, check_interval, final, guided_at, reverse
-from thaw.terminal import Terminal
+from thaw.denoiser import Denoiser
+from thaw.sampling import SAMPLERS, Restore, Sampling, Step, final
+from thaw.start import Start
 
 PAIRS = ((3, 8), (4, 9))  # digits that look alike
 RESTORING = Sampling(tau=0.0, eta=1.0)  # given pictures are restored cold, by all steps, unless told otherwise
 
 
-@dataclass
-class Model:
-    """What is needed to sample: no data set, no optimiser.
+class Model(Denoiser):
+    """What draws: from the terminal, from a start of one's own, between classes, around known pixels, or back from D_t.
 
-    Attributes:
-        process: forward process, on the network's device.
-        network: raw network in evaluation mode.
-        terminal: where sampling starts (CPU).
-        classes: number of classes K; label K is the null class.
-        sampling: how it draws unless told otherwise.
-        conditional: whether the network was trained to draw the class it is asked for.
-        coder: what turns latents into images, for a flow in a latent; its process and network know only latents.
-        config: the experiment that it comes from, for the record; nothing here reads it.
-        epoch: training epochs behind the weights.
-        info: provenance: file, sha256, training seconds and the like.
+    Its parts are those of `thaw.denoiser.Denoiser`.
     """
-
-    process: Process
-    network: nn.Module
-    terminal: Terminal
-    classes: int
-    sampling: Sampling = field(default_factory=Sampling)
-    conditional: bool = True
-    coder: Coder | None = None
-    config: Any = None
-    epoch: int = 0
-    info: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def device(self) -> torch.device:
-        """The device of the process and the network."""
-        return self.process.sigma.device
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of the images it draws."""
-        return self.process.shape if self.coder is None else self.coder.shape
-
-    def decode(self, x: Tensor) -> Tensor:
-        """Return the images of what the process ends with: the same, or those of latents.  (B, C, H, W)"""
-        return x if self.coder is None else self.coder.decode(x)
-
-    def shown(self, walk: Iterator[Step]) -> Iterator[Step]:
-        """Return a trajectory with every state decoded, see `decode`."""
-        return (Step(step.t, self.decode(step.x_t), self.decode(step.x0_hat)) for step in walk)
-
-    def to(self, device: torch.device | str) -> "Model":
-        """Move process and network to a device; returns self."""
-        self.process.to(device)
-        self.network.to(device)
-        if self.coder is not None:
-            self.coder.to(device)
-        return self
-
-    def labels(self, n: int, digit: int | None = None) -> Tensor:
-        """Return `n` labels: all of one class, or the classes in turn 0, 1, ..., K-1, 0, ...  (n,) int64
-
-        Raises:
-            ThawError: for a digit that is none of the classes 0..K-1; the null class is no digit.
-        """
-        if digit is None:
-            return torch.arange(n) % max(1, self.classes)
-        if self.classes == 0:
-            raise ThawError(f"this model knows no classes; leave the digit {digit} out")
-        if not 0 <= digit < self.classes:
-            raise ThawError(f"digit must be between 0 and {self.classes - 1}, got {digit}")
-        return torch.full((n,), digit)
 
     def columns(self, most: int = 10) -> int:
         """Return how many columns a grid of labels in turn takes: with at most `most` classes, each is of one class."""
         return most // self.classes * self.classes if 0 < self.classes <= most else most
 
-    def check_labels(self, y: Tensor) -> None:
-        """Raise a `ThawError` unless y (B,) holds classes 0..K-1, or K for the null class, as whole numbers."""
-        if y.ndim != 1 or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
-            raise ThawError(f"labels are whole numbers (B,), got {y.dtype} {tuple(y.shape)}")
-        wrong = y[(y < 0) | (y > self.classes)]
-        if len(wrong):
-            known = f"0 to {self.classes - 1}, or {self.classes} for the null class" if self.classes else "0 only"
-            raise ThawError(f"the labels of this model are {known}; got {int(wrong[0])}")
-
-    def restorer(
-        self,
-        y: Tensor,
-        tau: float,
-        guidance: float = 1.0,
-        interval: tuple[float, float] = (0.0, 1.0),
-        seen: Tensor | None = None,
-        visited: Sequence[int] = (),
-    ) -> Restore:
-        """Return `restore(x_t, t) -> x0_hat`, clipped as the process says, for labels y (B,) at temperature tau.
-
-        Guidance w gives u + w (c - u), with c the conditional and u the null-class prediction
-        (Ho & Salimans 2022); w = 1 is off and costs one evaluation instead of two. It acts where t/T lies
-        in the interval (Kynkäänniemi et al. 2024), the ends included; t must be alike in the batch. `seen` (B, C, H, W)
-        are the degraded pictures without noise, for a network that observes them.
-
-        A flow map is told the weight, and where each step goes: to the next of those visited (T, ..., 0), or of all.
-
-        Raises:
-            ThawError: for labels that the model does not know, or no interval; for a flow map, guidance that it was
-                not trained for.
-        """
-        check_interval(interval)
-        if isinstance(self.process, FlowMap):
-            self._check_flow_map(guidance, interval)
-        self.check_labels(y)
-        y = y.to(self.device)
-        null = torch.full_like(y, self.classes)
-        after = dict(pairwise(visited or range(self.process.steps, -1, -1)))
-
-        @torch.no_grad()
-        def restore(x_t: Tensor, t: Tensor) -> Tensor:
-            if self.process.flow_map:
-                return self.process.clip(self.jump(x_t, t, after[int(t[0])], y, tau, guidance))
-            conditional = self.denoise(x_t, t, y, tau, seen)
-            if guidance != 1.0 and guided_at(int(t[0]), self.process.steps, interval):
-                unconditional = self.denoise(x_t, t, null, tau, seen)
-                conditional = unconditional + guidance * (conditional - unconditional)
-            return self.process.clip(conditional)
-
-        return restore
-
-    def denoise(self, x_t: Tensor, t: Tensor, y: Tensor, tau: float = 1.0, seen: Tensor | None = None) -> Tensor:
-        """Return the network's x0_hat for labels y (B,), not clipped; gradients flow.  (B, C, H, W)
-
-        Raises:
-            ThawError: for a flow map, which knows no x0_hat, only where it jumps to.
-        """
-        if self.process.flow_map:
-            raise ThawError("fast weights only jump from step to step; take their teacher for this")
-        temperature = torch.full((len(x_t),), float(tau), device=x_t.device)
-        output = self.network(x_t, self.process.time(t), temperature, y, *([] if seen is None else [seen]))
-        return self.process.predict(output, x_t, t, temperature)
-
-    def jump(self, x_t: Tensor, t: Tensor, s: int, y: Tensor, tau: float, guidance: float) -> Tensor:
-        """Return F of a flow map's jump to step s, in place of x0_hat; not clipped.  (B, C, H, W)"""
-        temperature, weight = (torch.full((len(x_t),), float(value), device=x_t.device) for value in (tau, guidance))
-        return self.process.evaluate(self.network, x_t, t, torch.full_like(t, s), temperature, y, weight)
-
-    def _check_flow_map(self, guidance: float, interval: tuple[float, float]) -> None:
-        """Raise a `ThawError` for guidance that a flow map was not trained for."""
-        self.process.share(torch.tensor([guidance]))
-        known = self.sampling.guidance_interval
-        if guidance != 1 and tuple(interval) != tuple(known):
-            raise ThawError(f"these weights were trained for guidance_interval {tuple(known)}, got {tuple(interval)}")
-
-    def start(self, y: Tensor, draws: torch.Generator) -> Start:
-        """Draw where the trajectories for labels y (B,) begin, on the model's device, as `check_labels` allows."""
-        self.check_labels(y)
-        z = self.process.degradation.draw_z(len(y), draws)
-        coordinates = self.terminal.sample(y, draws)
-        noise = torch.randn(len(y), *self.process.shape, generator=draws)
-        return Start(coordinates.to(self.device), noise.to(self.device), None if z is None else z.to(self.device))
-
-    def begin(self, start: Start, tau: float) -> Tensor:
-        """Return x_T of a start at temperature tau.  (B, C, H, W)"""
-        clean = self.process.degradation.from_coordinates(start.coordinates, start.z)
-        return self.noisy(clean, self.process.steps, tau, start.noise, start.z)
-
-    def noisy(self, x_t: Tensor, t: int, tau: float, noise: Tensor, z: Tensor | None = None) -> Tensor:
-        """Return x_t + tau sigma_t noise, shaped as the process shapes it.  (B, C, H, W)"""
-        here = torch.full((len(x_t),), t, device=self.device)
-        return x_t + tau * float(self.process.sigma[t]) * self.process.shaped(noise, here, z)
+    def shown(self, walk: Iterator[Step]) -> Iterator[Step]:
+        """Return a trajectory with every state decoded, see `decode`."""
+        return (Step(step.t, self.decode(step.x_t), self.decode(step.x0_hat)) for step in walk)
 
     def trajectory(
         self,
@@ -210,22 +55,11 @@ class Model:
         self.network.eval()
         drawn = self.start(y, draws)  # drawn in any case: fresh noise does not depend on where it began
         start = drawn if start is None else start
-        restore = self._restorer(y, sampling)
+        restore = self.restorer(y, sampling)
         if known is not None:
             restore = with_known(restore, *(part.to(self.device) for part in known))
-        walk = self._walk(restore, self.begin(start, sampling.tau), sampling, z=start.z, generator=draws)
+        walk = self.walk(restore, self.begin(start, sampling.tau), sampling, z=start.z, generator=draws)
         return self.shown(walk) if decoded else walk
-
-    def _restorer(self, y: Tensor, sampling: Sampling, start: int | None = None, seen: Tensor | None = None) -> Restore:
-        """Return `restorer` with these settings, for a walk from step `start`, T by default."""
-        visited = sampling.visited(self.process, start)
-        return self.restorer(y, sampling.tau, sampling.guidance, sampling.guidance_interval, seen, visited)
-
-    def _walk(self, restore: Restore, x: Tensor, sampling: Sampling, **more: Any) -> Iterator[Step]:
-        """Return `reverse` with these settings."""
-        if self.process.flow_map and sampling.order != 1:
-            raise ThawError(f"fast weights jump without a corrector: order must be 1, got {sampling.order}")
-        return reverse(self.process, restore, x, **sampling.walking(), **more)
 
     def restore(
         self, x_t: Tensor, t: int, *, y: Tensor | None = None, z: Tensor | None = None, seed: int = 0,
@@ -250,7 +84,7 @@ class Model:
         Raises:
             ThawError: for a flow in a latent, which knows no degraded pictures, or classes that cannot be inferred.
         """
-        self._check_pixels()
+        self.check_pixels()
         draws = generator(seed, "restore")
         sampling = RESTORING.replace(**settings)
         if infer:
@@ -267,16 +101,16 @@ class Model:
         noisy = self.noisy(x_t, t, sampling.tau, noise, z)
         self.network.eval()
         how = sampling, t, x_t if self.process.observed else None
-        restore = self._restorer(y, *how)
+        restore = self.restorer(y, *how)
         if infer and not SAMPLERS[sampling.sampler].many:
-            restore = self._expected([self._restorer(torch.full_like(y, k), *how) for k in range(self.classes)], p)
+            restore = self._expected([self.restorer(torch.full_like(y, k), *how) for k in range(self.classes)], p)
         if not consistent:
-            return final(self._walk(restore, noisy, sampling, start=t, z=z, generator=draws)).cpu()
-        measured = self._measured(x_t, t, z)
+            return final(self.walk(restore, noisy, sampling, start=t, z=z, generator=draws)).cpu()
+        measured = self.measured(x_t, t, z)
         restore = with_measured(restore, *measured, rounds=2, iterations=4)
-        return fitted(final(self._walk(restore, noisy, sampling, start=t, z=z, generator=draws)), *measured).cpu()
+        return fitted(final(self.walk(restore, noisy, sampling, start=t, z=z, generator=draws)), *measured).cpu()
 
-    def _measured(self, x_t: Tensor, t: int, z: Tensor | None) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+    def measured(self, x_t: Tensor, t: int, z: Tensor | None) -> tuple[Callable[[Tensor], Tensor], Tensor]:
         """Return D_t(.; z), and what it made of the images that are sought, on the model's device, for `fitted`."""
         here, z = torch.full((len(x_t),), t, device=self.device), None if z is None else z.to(self.device)
         return partial(self.process.degradation, t=here, z=z), x_t.to(self.device)
@@ -285,29 +119,6 @@ class Model:
         """Return the mean of a restorer for each class, weighted by p (B, K)."""
         shares = p.float().to(self.device).mT[..., None, None, None]  # (K, B, 1, 1, 1)
         return lambda x_t, t: sum(share * restore(x_t, t) for share, restore in zip(shares, restorers, strict=True))
-
-    def posterior(self, x_T: Tensor) -> Tensor:
-        """Return p(y | x_T) of fully degraded pictures without noise, from the numbers that survive in them.
-
-        The terminal knows how these are distributed in each class: Bayes' rule, and no network.
-
-        Args:
-            x_T: D_T(x0; z), (B, C, H, W).
-
-        Returns:
-            (B, K) float64, on the CPU.
-
-        Raises:
-            ThawError: for a model that is not told the class.
-        """
-        if not self.conditional:
-            raise ThawError("this model is not told the class, so that there is none to infer")
-        coordinates = self.process.degradation.coordinates(x_T.to(self.device))
-        return self.terminal.posterior(coordinates.cpu(), self.classes)
-
-    def _check_pixels(self) -> None:
-        if self.coder is not None:
-            raise ThawError("this model draws in a latent; only models of pixels restore or fill in pictures")
 
     def interpolate(self, y: Tensor, weights: Tensor, *, seeds: tuple[int, int] = (0, 1), **settings: Any) -> Tensor:
         """Draw images from starts on the way from one to another.
@@ -327,9 +138,7 @@ class Model:
         if weights.shape != y.shape or not bool(((weights >= 0) & (weights <= 1)).all()):
             raise ThawError(f"interpolation needs one weight in [0, 1] for each of the {len(y)} labels, got {weights}")
         one, other = (self.start(y[:1], generator(seed, "sample")) for seed in seeds)
-        wide = [Start(*(None if part is None else part.expand(len(y), *part.shape[1:]) for part in end))
-                for end in (one, other)]  # fmt: skip
-        start = wide[0].towards(wide[1], weights.to(self.device))
+        start = one.expand(len(y)).towards(other.expand(len(y)), weights.to(self.device))
         sampling = self.sampling.replace(**{"eta": 0.0, **settings})
         if SAMPLERS[sampling.sampler].eta:  # fresh noise that cannot be switched off
             settings["sampler"] = "warm"
@@ -376,14 +185,14 @@ class Model:
         ends = [self.labels(rows, digit) for digit in digits]
         starts = [self.start(y, generator(seed, "sample")) for y in ends]  # the same noise twice
         x_a, x_b = (self.begin(start, sampling.tau) for start in starts)
-        f_a, f_b = (self._restorer(spread(y), sampling) for y in ends)
+        f_a, f_b = (self.restorer(spread(y), sampling) for y in ends)
 
         def restore(x_t: Tensor, t: Tensor) -> Tensor:
             return torch.lerp(f_a(x_t, t), f_b(x_t, t), share)
 
         z = starts[0].z
         start = torch.lerp(spread(x_a), spread(x_b), share)
-        return self.shown(self._walk(restore, start, sampling, z=None if z is None else spread(z)))
+        return self.shown(self.walk(restore, start, sampling, z=None if z is None else spread(z)))
 
     def inpaint(self, pixels: Tensor, mask: Tensor, y: Tensor, **settings: Any) -> Tensor:
         """Fill in the unknown part of pictures: every restoration gets the known pixels in place of its own.
@@ -404,7 +213,7 @@ class Model:
             mask = mask.bool().expand(pixels.shape)
         except RuntimeError:
             raise ThawError(f"a mask of shape {tuple(mask.shape)} does not fit pixels {tuple(pixels.shape)}") from None
-        self._check_pixels()
+        self.check_pixels()
         check_images(pixels, self.process.shape)
         filled = final(self.trajectory(y, known=(pixels, mask), **settings)).cpu()
         return torch.where(mask, pixels, filled)  # Algorithm 2 carries its start's difference from them to the end

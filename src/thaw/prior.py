@@ -111,7 +111,7 @@ class Prior:
     """
 
     def __init__(self, model: Model, draws: int = DRAWS, seed: int = 0) -> None:
-        model._check_pixels()
+        model.check_pixels()
         process = model.process
         if not isinstance(process.degradation, Scale):
             raise ThawError(
@@ -254,4 +254,4 @@ class ByPrior(Model):
         restored = self.prior.restore(x_t, self.process.degradation, t, y=y, z=z, seed=seed, **walking)
         if not consistent:
             return restored
-        return fitted(restored.to(self.device), *self._measured(x_t, t, z)).cpu()
+        return fitted(restored.to(self.device), *self.measured(x_t, t, z)).cpu()

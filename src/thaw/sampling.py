@@ -123,8 +123,20 @@ class Sampling:
         return {name: getattr(self, name) for name in ("sampler", "tau", "eta", "steps", "order")}
 
     def visited(self, process: Process, start: int | None = None) -> list[int]:
-        """Return the steps that it visits, from T (or `start`) down to 0."""
-        return visited_steps(process, self.sampler, self.steps, start)
+        """Return the steps that it visits, from `start` (T by default) down to 0.
+
+        Raises:
+            ThawError: for a start outside 1..T, or more steps than T.
+        """
+        T, steps = process.steps, self.steps
+        start = T if start is None else start
+        if not 1 <= start <= T:
+            raise ThawError(f"start must be between 1 and T={T}, got {start}")
+        if not SAMPLERS[self.sampler].many:
+            return time_steps(start, 1)
+        if steps is not None and steps > T:
+            raise ThawError(f"sampling takes between 1 and T={T} steps, got {steps}")
+        return time_steps(start, None if steps is None else min(steps, start))
 
     def evaluations(self, process: Process) -> int:
         """Return how many network evaluations an image takes; guidance costs a flow map none."""
@@ -152,22 +164,6 @@ def time_steps(total: int, count: int | None = None) -> list[int]:
     if not 1 <= count <= total:
         raise ThawError(f"sampling takes between 1 and T={total} steps, got {count}")
     return [round(total * i / count) for i in range(count, -1, -1)]
-
-
-def visited_steps(process: Process, sampler: str, steps: int | None = None, start: int | None = None) -> list[int]:
-    """Return the steps that a sampler visits, from `start` (T by default) down to 0.
-
-    Raises:
-        ThawError: for a start outside 1..T, or more steps than T.
-    """
-    start = process.steps if start is None else start
-    if not 1 <= start <= process.steps:
-        raise ThawError(f"start must be between 1 and T={process.steps}, got {start}")
-    if not SAMPLERS[sampler].many:
-        return time_steps(start, 1)
-    if steps is not None and steps > process.steps:
-        raise ThawError(f"sampling takes between 1 and T={process.steps} steps, got {steps}")
-    return time_steps(start, None if steps is None else min(steps, start))
 
 
 def coefficients(process: Process, sampler: str, t: int, s: int, tau: float, eta: float = 1.0) -> tuple[float, float]:
@@ -260,7 +256,7 @@ def reverse(
     check_sampler(process, sampler, tau, eta)
     if order not in (1, 2):
         raise ThawError(f"order must be 1 (Euler) or 2 (Heun), got {order}")
-    row, visited = SAMPLERS[sampler], visited_steps(process, sampler, steps, start)
+    row, visited = SAMPLERS[sampler], Sampling(sampler, steps=steps).visited(process, start)
     x_t, degrade = x_T, process.degradation
     for t, s in zip(visited, visited[1:], strict=False):
         here, there = (torch.full((len(x_t),), step, device=x_t.device) for step in (t, s))
@@ -293,43 +289,3 @@ def reverse(
 def final(trajectory: Iterator[Step]) -> Tensor:
     """Walk a trajectory to its end and return x_0, keeping no other state.  (B, C, H, W)"""
     return deque(trajectory, maxlen=1)[0].x_t
-
-
-def slerp(one: Tensor, other: Tensor, weight: Tensor) -> Tensor:
-    """Interpolate along the great circle from one noise to another (Shoemake 1985).
-
-    Args:
-        one, other: (B, ...), not opposite to each other.
-        weight: (B,) in [0, 1].
-
-    Returns:
-        (B, ...); for standard normal noise in many dimensions, again of unit variance.
-    """
-    a, b = one.flatten(1).double(), other.flatten(1).double()
-    angle = torch.acos(torch.nn.functional.cosine_similarity(a, b).clamp(-1, 1))[:, None]
-    weight = weight.to(a)[:, None]
-    nearly = angle.sin() < 1e-6  # parallel: the straight line
-    scale = torch.where(nearly, 1.0, angle.sin())
-    first = torch.where(nearly, 1 - weight, ((1 - weight) * angle).sin() / scale)
-    second = torch.where(nearly, weight, (weight * angle).sin() / scale)
-    return (first * a + second * b).to(one.dtype).view_as(one)
-
-
-class Start(NamedTuple):
-    """What a trajectory begins with; x_T = D_T's image of the coordinates and z, plus tau sigma_T noise."""
-
-    coordinates: Tensor  # (B, D), drawn from the terminal
-    noise: Tensor  # (B, C, H, W) standard normal
-    z: Tensor | None  # what the degradation keeps fixed
-
-    def first(self, n: int) -> "Start":
-        """Return the starts of the first n trajectories."""
-        return Start(*(None if part is None else part[:n] for part in self))
-
-    def towards(self, other: "Start", weight: Tensor) -> "Start":
-        """Return the start a share `weight` (B,) of the way to another one, with this one's z.
-
-        Coordinates go straight; noise goes along the sphere, so that it stays as strong.
-        """
-        coordinates = torch.lerp(self.coordinates, other.coordinates, weight[:, None].to(self.coordinates))
-        return Start(coordinates, slerp(self.noise, other.noise, weight), self.z)

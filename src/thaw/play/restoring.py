@@ -120,7 +120,7 @@ def restore(
         label: the class, if the network is to be told.
         seed: of the damage.
     """
-    model._check_pixels()
+    model.check_pixels()
     picture = example_for(model) if picture is None else picture
     t = max(1, round(2 * model.process.steps / 3)) if t is None else t
     *_, (tiles, _) = restorations(model, picture, t, label, seed)
