@@ -27,7 +27,7 @@ from thaw import play
 from thaw.base.files import enter_project
 from thaw.base.machine import timed
 from thaw.cli import options as o
-from thaw.experiment.config import fast
+from thaw.experiment.variants import fast
 from thaw.flow_map import CORNER, FlowMap, Jumps, Paths, distance
 from thaw.model import Model
 from thaw.report import figures

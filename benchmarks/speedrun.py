@@ -28,6 +28,7 @@ from thaw.data import resolve
 from thaw.data.grids import save_grid
 from thaw.experiment.build import sampled_as
 from thaw.experiment.config import Config, load_config, override
+from thaw.experiment.variants import smoke_size
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.scoring import judge_path, load_judge, score_model
 from thaw.store.runs import check_run
@@ -109,7 +110,7 @@ def speedrun(out: str | Path, *, n: int = 2000, smoke: bool = False, **overrides
     data = resolve(configs[0].data)
     configs = [override(config, {"data": data}) for config in configs]
     if smoke:
-        configs, n = [config.smoke() for config in configs], 256
+        configs, n = [smoke_size(config) for config in configs], 256
     for config in configs:
         run = check_run(out / config.run_name)
         for ending in (".png", ".json"):

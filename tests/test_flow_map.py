@@ -9,7 +9,8 @@ from thaw import networks
 from thaw.base.errors import ThawError
 from thaw.base.seeding import generator
 from thaw.experiment.build import build_model, build_process
-from thaw.experiment.config import fast, make_config
+from thaw.experiment.config import make_config
+from thaw.experiment.variants import fast
 from thaw.flow_map import FlowMap, Paths
 from thaw.model import Model
 from thaw.sampling import final, reverse, time_steps

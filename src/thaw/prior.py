@@ -131,13 +131,10 @@ class Prior:
 
     def against(self, degradation: Degradation, config: Any = None) -> "ByPrior":
         """Return a model that restores pictures of a degradation; `config` says which images they are of, if others."""
-        process = Process(
-            degradation, torch.arange(degradation.steps + 1) / degradation.steps, tau=(self.tau, self.tau)
-        )
-        hot = self.model
-        parts = {"sampling": hot.sampling.replace(sampler="warm", eta=1.0), "conditional": hot.conditional}
-        parts |= {"config": hot.config if config is None else config, "epoch": hot.epoch, "info": hot.info}
-        return ByPrior(process.to(hot.device), hot.network, hot.terminal, hot.classes, **parts, prior=self)
+        hot, T = self.model, degradation.steps
+        process = Process(degradation, torch.arange(T + 1) / T, tau=(self.tau, self.tau)).to(hot.device)
+        more = {"process": process, "sampling": hot.sampling.replace(sampler="warm", eta=1.0), "prior": self}
+        return ByPrior(**vars(hot) | more | {"config": hot.config if config is None else config})
 
     def _denoiser(self, y: Tensor | None) -> Restore:
         """Return the network as (x_t, t) -> x0_hat for labels y (B,), or for the null class."""
@@ -205,9 +202,8 @@ class Prior:
         if z is None:
             fit = self.log_fit(x_t, lambda x: degrade(x, None), noise)
         else:
-            each = [
-                (one, fixed.expand(len(self.images), *z.shape[1:])) for one, fixed in zip(x_t.split(1), z, strict=True)
-            ]
+            wide = [fixed.expand(len(self.images), *z.shape[1:]) for fixed in z]
+            each = zip(x_t.split(1), wide, strict=True)
             fit = torch.cat([self.log_fit(one, partial(degrade, z=fixed), noise) for one, fixed in each])
         if y is not None and model.conditional:
             others = self.labels != y[:, None]

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from thaw.base.errors import ThawError
 from thaw.experiment.build import build_network, build_process
 from thaw.experiment.config import Config, load_config, make_config, override
+from thaw.experiment.variants import smoke_size
 
 CONFIGS = ROOT / "configs"
 SHIPPED = sorted(CONFIGS.glob("*/*.yaml"))
@@ -31,7 +32,7 @@ def test_every_shipped_configuration_is_named_after_its_study_and_set(path):
 def test_every_shipped_configuration_builds_and_learns(path):
     """Process and network fit each other: one loss, one finite gradient, at full size and in smoke."""
     config = load_config(path)
-    for variant in (config, config.smoke()):
+    for variant in (config, smoke_size(config)):
         process, network = build_process(variant, (1, 28, 28)), build_network(variant, (1, 28, 28), 10)
         draws = process.draw(2, torch.Generator().manual_seed(0))
         loss = process.loss(network, pictures(2), full(2, 3), draws)
@@ -41,7 +42,7 @@ def test_every_shipped_configuration_builds_and_learns(path):
 
 @shipped
 def test_smoke_is_the_same_experiment_but_small(path):
-    config, small = load_config(path), load_config(path).smoke()
+    config, small = load_config(path), smoke_size(load_config(path))
     changed = {key for key in Config.model_fields if getattr(config, key) != getattr(small, key)}
     assert small.limit <= 256 and small.epochs <= 2 and max(small.widths) <= 16
     assert not changed & {"study", "data", "degradation", "options", "schedule", "prediction", "tau", "seed", "sampler"}

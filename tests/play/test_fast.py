@@ -9,7 +9,7 @@ import thaw
 from thaw.cli.main import main
 from thaw.cli.scoring import quickly
 from thaw.experiment.build import build_model, build_network, build_process
-from thaw.experiment.config import fast
+from thaw.experiment.variants import fast
 from thaw.play.panels import panel as panels
 from thaw.play.panels.classify import can_classify
 from thaw.play.panels.compare import ComparePanel

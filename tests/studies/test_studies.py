@@ -28,7 +28,7 @@ from thaw.report import results
 from thaw.report.latex import compile_latex, has_latex
 from thaw.store.catalogue import TITLES
 from thaw.store.weights import load_model
-from thaw.studies import Study, findings, make_plan, paper, plan, stages, writing
+from thaw.studies import Study, findings, make_plan, paper, plan, restoring, sizing, stages, writing
 from thaw.studies.findings import Findings, told_apart
 
 CURTAIN = '''
@@ -165,11 +165,11 @@ def test_a_folder_without_classes_is_refused(folders, mine, capsys):
 def test_more_minutes_are_more_epochs_samples_and_temperatures():
     """And what is planned fits: training, curve and restorations of all seeds on all cores, with room to spare."""
     config, seconds = make_config(plan.SETTINGS | {"degradation": "row", "soften": 4}), (0.22, 0.001, 0.002)
-    sizes = [plan.fitting(config, 60_000, minutes, 2, seconds) for minutes in (1, 10, 20, 30, 60, 240)]
-    assert sizes == sorted(sizes, key=plan.SIZES.index) and sizes[0] == plan.SIZES[0] and len(set(sizes)) > 4
+    sizes = [sizing.fitting(config, 60_000, minutes, 2, seconds) for minutes in (1, 10, 20, 30, 60, 240)]
+    assert sizes == sorted(sizes, key=sizing.SIZES.index) and sizes[0] == sizing.SIZES[0] and len(set(sizes)) > 4
     for minutes, size in zip((10, 20, 30, 60, 240), sizes[1:], strict=True):
-        taken = plan.SEEDS * sum(plan.predict(config, 60_000 * size.share, size, seconds).values()) + plan.FIXED
-        assert taken < 60 * minutes * 2 or size == plan.SIZES[0]
+        taken = sizing.SEEDS * sum(sizing.predict(config, 60_000 * size.share, size, seconds).values()) + sizing.FIXED
+        assert taken < 60 * minutes * 2 or size == sizing.SIZES[0]
 
 
 def test_a_difference_is_one_where_the_spread_bears_it():
@@ -306,7 +306,7 @@ def test_where_there_is_no_latex_the_page_holds_it_all_and_a_sentence_says_so(st
 )
 def test_sentences_say_what_the_spread_bears(warm, cold, said, study):
     found = copy.deepcopy(stages.results(study.plan))
-    for seed in range(plan.SEEDS):
+    for seed in range(sizing.SEEDS):
         for point, scores in found[f"curve_{seed}"].items():
             scores["fid"][0] = warm[seed] if point in ("tau_1_00", "tau_2_00") else cold[seed]
     text = paper.fill(Findings(study.plan, found, 1.0))
@@ -323,7 +323,7 @@ def test_it_stands_among_the_eleven_where_all_of_them_were_scored_alike(study, m
     cache = {"rows": rows, "seeds": [0, 1, 2], "n": study.plan.size.n}
     monkeypatch.setattr(findings, "equal_budget", lambda plan: cache)
     found = copy.deepcopy(stages.results(study.plan))
-    for seed in range(plan.SEEDS):
+    for seed in range(sizing.SEEDS):
         found[f"curve_{seed}"]["tau_1_00"]["fid"][0] = 1.0 + seed / 9
     told = Findings(study.plan, found, 1.0)
     text = paper.fill(told)
@@ -385,9 +385,9 @@ def test_a_folder_that_is_no_pairs_is_no_study_and_pairs_are_all_the_images(pair
 
 def test_of_fewer_images_a_study_has_more_epochs():
     config, seconds = make_config(plan.SETTINGS | {"degradation": "row", "soften": 4}), (0.22, 0.001, 0.002)
-    few, whole = (plan.fitting(config, images, 240, 2, seconds).epochs for images in (6_000, 60_000))
+    few, whole = (sizing.fitting(config, images, 240, 2, seconds).epochs for images in (6_000, 60_000))
     assert few >= 10 * whole
-    assert plan.fitting(config, 10, 240, 2, seconds).epochs == plan.PASSES * plan.SIZES[-1].epochs
+    assert sizing.fitting(config, 10, 240, 2, seconds).epochs == sizing.PASSES * sizing.SIZES[-1].epochs
 
 
 def test_the_text_becomes_latex_and_a_page_alike():
@@ -422,12 +422,12 @@ def test_a_study_restores_as_the_command_line_does_where_it_is_to_hold_on(warm_r
     """As hot as the weights know, with class and picture held on to; plain ones show what that is worth."""
     warm_rows.process.tau, warm_rows.sampling = (0.0, 2.0), warm_rows.sampling.replace(tau=0.5, steps=3)
     taus = {"direct": 0.0, "algorithm1": 0.0, "algorithm2": 0.0, "warm": 2.0}
-    assert tuple(taus) == stages.RESTORERS[:-1]
+    assert tuple(taus) == restoring.RESTORERS[:-1]
     for name, tau in taus.items():
         steps = {} if name == "direct" else {"steps": 3}
         held = {"sampler": name, "tau": tau, "infer": True, "consistent": True} | steps
-        assert stages._restored_by(warm_rows, name) == held
-    assert stages._restored_by(warm_rows, stages.PLAIN) == {"sampler": "warm", "tau": 0.5, "steps": 3}
+        assert restoring.restored_by(warm_rows, name) == held
+    assert restoring.restored_by(warm_rows, restoring.PLAIN) == {"sampler": "warm", "tau": 0.5, "steps": 3}
 
 
 @pytest.mark.slow
@@ -438,8 +438,8 @@ def test_a_study_restores_as_the_command_line_does_where_it_is_to_hold_on(warm_r
 )  # fmt: skip
 def test_the_paper_says_how_it_restores_and_what_that_is_worth(warm, plain, said, study):
     found = copy.deepcopy(stages.results(study.plan))
-    for seed in range(plan.SEEDS):
-        for how, values in (("warm", warm), (stages.PLAIN, plain)):
+    for seed in range(sizing.SEEDS):
+        for how, values in (("warm", warm), (restoring.PLAIN, plain)):
             found[f"restored_{seed}"][how]["agreement"][0] = values[seed]
     told = Findings(study.plan, found, 1.0)
     text = paper.fill(told)
@@ -451,7 +451,7 @@ def test_a_stage_comes_after_what_it_needs():
     """In one process they are run in their order; of a folder the feature network comes first."""
     settings = plan.SETTINGS | {"degradation": "row", "start_from": "hot.pth", "data": "mnist"}
     told = {"source": "", "code": "", "about": "", "images": {"images": 9}, "classes": 2, "folder": "x", "minutes": 1.0}
-    told |= {"size": plan.SIZES[0], "scaled": True, "seconds": (1.0, 1.0, 1.0), "workers": 1}
+    told |= {"size": sizing.SIZES[0], "scaled": True, "seconds": (1.0, 1.0, 1.0), "workers": 1}
     folder = {"data": "folder", "data_path": "pictures"}
     for more in ({}, folder):
         names: list[str] = []

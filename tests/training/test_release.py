@@ -14,7 +14,8 @@ from thaw.base.errors import ThawError
 from thaw.cli.main import main
 from thaw.data import DATA_SETS, folder_name
 from thaw.data.sets import EMNIST_SPLITS
-from thaw.experiment.config import differences, make_config
+from thaw.experiment.config import make_config
+from thaw.experiment.variants import differences
 from thaw.scoring.judge import check_judge
 from thaw.store.weights import check_release, load_model, read_manifest, release_path, save_tensors
 from thaw.training import release

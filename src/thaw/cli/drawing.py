@@ -108,9 +108,8 @@ def restore(
     clean = _beside(items, images, open_set(originals), originals) if originals else items
     total, items, clean = len(items), items[:n], clean[:n]
     read = read_items(items, images, shape=opened.shape, background=opened.config.background)
-    names = [
-        f"{i:05d}.png" if item.array is not None else f"{i:05d}_{item.file.stem}.png" for i, item in enumerate(items)
-    ]
+    stems = ["" if item.array is not None else f"_{item.file.stem}" for item in items]
+    names = [f"{i:05d}{stem}.png" for i, stem in enumerate(stems)]
     given, n = to_pixels(read).to(opened.device), len(read)
     if estimate:
         opened, t = _estimated(opened, given, prior == "any")
@@ -128,11 +127,9 @@ def restore(
         raise ThawError(f"{opened.config.degradation} cannot be undone without its z; use --degrade on clean images")
     if not opened.config.of_a_folder:  # all have a black background
         black = torch.full_like(given[:1], -1)
-        black = (
-            black
-            if degrade
-            else process.degradation(black, torch.full((1,), t, device=opened.device), z if z is None else z[:1])
-        )
+        if not degrade:
+            here = torch.full((1,), t, device=opened.device)
+            black = process.degradation(black, here, None if z is None else z[:1])
         hint = background_hint(read, background_of(to_uint8(black)), f"those of {opened.config.data_name}")
         print(hint, end="\n" if hint else "")
     row = pick(sampler, SAMPLERS, "sampler")
@@ -166,9 +163,8 @@ def _against(hot: Model, name: str) -> Model:
     config, _ = described(name, "mnist")
     degradation = build_process(config, hot.shape).degradation
     check_laws(degradation)
-    return Prior(hot).against(
-        degradation.to(hot.device), hot.config.model_copy(update={"degradation": config.degradation})
-    )
+    told = hot.config.model_copy(update={"degradation": config.degradation})
+    return Prior(hot).against(degradation.to(hot.device), told)
 
 
 def _estimated(opened: Model, pictures: Tensor, any_kind: bool) -> tuple[Model, int]:

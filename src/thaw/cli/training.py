@@ -13,7 +13,8 @@ from thaw.base.errors import ThawError
 from thaw.base.settings import settings_of
 from thaw.cli import options as o
 from thaw.cli.naming import DataSet, Kind, Split, as_settings, configuration, device_of, find_run
-from thaw.experiment.config import Config, fast, load_config, override
+from thaw.experiment.config import Config, load_config, override
+from thaw.experiment.variants import fast, smoke_size
 from thaw.store.runs import RUNS, check_run, list_checkpoints
 from thaw.store.weights import load_model, release_path
 
@@ -57,7 +58,7 @@ class Experiment:
         config.check_options(settings)
         settings["data"] = data.resolve(config.data)
         config = load_config(path, **settings)
-        config = config.smoke() if self.smoke else config
+        config = smoke_size(config) if self.smoke else config
         if self.device:
             device_of(self.device)
             os.environ["ACCELERATE_USE_CPU"] = str(self.device == "cpu").lower()  # read by Accelerate, in kernels too
@@ -83,7 +84,7 @@ def distill(
     path = path if path.exists() or path.suffix else release_path(name)
     settings = settings_of([*set, *as_settings(more)]) | ({} if epochs is None else {"epochs": epochs})
     config = fast(load_model(path).config, str(path), **settings)
-    config = config.smoke() if smoke else config
+    config = smoke_size(config) if smoke else config
     folder = check_run(RUNS / config.run_name if run is None else run, [path])
     if train_only:
         _train_only(config, folder)

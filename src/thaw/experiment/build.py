@@ -8,7 +8,8 @@ from torch import nn
 
 from thaw import degradations, networks
 from thaw.autoencoder import Coder, Reconstruction
-from thaw.experiment.config import SAMPLING, Config, override
+from thaw.experiment.config import Config, override
+from thaw.experiment.variants import SAMPLING
 from thaw.flow_map import FlowMap
 from thaw.model import Model
 from thaw.process import Process

@@ -1,7 +1,6 @@
 """One typed, documented configuration; YAML files and papermill parameters are its fields by name."""
 
-import difflib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +13,7 @@ from thaw.base.files import advice, user_path
 from thaw.base.settings import read_yaml
 from thaw.data import folder_name
 from thaw.data.images import ENDINGS
+from thaw.experiment.mistakes import explained
 from thaw.networks import NETWORKS, Autoencoder, options_of
 from thaw.networks.blocks import ACTIVATIONS
 from thaw.process import HOTTEST, LOSS_WEIGHTS, NOISE_IN, PREDICTIONS
@@ -25,14 +25,14 @@ Positive = Annotated[int, Field(ge=1)]
 READING = ("data", "emnist_split", "data_path", "data_size", "data_channels", "data_extensions", "data_background")
 
 
-def named(table: Iterable[str] | Callable[[], Iterable[str]], what: str) -> AfterValidator:
-    """Return a check that a setting names a row of a table, or of what a function lists; rows may be added later."""
+def named(table: Iterable[str] | Callable[[], Iterable[str]], what: str) -> Any:
+    """Return the type of a setting that names a row of a table, or of what a function lists; rows may be added."""
 
     def check(name: str) -> str:
         pick(name, table() if callable(table) else table, what)
         return name
 
-    return AfterValidator(check)
+    return Annotated[str, AfterValidator(check)]
 
 
 class Config(BaseModel):
@@ -73,28 +73,22 @@ class Config(BaseModel):
         None, description="a flow map distilled from start_from: the range of guidance weights that it is trained for"
     )
 
-    degradation: Annotated[str, named(degradations.names, "degradation")] = Field(
+    degradation: named(degradations.names, "degradation") = Field(
         "scale", description="name of a registered degradation"
     )
     options: dict[str, Any] = Field(default_factory=dict, description="options of the degradation")
     steps: int | None = Field(None, ge=1, description="T; the degradation's own number where null")
     soften: int = Field(1, ge=1, le=32, description="interpolated steps in place of each step of the degradation")
-    schedule: Annotated[str, named(SCHEDULES, "schedule")] = Field(
-        "flow", description="noise schedule sigma_t (and alpha_t)"
-    )
-    prediction: Annotated[str, named(PREDICTIONS, "prediction")] = Field(
-        "x0", description="what the network's output means"
-    )
-    loss_weight: Annotated[str, named(LOSS_WEIGHTS, "loss weight")] = Field(
-        "uniform", description="weight of the loss over t"
-    )
+    schedule: named(SCHEDULES, "schedule") = Field("flow", description="noise schedule sigma_t (and alpha_t)")
+    prediction: named(PREDICTIONS, "prediction") = Field("x0", description="what the network's output means")
+    loss_weight: named(LOSS_WEIGHTS, "loss weight") = Field("uniform", description="weight of the loss over t")
     tau: tuple[float, float] = Field((1.0, 1.0), description="range of temperatures trained on, within [0, 2]")
-    noise_in: Annotated[str, named(NOISE_IN, "noise_in")] = Field(
+    noise_in: named(NOISE_IN, "noise_in") = Field(
         "everywhere", description="noise on every pixel, or only where the degradation destroys"
     )
     terminal_components: int = Field(10, ge=1, description="Gaussians a class in the terminal distribution")
 
-    network: Annotated[str, named(NETWORKS, "network")] = Field("unet", description="network architecture")
+    network: named(NETWORKS, "network") = Field("unet", description="network architecture")
     widths: tuple[Positive, ...] = Field(
         (24, 64),
         min_length=1,
@@ -108,7 +102,7 @@ class Config(BaseModel):
         None, ge=1, description="height and width of the latent; null for the lowest resolution (autoencoders)"
     )
     alpha: float = Field(0.2, ge=0, description="weight of the divergence beside the squared error (vae)")
-    activation: Annotated[str, named(ACTIVATIONS, "activation")] = Field("silu", description="activation function")
+    activation: named(ACTIVATIONS, "activation") = Field("silu", description="activation function")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout in the residual blocks (unet)")
     label_dropout: float = Field(0.1, ge=0, le=1, description="share of labels replaced by the null class")
     observed: float = Field(
@@ -141,7 +135,7 @@ class Config(BaseModel):
     save_minutes: float = Field(10.0, ge=0, description="minutes between checkpoints within an epoch")
     tracker: Literal["none", "tensorboard", "wandb"] = Field("none", description="where curves and samples are sent")
 
-    sampler: Annotated[str, named(SAMPLERS, "sampler")] = Field("warm", description="default sampler")
+    sampler: named(SAMPLERS, "sampler") = Field("warm", description="default sampler")
     sample_steps: int | None = Field(28, ge=1, description="default number of sampling steps; null for all T")
     sample_tau: float = Field(1.0, ge=0, le=HOTTEST, description="default temperature of sampling")
     eta: float = Field(0.0, ge=0, le=1, description="default eta of the warm sampler")
@@ -266,94 +260,13 @@ class Config(BaseModel):
         steps = None if self.sample_steps is None else min(self.sample_steps, total)
         return Sampling(self.sampler, self.sample_tau, self.eta, steps, self.guidance, self.guidance_interval)
 
-    def smoke(self) -> "Config":
-        """Return the same experiment at a size that runs in seconds; its numbers mean nothing."""
-        steps = None if self.steps is None else min(self.steps, 40)
-        small = {"limit": 256, "widths": (8, 16), "epochs": 2, "batch_size": 64, "save_every": 1, "sample_every": 1}
-        small |= {"evaluate_every": 1, "evaluate_n": 256, "sample_steps": 3, "steps": steps, "set": f"{self.set}_smoke"}
-        if self.flow_map:  # the network is the teacher's, and so is the process
-            kept = ("set", "batch_size", "save_every", "evaluate_n")
-            small = {name: small[name] for name in kept} | {"limit": 500, "epochs": 1}
-            return override(self, small)
-        return override(self, small | {"terminal_components": 2, "start_from": None})  # no network is as small
-
-
-def fast(teacher: Config, path: str, **settings: Any) -> Config:
-    """Return the experiment that distils a model into one that draws in one to four evaluations, see `thaw.flow_map`.
-
-    Few jumps blur a little, and more guidance, which costs a flow map nothing, sharpens: the default is 1.5 or more.
-
-    Args:
-        teacher: the model's configuration.
-        path: where its weights are.
-        settings: replace any of the experiment's.
-    """
-    low, high = sorted((1.0, teacher.guidance))
-    ours = {"set": "fast", "start_from": path, "flow_map": (low, max(high, 2.0)), "label_dropout": 0.0}
-    ours |= {"guidance": max(teacher.guidance, 1.5)}
-    ours |= {"optimiser": "muon", "lr": 8e-3, "lr_decay": "cosine", "milestones": (), "epochs": 25, "minutes": None}
-    ours |= {"limit": 30_000, "sampler": "warm", "sample_steps": 4, "eta": 0.0, "save_every": 5, "evaluate_every": 0}
-    return make_config({**teacher.model_dump(), **ours, **settings}, f"fast weights of {path}")
-
-
-# Settings that training does not depend on.
-SAMPLING = ("sampler", "sample_steps", "sample_tau", "eta", "guidance", "guidance_interval")
-# Settings that may differ when a run goes on: how long, and how often something is written.
-# And how the work is done, which changes no more than the rounding of sums.
-FREE = {"epochs", "minutes", "save_every", "sample_every", "evaluate_every", "evaluate_n", "save_minutes", "tracker"}
-FREE |= {"threads", "accumulate"}
-
-
-def differences(old: Config, new: Config, free: Collection[str] = ()) -> str:
-    """Name the settings that differ and matter; how long, how often to save, and those in `free`, may change."""
-    unused = set() if new.of_a_folder else {k for k in Config.model_fields if k.startswith("data_")}
-    settled = {*FREE, *SAMPLING, *free, *unused}
-    changed = [k for k, v in old.model_dump().items() if k not in settled and v != getattr(new, k)]
-    return ", ".join(f"{k}: {getattr(old, k)!r} there, {getattr(new, k)!r} here" for k in changed[:3])
-
-
-def sampled_with(config: Config, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the sampling settings of a configuration with some replaced: what samples are kept under.
-
-    Guidance in all steps is left out: what was kept before there was an interval is found.
-    """
-    chosen = {field: getattr(config, field) for field in SAMPLING} | settings
-    if tuple(chosen["guidance_interval"] or (0.0, 1.0)) == (0.0, 1.0):
-        del chosen["guidance_interval"]
-    return chosen
-
-
-def _explain(error: ValidationError, where: str) -> ThawError:
-    errors = error.errors()
-    first = errors[0]
-    key = _key_of(first)
-    if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, Config.model_fields, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "thaw.experiment.config.Config lists the known ones."
-        return ThawError(f"unknown setting {key!r} in {where}; {hint}")
-    if not key:
-        return ThawError(f"{first['msg'].removeprefix('Value error, ')} (in {where})")
-    if first["input"] is None:
-        return ThawError(f"setting {key!r} in {where} cannot be null")
-    said = [e["msg"].removeprefix("Value error, ") for e in errors if _key_of(e) == key]  # several for a union of types
-    if said[0].startswith("unknown "):  # a whole sentence: it names the value
-        return ThawError(f"setting {key!r} in {where}: {said[0]}")
-    reasons = [text[0].lower() + text[1:] for text in said]
-    return ThawError(f"setting {key!r} in {where}: {' or '.join(reasons)}, got {first['input']!r}")
-
-
-def _key_of(error: Any) -> str:
-    """Return the setting that an error is about, with the index of an entry, but without Pydantic's names of types."""
-    name, *rest = error["loc"] or [""]
-    return ".".join([str(name), *(str(part) for part in rest if isinstance(part, int))])
-
 
 def make_config(values: dict[str, Any], where: str = "the configuration") -> Config:
     """Validate a mapping into a `Config`; a `ThawError` names the first bad key and its near matches."""
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise _explain(error, where) from None
+        raise explained(error, where, Config.model_fields) from None
 
 
 def override(config: Config, values: dict[str, Any]) -> Config:

@@ -1,12 +1,13 @@
 """Running notebooks without a screen: papermill with checked parameters, an executed copy and its HTML."""
 
+import contextlib
 import os
 import re
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ def run_notebook(notebook: str | Path, output: str | Path, parameters: dict[str,
     before = dict(os.environ)
     os.environ["THAW_HEADLESS"] = "1"  # inherited by the kernel: lines instead of progress bars
     try:
-        with Interrupts(signal.SIGINT, noted=_to_kernel), Progress() as tell:
+        tell = Progress()
+        with Interrupts(signal.SIGINT, noted=_to_kernel), now_and_then(tell.pulse, 1.0):
             papermill.execute_notebook(
                 _literal(notebook), _literal(failed), parameters=parameters, kernel_name="python3",
                 cwd=str(project_root()), progress_bar=False, stdout_file=sys.stdout, stderr_file=sys.stderr,
@@ -68,8 +70,26 @@ def run_notebook(notebook: str | Path, output: str | Path, parameters: dict[str,
     return output
 
 
+@contextlib.contextmanager
+def now_and_then(work: Callable[[], None], seconds: float) -> Iterator[None]:
+    """Do a piece of work every so many seconds, in a thread, while the block runs."""
+    done = threading.Event()
+
+    def often() -> None:
+        while not done.wait(seconds):
+            work()
+
+    thread = threading.Thread(target=often, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
 class Progress:
-    """Lines that tell where a notebook is: one a section, and, within the block, one now and then in a long cell.
+    """Lines that tell where a notebook is: one a section, and, by `pulse`, one now and then in a long cell.
 
     Args:
         clock: returns seconds.
@@ -80,19 +100,6 @@ class Progress:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock, self.started, self.section = clock, clock(), "the first cells"
         self.begun, self.due = self.started, self.FIRST
-        self._ended, self._watcher = threading.Event(), threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> "Progress":
-        self._watcher.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._watcher.join()
-
-    def _watch(self) -> None:
-        while not self._ended.wait(1.0):
-            self.pulse()
 
     def begin(self, cell: Any, cell_index: int) -> None:
         """Note that a cell begins, which may be a heading."""

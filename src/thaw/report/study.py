@@ -14,6 +14,7 @@ from thaw.base.files import enter_project
 from thaw.base.machine import timed
 from thaw.experiment.build import sampled_as
 from thaw.experiment.config import Config, load_config, override
+from thaw.experiment.variants import smoke_size
 from thaw.model import Model
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.report import results
@@ -131,7 +132,7 @@ def open_study(
     """
     enter_project()
     experiment = override(config, overrides) if isinstance(config, Config) else load_config(config, **overrides)
-    experiment = experiment.smoke() if smoke else experiment
+    experiment = smoke_size(experiment) if smoke else experiment
     if not experiment.flow_map:  # it learns from a teacher's trajectories, and needs no data set
         experiment = override(experiment, {"data": data.resolve(experiment.data)})
     folder = Path(run) if run else weights.RUNS / experiment.run_name

@@ -60,11 +60,8 @@ def told(degradation: Degradation, images: ImageSet, t: int, seed: int = 0) -> T
     At T the numbers are the coordinates, at other steps all pixels. D is 0 where none survives: z tells no class.
     """
     draws, parts = generator(seed, "ceiling z", images.split), []
-    if (
-        images.degraded is not None
-        and degradation.z_from(images.pixels(slice(1))) is not None
-        and t == degradation.steps
-    ):
+    paired = images.degraded is not None and degradation.z_from(images.pixels(slice(1))) is not None
+    if paired and t == degradation.steps:
         return to_pixels(images.degraded).flatten(1)  # pairs: all that the model is given
     for x0 in images.batches():
         z = degradation.draw_z(len(x0), draws)

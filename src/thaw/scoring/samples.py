@@ -15,7 +15,7 @@ from thaw.base.errors import ThawError
 from thaw.base.files import check_target, digest_of, replacing
 from thaw.base.pixels import to_uint8
 from thaw.degradations import Degradation
-from thaw.experiment.config import sampled_with
+from thaw.experiment.variants import sampled_with
 from thaw.model import Model
 from thaw.scoring.judge import Judge
 from thaw.scoring.scores import CACHE, version_of

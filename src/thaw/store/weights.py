@@ -17,7 +17,8 @@ from thaw.autoencoder import Coder
 from thaw.base.errors import ThawError
 from thaw.base.files import advice, by_git, check_target, stamp, user_path
 from thaw.experiment.build import build_model, build_network, build_process
-from thaw.experiment.config import Config, differences
+from thaw.experiment.config import Config
+from thaw.experiment.variants import differences
 from thaw.model import Model
 from thaw.networks import count_parameters
 from thaw.store.released import PRETRAINED, add_to_manifest, load_released, pretrained, read_manifest, save_released

@@ -12,8 +12,10 @@ from thaw.base.machine import machine
 from thaw.sampling import SAMPLERS
 from thaw.scoring.metrics import MEASURES
 from thaw.store.catalogue import TITLES
-from thaw.studies.plan import SEEDS, Plan
-from thaw.studies.stages import COLD, PLAIN, equal_budget, point_of
+from thaw.studies.plan import Plan
+from thaw.studies.restoring import COLD, PLAIN
+from thaw.studies.sizing import SEEDS
+from thaw.studies.stages import equal_budget, point_of
 
 LEVEL = 0.05  # of Welch's test, below which two means are told apart
 Values = dict[str, tuple[Any, str]]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from matplotlib import pyplot as plt
 
 from thaw.base.errors import ThawError
 from thaw.base.files import make_folder, remember, replacing, sha256, write_json, write_text
@@ -17,16 +16,15 @@ from thaw.report.latex import PACKAGES, compile_latex, has_latex, write_tex
 from thaw.report.results import commit, read_numbers, record
 from thaw.store.runs import epoch_of, list_checkpoints
 from thaw.studies.findings import Findings
-from thaw.studies.plan import SEEDS, Plan
+from thaw.studies.plan import Plan
+from thaw.studies.sizing import SEEDS
 from thaw.studies.stages import origin, point_of, results
 from thaw.studies.writing import Html, Latex
 from thaw.training.release import export_run
 
 TEMPLATE = Path(__file__).with_name("paper.md")
-SOURCES = [
-    TEMPLATE,
-    *(Path(__file__).with_name(name) for name in ("head.tex", "findings.py", "writing.py", "paper.py")),
-]
+WRITING = ("head.tex", "body.tex", "page.html", "findings.py", "writing.py", "paper.py")
+SOURCES = [TEMPLATE, *map(TEMPLATE.with_name, WRITING)]
 BUILT = {".aux", ".log", ".fls", ".fdb_latexmk", ".out", ".pdf"}  # by LaTeX
 TINYTEX = "or TinyTeX, see docs/studies.md"
 
@@ -136,8 +134,7 @@ def _curves(findings: Findings, made_by: dict[str, Any], folder: Path) -> None:
     plan, curves = findings.plan, findings.of("curve")
     taus = list(plan.size.taus)
     for what, label in (("fid", "Fréchet distance"), ("recall", "recall")):
-        with plt.style.context(figures.STYLE):
-            figure, axes = plt.subplots(figsize=(3.4, 1.75))
+        with figures.drawing(3.4, 1.75) as (figure, axes):
             each = [[one[point_of(tau)][what][0] for tau in taus] for one in curves]
             for line in each:
                 axes.plot(taus, line, color="0.6", linewidth=0.6)
@@ -155,4 +152,3 @@ def _curves(findings: Findings, made_by: dict[str, Any], folder: Path) -> None:
                 figures.plain_ticks(axes.yaxis)
             for ending in ("pdf", "svg"):
                 figures.save_figure(figure, folder / f"curve_{what}.{ending}", made_by if ending == "pdf" else None)
-            plt.close(figure)

@@ -2,44 +2,34 @@
 
 import hashlib
 import inspect
+import json
 import os
 import re
-import statistics
-import time
-import timeit
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import torch
+from typing import Any
 
 from thaw import data as sets
 from thaw import degradations
 from thaw.base.errors import ThawError
 from thaw.base.files import check_target, digest_of, remember, sha256, user_path
 from thaw.base.machine import machine
-from thaw.base.seeding import generator
 from thaw.data import DATA_SETS, ImageSet
 from thaw.data.decoding import coloured
 from thaw.data.images import open_set, read_items
 from thaw.degradations import Degradation, check_laws
 from thaw.degradations.base import registered
-from thaw.experiment.build import build_model, build_network, build_process
 from thaw.experiment.config import Config, make_config
 from thaw.experiment.own import register_from
-from thaw.model import Model
 from thaw.process import Process
-from thaw.scoring import load_judge
+from thaw.scoring import Judge, load_judge
 from thaw.store.catalogue import hot_start
 from thaw.store.inputs import load_data
-from thaw.terminal import Terminal
+from thaw.studies.sizing import SEEDS, Size, fitting, measure_speed, predict, process_of, sizes_for
 
 STUDIES = Path("contents/studies")
 VERSION = 4  # of what the stages do: part of every key
-SEEDS = 3  # trainings, each with its own samples: what the spread is of
-GRID = (0.0, 0.5, 1.0, 1.5, 2.0)  # temperatures
 GRADUAL = 40  # steps from which on a degradation is not softened
 # As the sets `*_default` of the eleven degradations are trained and sampled, so that a study compares with them.
 SETTINGS: dict[str, Any] = {
@@ -50,35 +40,7 @@ SETTINGS: dict[str, Any] = {
 # Of pairs: from the degraded picture, which no noise hides, back to the clean one; no class is told.
 PAIRED = {"schedule": "bridge", "tau": (0.0, 1.0), "steps": 40, "label_dropout": 1.0, "guidance": 1.0}
 RATE = {True: 4e-3, False: 8e-3}  # of learning: from the hot weights, or from random ones
-WHOLE = 0.85  # share of the time that is planned: the rest is for what takes longer than was measured
-WHOLE_SET, PASSES = 60_000, 200  # images that SIZES are of: of fewer, more epochs, at most so many for each
-FIXED = 300.0  # seconds of one core for what does not depend on the size: budget, ceiling, hot prior, paper
 SMOKE = {"limit": 256, "widths": (8, 16), "batch_size": 64, "sample_steps": 3, "terminal_components": 2}
-
-
-class Size(NamedTuple):
-    """How much is done: passes over a share of the training images, samples a score, temperatures."""
-
-    epochs: int
-    share: float
-    n: int
-    taus: tuple[float, ...]
-
-
-EQUAL_N = 500  # samples that the eleven are scored by, after 2 and 5 epochs, at up to three temperatures
-# From what a few minutes are enough for to what takes hours.
-SIZES = (
-    Size(1, 0.25, 256, (0.0, 1.0, 2.0)),
-    Size(1, 0.5, 256, (0.0, 1.0, 2.0)),
-    Size(1, 1.0, 256, GRID),
-    Size(2, 1.0, 256, GRID),
-    Size(2, 1.0, 500, GRID),
-    Size(5, 1.0, 500, GRID),
-    Size(5, 1.0, 1000, GRID),
-    Size(10, 1.0, 1000, GRID),
-    Size(20, 1.0, 2000, GRID),
-    Size(40, 1.0, 5000, GRID),
-)
 
 
 @dataclass(frozen=True)
@@ -178,28 +140,15 @@ class Plan:
         """Return a split of the images."""
         return load_data(self.config(), split)
 
+    def judge(self) -> Judge | None:
+        """Return the feature network of the images: the shipped one, or the study's; None of pairs without classes."""
+        if self.classes < 2:
+            return None
+        return load_judge(self.config().data_name, self.path / "judge" if self.config().of_a_folder else None)
 
-def process_of(config: Config, images: ImageSet) -> Process:
-    """Return the process of a configuration; that of pairs knows their degraded pictures."""
-    process = build_process(config, images.shape)
-    if config.paired:
-        process.degradation.load_state({"pictures": images.degraded})
-    return process
-
-
-def predict(config: Config, used: float, size: Size, seconds: tuple[float, float, float]) -> dict[str, float]:
-    """Return how many seconds of one core a training, its curve and its restorations take; see `Plan.seconds`."""
-    step, each, held = seconds
-    steps = config.sample_steps or 28
-    low, high = config.guidance_interval
-    scored = (len(size.taus) + 1) * size.n + 3 * EQUAL_N * (config.data == "mnist" and size.n != EQUAL_N)
-    few, draws = min(size.n, 500), 7 * 125
-    restored = steps * (held * (3 * few + draws) + (0 if config.paired else each * (few + draws)))
-    return {
-        "train": step * size.epochs * used / config.batch_size + 10,
-        "curve": 0.0 if config.paired else scored * (each * steps * (1 + high - low) + 0.005) + 4,
-        "restored": restored + 10,
-    }
+    def found(self, stage: str) -> Any:
+        """Return what a stage found that another one needs, and that was therefore run before it."""
+        return json.loads((self.path / "results" / f"{stage}.json").read_text())["value"]
 
 
 def make_plan(
@@ -271,15 +220,9 @@ def make_plan(
     if not config.of_a_folder:  # its own is trained
         load_judge(config.data_name).check_shape(shape)
     workers = workers or min(SEEDS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
-    known = {
-        "name": name,
-        "source": file,
-        "code": code or images.fingerprint["digest"],
-        "about": about,
-        "folder": str(folder),
-        "smoke": smoke,
-    }
-    known |= {"settings": config.model_dump(mode="json", exclude_unset=True), "classes": images.classes}
+    known = {"name": name, "source": file, "code": code or images.fingerprint["digest"], "about": about}
+    known |= {"folder": str(folder), "smoke": smoke, "classes": images.classes}
+    known |= {"settings": config.model_dump(mode="json", exclude_unset=True)}
     known |= {"images": images.fingerprint, "minutes": float(minutes), "workers": workers}
     say(f"{name}: its laws hold on images of {images.name} {shape}, T = {degradation.steps}" if not paired else
         f"{name}: {len(images):,} pairs of {shape} to train on")  # fmt: skip
@@ -320,68 +263,5 @@ def _data_settings(name: str) -> dict[str, Any]:
     few = [read_items([item], name, say=lambda _: None)[0].permute(1, 2, 0).numpy() for item in items[:32]]
     channels = 3 if any(coloured(array) for array in few) else 1
     size = 28 if max(first.shape[2:]) <= 28 else 32
-    return {
-        "data": "pairs" if pairs else "folder",
-        "data_path": str(path),
-        "data_size": size,
-        "data_channels": channels,
-    }
-
-
-def measure_speed(config: Config, images: ImageSet) -> tuple[float, float, float]:
-    """Return what `Plan.seconds` are, all with the degradation's work."""
-    torch.set_num_threads(config.threads)
-    process, draws = process_of(config, images), generator(0, "speed")
-    network = build_network(config, images.shape, images.classes)
-    chosen = torch.arange(min(config.batch_size, len(images)))
-    x0, y = images.pixels(chosen), images.labels[chosen]
-
-    def step() -> None:
-        process.loss(network, x0, y, process.draw(len(x0), draws)).backward()
-
-    start = Terminal.point(process.degradation.coordinates(x0[:1])[0])
-    model: Model = build_model(config, process, network.eval(), start, images.classes)
-
-    def draw() -> None:
-        for _ in islice(model.trajectory(model.labels(125), guidance=1.0, tau=1.0), 4):
-            pass
-
-    few = min(4, process.steps)
-    z = process.degradation.draw_z(len(x0), draws)
-    x_T = process.degradation(x0, torch.full((len(x0),), process.steps), z)
-
-    def hold() -> None:
-        how = {"tau": process.tau[0], "steps": few, "consistent": not config.paired}
-        model.restore(x_T, process.steps, z=z, **how)
-
-    network.train()
-    learnt = _median(step)
-    network.eval()
-    return 1.15 * learnt, _median(draw) / (3 * 125), _median(hold) / (few * len(x0))  # the optimiser takes some 15 %
-
-
-def _median(work: Callable[[], None]) -> float:
-    """Return the median of the processor's time that a piece of work takes, in seconds, the first time left out.
-
-    What else the machine does in these moments says nothing of the next half hour.
-    """
-    return statistics.median(timeit.repeat(work, number=1, repeat=6, timer=time.process_time)[1:])
-
-
-def sizes_for(images: int) -> tuple[Size, ...]:
-    """Return `SIZES`, with more epochs, and all images in each, where there are few."""
-    more = min(PASSES, WHOLE_SET // images)
-    few = tuple(one._replace(epochs=round(more * one.share * one.epochs), share=1.0) for one in SIZES)
-    return few if more > 1 else SIZES
-
-
-def fitting(config: Config, images: int, minutes: float, workers: int, seconds: tuple[float, float]) -> Size:
-    """Return the largest size that fits into the minutes; the smallest where none does."""
-    time_left = WHOLE * 60 * minutes * workers - FIXED
-    images = min(images, config.limit or images)
-    sizes = sizes_for(images)
-    fits = [
-        size for size in sizes
-        if SEEDS * sum(predict(config, size.share * images, size, seconds).values()) <= time_left
-    ]  # fmt: skip
-    return fits[-1] if fits else sizes[0]
+    reads = {"data": "pairs" if pairs else "folder", "data_path": str(path)}
+    return reads | {"data_size": size, "data_channels": channels}

@@ -15,6 +15,7 @@ from typing import Any
 from thaw.base.errors import ThawError
 from thaw.base.files import make_folder
 from thaw.degradations import registered
+from thaw.report.notebooks import now_and_then
 from thaw.store.runs import run_lock
 from thaw.studies.paper import spend, write_paper
 from thaw.studies.plan import Plan
@@ -93,7 +94,7 @@ class Study:
             seconds = int(time.monotonic() - started)
             self.say(f"{seconds // 60:3d}:{seconds % 60:02d}  {what}; {self._time_left(dict(begun), workers)}")
 
-        with _now_and_then(lambda: tell(f"... {' and '.join(stages[name].about for name in [*begun])}")):
+        with now_and_then(lambda: tell(f"... {' and '.join(stages[name].about for name in [*begun])}"), OFTEN):
             while waiting or running:
                 ready = [s for s in waiting.values() if not set(s.needs) & (waiting.keys() | begun.keys())]
                 for stage in ready[: workers - len(running)]:
@@ -124,24 +125,6 @@ class _Here(Executor):
         except Exception as error:
             future.set_exception(error)
         return future
-
-
-@contextlib.contextmanager
-def _now_and_then(work: Callable[[], None]) -> Iterator[None]:
-    """Do a piece of work every `OFTEN` seconds while the block runs."""
-    done = threading.Event()
-
-    def often() -> None:
-        while not done.wait(OFTEN):
-            work()
-
-    thread = threading.Thread(target=often, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
 
 
 def _check(future: Future, stage: Stage) -> None:

@@ -16,43 +16,29 @@ from thaw.base.files import make_folder, remember, sha256
 from thaw.base.machine import timed
 from thaw.base.pixels import to_pixels, to_uint8
 from thaw.base.seeding import generator
-from thaw.degradations import Degradation
 from thaw.model import Model
-from thaw.prior import Prior
 from thaw.report import figures
-from thaw.sampling import SAMPLERS, time_steps
+from thaw.sampling import time_steps
 from thaw.scoring import (
-    Ceiling,
     Judge,
-    Score,
     draw_samples,
     evaluate_model,
     labels_in_shares,
-    load_judge,
     measure_ceiling,
     nearest,
     real_splits,
-    restoration,
-    restore_all,
-    score_restoration,
 )
 from thaw.scoring.budget import Oracle, error_budget
 from thaw.store.released import pretrained
 from thaw.store.weights import load_model
-from thaw.studies.plan import SEEDS, Plan
+from thaw.studies.plan import Plan
+from thaw.studies.restoring import COLD, PRIOR, degraded, kept, restorations, restored_by, untrained
+from thaw.studies.sizing import SEEDS
 from thaw.terminal import fit_terminal
 
-COLD: dict[str, dict[str, Any]] = {
-    name: {"sampler": name, "tau": 0.0} for name in ("direct", "algorithm1", "algorithm2")
-}
-PLAIN = "plain"  # warm as samples are drawn; all other restorers hold on to what is left
-RESTORERS = (*COLD, "warm", PLAIN)
 FORWARD = ("forward_cold.png", "forward_warm.png")
 DRAWN = ("samples_cold.png", "samples_warm.png", "walk.png", "restored.png", "failures.png")
 SCORED = ("fid", "precision", "recall", "coverage", "accuracy", "entropy", "copies")
-RESTORED = ("agreement", "psnr", "ssim", "error_ratio", "spread_skill", "consistency")
-PRIOR = 128  # pictures that are restored without training
-SPREAD = 125  # pictures that are restored by eight seeds each, at most
 EQUAL = "equal_budget.json"  # beside the released weights: the eleven degradations, trained and scored alike
 
 
@@ -103,14 +89,6 @@ class Stage:
 
 def _absent() -> Any:
     raise LookupError
-
-
-def judge_of(plan: Plan) -> Judge | None:
-    """Return the feature network that scores a study: the shipped one, or its own; None of pairs without classes."""
-    if plan.classes < 2:
-        return None
-    own = [plan.path / "judge"] if plan.config().of_a_folder else []
-    return load_judge(plan.config().data_name, *own)
 
 
 def train_judge(plan: Plan) -> dict[str, Any]:
@@ -192,9 +170,7 @@ def train(plan: Plan, seed: int) -> dict[str, Any]:
     from thaw.training.loop import train as epochs
 
     config = plan.config(seed)
-    minutes = max(
-        1.0, 3 * plan.predicted()["train"] / 60
-    )  # a far busier machine ends it; then the seeds differ in length
+    minutes = max(1.0, 3 * plan.predicted()["train"] / 60)  # a far busier machine ends it; then seeds differ in length
     *_, last = epochs(config.model_copy(update={"minutes": minutes}), plan.run(seed), progress=False)
     trained, seconds = last.record.get("images", 0), last.record["seconds"]
     return {"epochs": last.epoch, "images": trained, "loss": last.record["loss"], "seconds": seconds, **timed(),
@@ -210,12 +186,12 @@ def point_of(tau: float, kind: str = "tau") -> str:
 def _scores(plan: Plan, model: Model, judge: Judge, seed: int, n: int, **settings: Any) -> dict[str, Any]:
     labels = labels_in_shares(judge, n)
     more = {"labels": labels, "judge": judge, "seed": seed, "cache": plan.path / "scores", "reference": "train"}
-    return _kept(evaluate_model(model, n, **more, **settings).scores, SCORED)
+    return kept(evaluate_model(model, n, **more, **settings).scores, SCORED)
 
 
 def curve(plan: Plan, seed: int) -> dict[str, Any]:
     """Score the samples of one network at each temperature, by the cold algorithms, and as the eleven are."""
-    model, judge = load_model(plan.run(seed)), judge_of(plan)
+    model, judge = load_model(plan.run(seed)), plan.judge()
     n = plan.size.n
     found = {point_of(tau): _scores(plan, model, judge, seed, n, tau=tau) for tau in plan.size.taus}
     found |= {name: _scores(plan, model, judge, seed, n, **COLD[name]) for name in ("algorithm1", "direct")}
@@ -237,87 +213,20 @@ def equal_budget(plan: Plan) -> dict[str, Any] | None:
     if equal_digest(plan) is None:
         return None
     found = json.loads((pretrained() / EQUAL).read_text())
-    return found if found.get("judge") == judge_of(plan).digest else None
-
-
-def _kept(scores: dict[str, Score], names: tuple[str, ...]) -> dict[str, Any]:
-    """Return the scores of these names that there are, each with that of real images, as plain values."""
-    return {name: [scores[name].value, scores[name].floor] for name in names if name in scores}
-
-
-def _restored_by(model: Model, name: str) -> dict[str, Any]:
-    """Return the settings of one of `RESTORERS`, in as many steps as the model samples in.
-
-    Of pairs, no function is known that a restoration could be consistent with, nor what tells the class.
-    """
-    if name == PLAIN:
-        return {"sampler": "warm", "tau": model.sampling.tau, "steps": model.sampling.steps}
-    row, known = SAMPLERS[name], not model.config.paired
-    held = {"sampler": name, "tau": row.restores_at(*model.process.tau), "infer": known and model.conditional}
-    return held | {"consistent": known} | ({"steps": model.sampling.steps} if row.many else {})
-
-
-def _degraded(
-    plan: Plan, degradation: Degradation, n: int, seed: int = 0
-) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
-    """Return n test images, what is left of them at T, the z behind that, and their classes."""
-    test = plan.load("test")
-    test = test.subset(min(n, len(test)), seed)
-    x0 = test.pixels()
-    paired = plan.config().paired
-    z = to_pixels(test.degraded) if paired else degradation.draw_z(len(x0), generator(seed, "study restoration"))
-    return x0, degradation(x0, torch.full((len(x0),), degradation.steps), z), z, test.labels
-
-
-def restorations(plan: Plan, seed: int) -> dict[str, Any]:
-    """Restore test images that were degraded to T, the class not told, by every sampler."""
-    model, judge = load_model(plan.run(seed)), judge_of(plan)
-    x0, x_T, z, true = _degraded(plan, model.process.degradation, plan.restored)
-    told = found_of(plan, "ceiling")
-    best = None if "left_out" in told else Ceiling(**told)
-    T, found = model.process.degradation.steps, {}
-    more = {"z": z, "true": true if judge else None, "judge": judge, "ceiling": best, "seed": seed}
-    more["part"], direct = min(SPREAD, plan.restored // 4), None
-    for name in RESTORERS[:-1] if plan.config().paired else RESTORERS:
-        settings = _restored_by(model, name)
-        restored = restore_all(model, x_T, T, z=z, seed=seed, **settings)
-        direct = restored if name == "direct" else direct if name != PLAIN else None
-        scores = score_restoration(model, restored, x_T, x0, T, direct=direct, **more, **settings)
-        found[name] = _kept(scores, RESTORED[:-1] if plan.config().paired else RESTORED)  # no D to degrade it again by
-    return found
-
-
-def untrained(plan: Plan) -> dict[str, Any]:
-    """Restore test images by the hot model as a prior, which was never trained to undo this degradation."""
-    judge, prior = judge_of(plan), Prior(load_model(plan.settings["start_from"]))
-    inner = plan.inner(plan.load("test"))
-    x0, x_T, z, true = _degraded(plan, inner, min(plan.restored, PRIOR))
-    step = torch.full((len(x0),), inner.steps)
-    told, found = found_of(plan, "ceiling"), []
-    best = None if "left_out" in told else told["posterior"]
-    for seed in range(SEEDS):
-        restored = prior.restore(x_T, inner, inner.steps, z=z, seed=seed)
-        known = {"true": true, "degraded": x_T, "again": inner(restored, step, z), "ceiling": best}
-        scores = restoration(to_uint8(restored), to_uint8(x0), judge=judge, seed=seed, **known)
-        found.append(_kept(scores, RESTORED))
-    return {"seeds": found, "n": len(x0)}
-
-
-def best_tau(curves: list[dict[str, Any]], plan: Plan) -> float:
-    """Return the temperature of the lowest mean distance to the training images."""
-    return min(plan.size.taus, key=lambda tau: sum(one[point_of(tau)]["fid"][0] for one in curves))
+    return found if found.get("judge") == plan.judge().digest else None
 
 
 def gallery(plan: Plan) -> dict[str, Any]:
     """Draw what the first network restores; unless of pairs, samples, trajectories, nearest neighbours and failures."""
-    model, judge, seen = load_model(plan.run(0)), judge_of(plan), {"weights": str(plan.run(0).name), "seed": 0}
-    x0, x_T, z, _ = _degraded(plan, model.process.degradation, 10)
+    model, judge, seen = load_model(plan.run(0)), plan.judge(), {"weights": str(plan.run(0).name), "seed": 0}
+    x0, x_T, z, _ = degraded(plan, model.process.degradation, 10)
     ways = [(0, "direct"), (0, "algorithm1"), (0, "algorithm2"), (0, "warm"), (1, "warm"), (2, "warm")]
-    rows = [model.restore(x_T, model.process.steps, z=z, seed=k, **_restored_by(model, name)) for k, name in ways]
+    rows = [model.restore(x_T, model.process.steps, z=z, seed=k, **restored_by(model, name)) for k, name in ways]
     _grid(plan, "restored.png", to_uint8(torch.cat([x0, x_T, *rows]).clamp(-1, 1)), len(x0), **seen)
     if plan.config().paired:
         return {}
-    tau = best_tau([found_of(plan, f"curve_{seed}") for seed in range(SEEDS)], plan)
+    curves = [plan.found(f"curve_{seed}") for seed in range(SEEDS)]
+    tau = min(plan.size.taus, key=lambda tau: sum(one[point_of(tau)]["fid"][0] for one in curves))  # of the nearest
     columns = model.columns()
     y = model.labels(columns * max(1, 50 // columns))
     for what, settings in (("cold", COLD["algorithm2"]), ("warm", {"tau": tau})):
@@ -372,11 +281,6 @@ def all_stages(plan: Plan) -> dict[str, Stage]:
         Stage("gallery", "what is drawn", gallery, tuple(one.name for one in before), (*sized, "taus"), draws=drawn),
     ]  # fmt: skip
     return {stage.name: stage for stage in stages}
-
-
-def found_of(plan: Plan, name: str) -> Any:
-    """Return what a stage found; None if it was not run yet."""
-    return all_stages(plan)[name].result(plan)
 
 
 def perform(plan: Plan, name: str) -> str:

@@ -6,6 +6,7 @@ A figure is a paragraph of pictures, whose last caption is that of all; its titl
 
 import html
 import re
+import string
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -159,50 +160,8 @@ class Latex(Writer):
     def document(self, parts: list[str]) -> str:
         title, note, abstract, *rest = parts
         items = "\n".join(rf"\bibitem{{{key}}} {self.plain(REFERENCES[key])}" for key in self.cited)
-        head = Path(__file__).with_name("head.tex").read_text()
-        return head + BODY % (title, note, abstract, "\n\n".join(rest), len(self.cited), items)
-
-
-BODY = r"""%s
-
-%s
-
-\begin{document}
-\raggedbottom
-\twocolumn[\centering{\LARGE\bfseries \papertitle}\par\medskip
-\begin{minipage}{0.86\textwidth}\centering\small \papernote\end{minipage}\par\bigskip]
-\suppressfloats[t]
-
-\begin{abstract}
-\noindent
-%s
-\end{abstract}
-
-%s
-
-\begin{thebibliography}{%d}\setlength{\itemsep}{0pt}\setlength{\parskip}{0pt}\footnotesize\raggedright
-%s
-\end{thebibliography}
-
-\end{document}
-"""
-
-
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
-body {{ max-width: 46rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.5 Georgia, serif; }}
-h1 {{ line-height: 1.2; }} .note {{ color: #555; }} figure, .told {{ margin: 1.5rem 0 0; }}
-figure img {{ max-width: 100%; image-rendering: pixelated; }} figure.wide img {{ width: 32%; margin-right: 1%; }}
-figure.column img {{ display: block; width: 30rem; margin-bottom: 4px; }}
-figcaption, .told {{ font-size: .88rem; text-align: left; padding: .4rem 0; }}
-table {{ border-collapse: collapse; font-size: .88rem; }}
-td, th {{ padding: .15rem .7rem .15rem 0; white-space: nowrap; }}
-thead {{ border-top: 2px solid; border-bottom: 1px solid; }} tbody {{ border-bottom: 2px solid; }}
-.r {{ text-align: right; }} .table {{ overflow-x: auto; }} ol {{ font-size: .88rem; }}
-</style></head><body>
-{body}
-</body></html>
-"""
+        head, body = (Path(__file__).with_name(name).read_text() for name in ("head.tex", "body.tex"))
+        return head + body % (title, note, abstract, "\n\n".join(rest), len(self.cited), items)
 
 
 class Html(Writer):
@@ -254,4 +213,5 @@ class Html(Writer):
         items = "".join(f"<li>{html.escape(REFERENCES[key])}</li>" for key in self.cited)
         body = "\n".join([*parts, f"<h2>References</h2><ol>{items}</ol>"])
         body = re.sub(r'(<a href="#(\w+)">)#', lambda found: f"{found[1]}{self.places[found[2]]}", body)
-        return PAGE.format(title=re.sub("<[^>]+>", "", parts[0]), body=body)
+        page = string.Template(Path(__file__).with_name("page.html").read_text())
+        return page.substitute(title=re.sub("<[^>]+>", "", parts[0]), body=body)

@@ -1,9 +1,9 @@
 from .loop import Epoch as Epoch
 from .loop import train as train
 from .optimisers import OPTIMISERS as OPTIMISERS
+from .optimisers import OptimiserStep as OptimiserStep
 from .optimisers import build_optimiser as build_optimiser
 from .optimisers import learning_rate as learning_rate
 from .parallel import build_accelerator as build_accelerator
 from .release import export_run as export_run
-from .trainer import OptimiserStep as OptimiserStep
 from .trainer import Trainer as Trainer

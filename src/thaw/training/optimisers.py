@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,14 @@ from thaw.experiment.config import Config
 
 OPTIMISERS = ("muon", "adamw")
 REST = 0.25  # AdamW's learning rate for the rest, as a share of Muon's
+
+
+class OptimiserStep(NamedTuple):
+    """What `Trainer.steps` yields after each optimiser step."""
+
+    images: int  # of the batch, over all processes
+    loss: Tensor  # the mean over the batch, a scalar on the device
+    share: float  # of `minutes` that was used when the step began; 0 without a limit
 
 
 def timm_muon(device: torch.device | str) -> type[torch.optim.Optimizer]:

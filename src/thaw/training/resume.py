@@ -15,7 +15,8 @@ from thaw.base.files import write_text
 from thaw.base.machine import machines_of
 from thaw.data import ImageSet, what_changed
 from thaw.degradations import Degradation
-from thaw.experiment.config import Config, differences
+from thaw.experiment.config import Config
+from thaw.experiment.variants import differences
 from thaw.store import runs
 from thaw.store.tensors import load_tensors, save_tensors
 from thaw.store.weights import coder_state, load_model

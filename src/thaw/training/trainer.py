@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -23,21 +23,13 @@ from thaw.process import Draws, Process
 from thaw.scoring import Judge
 from thaw.store import runs
 from thaw.training import reporting, resume
-from thaw.training.optimisers import average, build_optimiser, learning_rate
+from thaw.training.optimisers import OptimiserStep, average, build_optimiser, learning_rate
 from thaw.training.parallel import Signals, parts
 from thaw.training.tracking import POINTS, RunTracker
 
 # What a checkpoint tells of where training stands, as plain values: its name there -> the trainer's.
 PLAIN = {name: name for name in ("epoch", "seconds", "running", "number", "points", "records")}
 PLAIN |= {"step": "index", "images": "seen"}
-
-
-class OptimiserStep(NamedTuple):
-    """What `Trainer.steps` yields after each optimiser step."""
-
-    images: int  # of the batch, over all processes
-    loss: Tensor  # the mean over the batch, a scalar on the device
-    share: float  # of `minutes` that was used when the step began; 0 without a limit
 
 
 class Trainer:
