@@ -33,7 +33,8 @@ from thaw.scoring import (
 from thaw.scoring.floors import Classes, alike
 from thaw.scoring.protocol import quick_floors
 from thaw.scoring.real import order_of
-from thaw.store.weights import PRETRAINED, add_to_manifest, load_model, read_manifest
+from thaw.store import PRETRAINED, load_model, read_manifest
+from thaw.store.released import add_to_manifest
 
 SHORT = {"floor": "fid", "fid_floor": "fid", "entropy_floor": "entropy"}  # last part of a key -> measure
 TUNED = ".guidance_"  # scores that a setting was chosen by: against the training images

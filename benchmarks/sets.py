@@ -21,7 +21,7 @@ from thaw.networks import count_multiply_adds, count_parameters
 from thaw.report import results
 from thaw.report.recorder import weights_of
 from thaw.scoring import MEASURES, load_judge
-from thaw.store.weights import read_manifest
+from thaw.store import read_manifest
 
 SHAPE, CLASSES = (1, 28, 28), 10
 SETS = sorted([*Path("configs/ddpm").glob("*.yaml"), *Path("configs/custom").glob("*.yaml")])

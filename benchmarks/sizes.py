@@ -24,9 +24,9 @@ from thaw.networks import count_parameters
 from thaw.report import figures, results
 from thaw.scoring import classify, floor_at, load_judge, score_model, score_reconstruction
 from thaw.scoring.samples import weights_digest
+from thaw.store import list_checkpoints, load_model
 from thaw.store.inputs import load_data
 from thaw.store.runs import RUNS
-from thaw.store.weights import list_checkpoints, load_model
 from thaw.training.loop import train
 
 OUT = Path("benchmarks/measured/sizes.json")

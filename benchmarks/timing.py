@@ -18,8 +18,8 @@ import torch
 from thaw import data
 from thaw.experiment.config import Config, override
 from thaw.store.inputs import load_data
-from thaw.training.parallel import build_accelerator
 from thaw.training.optimisers import OptimiserStep
+from thaw.training.parallel import build_accelerator
 from thaw.training.trainer import Trainer
 
 Clock = Callable[[], float]

@@ -5,7 +5,7 @@ import json
 import torch
 
 from thaw.experiment.config import Config, make_config
-from thaw.store.weights import list_checkpoints, load_checkpoint
+from thaw.store import list_checkpoints, load_checkpoint
 from thaw.training.loop import Epoch, train
 
 TINY = {

@@ -11,7 +11,7 @@ from thaw.base.files import check_target, needed, write_text
 from thaw.base.machine import tell_apart
 from thaw.base.text import number
 from thaw.cli import options as o
-from thaw.store.weights import PRETRAINED, read_manifest
+from thaw.store import PRETRAINED, read_manifest
 
 Entry = dict[str, Any]
 

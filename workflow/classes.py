@@ -14,8 +14,9 @@ from thaw.base.files import check_target
 from thaw.cli import options as o
 from thaw.data import ImageSet, load
 from thaw.experiment.config import Config
+from thaw.store import read_manifest
 from thaw.store.released import PRETRAINED, save_released
-from thaw.store.weights import CLASSES_FORMAT, classes_path, degrades_by, read_manifest
+from thaw.store.weights import CLASSES_FORMAT, classes_path, degrades_by
 from thaw.terminal import fit_classifier, terminal_coordinates
 
 

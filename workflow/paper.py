@@ -17,7 +17,7 @@ from thaw.base.files import check_target, needed
 from thaw.cli import options as o
 from thaw.report.latex import PACKAGES, compile_latex, has_latex
 from thaw.report.results import PLOTS, read_numbers
-from thaw.store.weights import PRETRAINED, read_manifest
+from thaw.store import PRETRAINED, read_manifest
 
 REPORT = Path("Report")
 FIGURE = re.compile(r"\\includegraphics(?:\[[^]]*\])?\{([^}]+)\}")

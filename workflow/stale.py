@@ -15,7 +15,7 @@ def why_stale(origin: dict[str, Any], manifest: Manifest) -> str | None:
 
     Args:
         origin: of a number or figure; what rests on no shipped weights has no `weights`.
-        manifest: see `thaw.store.weights.read_manifest`.
+        manifest: see `thaw.store.released.read_manifest`.
     """
     for name, digest in origin.get("weights", {}).items():
         entry = manifest.get(name)
@@ -50,7 +50,7 @@ def mark_times(numbers: dict[str, dict[str, Any]], manifest: Manifest) -> tuple[
 
     Args:
         numbers: see `thaw.report.results.read_numbers`.
-        manifest: see `thaw.store.weights.read_manifest`.
+        manifest: see `thaw.store.released.read_manifest`.
 
     Returns:
         Key -> letter of those that differ, and a sentence that tells what the letters mean.

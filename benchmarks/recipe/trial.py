@@ -30,7 +30,7 @@ from thaw.experiment.config import make_config
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.process import Draws, Process
 from thaw.scoring import load_judge, score_model
-from thaw.store import weights
+from thaw.store import tensors
 from thaw.terminal import fit_terminal
 
 HERE = Path(__file__).parent
@@ -198,7 +198,7 @@ def main(name: str, seed: o.Seed, /) -> None:
     WEIGHTS.mkdir(parents=True, exist_ok=True)
     stem = f"{name}_{seed}"
     state = {k: v.half() for k, v in networks[best["ema"]].network.state_dict().items()}
-    weights.save_tensors(WEIGHTS / f"{stem}.pt", state)
+    tensors.save_tensors(WEIGHTS / f"{stem}.pt", state)
     y = model.labels(80)
     best_model = build_model(config, process, networks[best["ema"]], terminal, images.classes)
     sampling = {k: best[k] for k in settings["score"][0]}

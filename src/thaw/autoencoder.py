@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thaw.base.errors import ThawError
-from thaw.base.pixels import check_images
+from thaw.base import ThawError, check_images
 from thaw.degradations import Scale
 from thaw.networks import Autoencoder
 from thaw.networks.autoencoder import latent_shape

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from thaw.autoencoder import Coder
-from thaw.base.errors import ThawError
+from thaw.base import ThawError
 from thaw.flow_map import FlowMap
 from thaw.process import Process
 from thaw.sampling import Restore, Sampling, Step, check_interval, guided_at, reverse

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from thaw.base.errors import ThawError
-from thaw.base.pixels import check_images
-from thaw.base.seeding import generator
+from thaw.base import ThawError, check_images, generator
 from thaw.degradations import Degradation
 
 NOISE = 0.02  # standard deviation of what is on a picture besides: rounding, and what no normal distribution tells

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from thaw.base.errors import ThawError
+from thaw.base import ThawError
 from thaw.degradations import Degradation
 from thaw.process import Process
 from thaw.sampling import time_steps

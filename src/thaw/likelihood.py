@@ -14,7 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from thaw.base.errors import ThawError
+from thaw.base import ThawError
 from thaw.process import Process
 from thaw.sampling import Restore
 

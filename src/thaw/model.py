@@ -8,9 +8,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from thaw.base.errors import ThawError
-from thaw.base.pixels import check_images
-from thaw.base.seeding import derive, generator
+from thaw.base import ThawError, check_images, derive, generator
 from thaw.consistency import fitted, with_known, with_measured
 from thaw.denoiser import Denoiser
 from thaw.sampling import SAMPLERS, Restore, Sampling, Step, final

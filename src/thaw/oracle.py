@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from thaw.base.errors import ThawError
-from thaw.base.seeding import generator
+from thaw.base import ThawError, generator
 from thaw.degradations import Degradation
 from thaw.process import Process
 from thaw.sampling import Restore

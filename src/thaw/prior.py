@@ -15,9 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thaw.base.errors import ThawError
-from thaw.base.pixels import check_images
-from thaw.base.seeding import generator
+from thaw.base import ThawError, check_images, generator
 from thaw.consistency import fitted, traced
 from thaw.degradations import Degradation, Scale
 from thaw.model import Model

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from thaw.base.errors import ThawError, pick
-from thaw.base.pixels import check_images
+from thaw.base import ThawError, check_images, pick
 from thaw.degradations import Degradation
 
 Number = Tensor | float

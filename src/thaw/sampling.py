@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from thaw.base.errors import ThawError, pick
+from thaw.base import ThawError, pick
 from thaw.process import Process
 
 Restore = Callable[[Tensor, Tensor], Tensor]  # (x_t (B, C, H, W), t (B,) int64) -> x0_hat (B, C, H, W)

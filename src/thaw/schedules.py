@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from thaw.base.errors import ThawError, pick
+from thaw.base import ThawError, pick
 
 Tables = tuple[Tensor, Tensor]  # alpha and sigma, each (T+1,) float64
 

@@ -14,8 +14,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from thaw.base.errors import ThawError
-from thaw.base.seeding import derive, generator
+from thaw.base import ThawError, derive, generator
 from thaw.degradations import Degradation
 
 MAX_RANK = 96  # a mixture in more dimensions would outweigh the network

@@ -15,7 +15,7 @@ from thaw.cli.main import main
 from thaw.experiment.build import build_network
 from thaw.experiment.config import load_config
 from thaw.networks import count_parameters
-from thaw.store import weights
+from thaw.store import released, weights
 
 
 @pytest.fixture(autouse=True)
@@ -176,7 +176,7 @@ def test_evaluate_scores_shipped_weights_once(tmp_path, monkeypatch, capsys):
     assert main(arguments) == 0
     shown = capsys.readouterr().out
     (record,) = json.loads(Path("scores.json").read_text())
-    assert record["settings"]["weights"] == weights.read_manifest()[release("row_default_28")]["sha256"]
+    assert record["settings"]["weights"] == released.read_manifest()[release("row_default_28")]["sha256"]
     fid = record["scores"]["fid"]
     assert (fid["n"], fid["seed"], fid["reference"]) == (256, 0, "test") and fid["floor"] > 0
     assert re.search(rf"fid +{fid['value']:.2f} +\({fid['floor']:.2f}\)", shown) and "accuracy" in shown

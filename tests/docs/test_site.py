@@ -17,7 +17,7 @@ from PIL import Image
 
 import thaw
 from thaw import degradations, play
-from thaw.store.weights import read_manifest
+from thaw.store import read_manifest
 
 SITE = ROOT / "docs/site"
 

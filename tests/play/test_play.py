@@ -38,7 +38,7 @@ from thaw.play.pictures import Tile, as_html, as_picture
 from thaw.play.restoring import SPREAD, restorations, rows_of, spread_of, ways
 from thaw.prior import Prior
 from thaw.sampling import SAMPLERS, check_sampler
-from thaw.store import weights
+from thaw.store import released, weights
 from thaw.store.examples import load_examples
 from thaw.store.inputs import Latents
 from thaw.terminal import fit_terminal
@@ -91,7 +91,7 @@ def pressed(panel: Panel, button: widgets.Button | None = None) -> str:
 def test_only_weights_that_are_there_and_can_be_sampled_from_are_offered(folder):
     entry = json.loads((folder / "MANIFEST.json").read_text())["ddpm_mnist_30_default.pth"]
     coder = entry | {"config": entry["config"] | {"study": "autoencoder"}}
-    weights.add_to_manifest(folder, "autoencoder_mnist_5_vae.pth", coder)
+    released.add_to_manifest(folder, "autoencoder_mnist_5_vae.pth", coder)
     (folder / "autoencoder_mnist_5_vae.pth").write_bytes(b"")
     found = play.catalogue(folder)
     assert [(one.process, one.set, one.epochs) for one in found] == [

@@ -13,10 +13,9 @@ from thaw.base.errors import ThawError
 from thaw.report import results
 from thaw.report.recorder import weights_of
 from thaw.scoring import load_judge
-from thaw.store import weights
+from thaw.store import read_manifest, weights
 from thaw.store.runs import checkpoint_digest, save_checkpoint
 from thaw.store.tensors import save_tensors
-from thaw.store.weights import read_manifest
 
 MADE_BY = ("notebook", "script", "benchmark")
 # Of what rests on no weights that are shipped: how to make it again.

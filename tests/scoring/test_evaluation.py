@@ -49,8 +49,8 @@ from thaw.scoring.judge import save_judge
 from thaw.scoring.judge_training import train_features
 from thaw.scoring.protocol import protocol
 from thaw.scoring.real import collect_real, order_of, save_real
+from thaw.store import load_model, read_manifest, save_release, save_tensors
 from thaw.store.inputs import load_data
-from thaw.store.weights import load_model, read_manifest, save_release, save_tensors
 
 
 @pytest.fixture

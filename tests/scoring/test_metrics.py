@@ -14,7 +14,7 @@ from thaw.scoring.damage import noisy
 from thaw.scoring.judge import save_judge
 from thaw.scoring.judge_training import train_features
 from thaw.scoring.metrics import entropy
-from thaw.store.weights import load_tensors, read_manifest, save_tensors
+from thaw.store import load_tensors, read_manifest, save_tensors
 
 
 def fid(images: torch.Tensor, judge, **settings) -> float:

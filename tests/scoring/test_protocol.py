@@ -30,7 +30,7 @@ from thaw.scoring.metrics import chi_squared, entropy, inception_score, kid, ssi
 from thaw.scoring.neighbours import manifolds, radii
 from thaw.scoring.protocol import protocol
 from thaw.scoring.real import choose, chosen, collect_real, order_of, save_real
-from thaw.store.weights import load_tensors, save_tensors
+from thaw.store import load_tensors, save_tensors
 
 K = 5
 

@@ -10,9 +10,9 @@ from thaw.base.errors import ThawError
 from thaw.base.files import sha256, write_json
 from thaw.experiment.config import Config
 from thaw.scoring import floor_at, judge_path, labels_in_shares, load_judge, load_real
-from thaw.store import weights
+from thaw.store import load_model, load_tensors, read_manifest, save_tensors, weights
 from thaw.store.examples import load_examples
-from thaw.store.weights import load_model, load_tensors, read_manifest, released_classifier, save_tensors
+from thaw.store.weights import released_classifier
 
 
 @pytest.fixture

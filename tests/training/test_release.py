@@ -17,7 +17,8 @@ from thaw.data.sets import EMNIST_SPLITS
 from thaw.experiment.config import make_config
 from thaw.experiment.variants import differences
 from thaw.scoring.judge import check_judge
-from thaw.store.weights import check_release, load_model, read_manifest, release_path, save_tensors
+from thaw.store import load_model, read_manifest, release_path, save_tensors
+from thaw.store.weights import check_release
 from thaw.training import release
 
 SMALL = {"study": "ddpm", "set": "mine", "data": "folder", "data_size": 16, "data_channels": 1, "widths": [8, 16]}

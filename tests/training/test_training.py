@@ -13,7 +13,7 @@ from thaw.base.errors import ThawError
 from thaw.base.machine import machine
 from thaw.data.folder import _read_once
 from thaw.degradations import Lines
-from thaw.store.weights import list_checkpoints, load_checkpoint, load_model, load_tensors, save_release
+from thaw.store import list_checkpoints, load_checkpoint, load_model, load_tensors, save_release
 from thaw.terminal import fit_terminal
 from thaw.training import trainer
 from thaw.training.loop import train

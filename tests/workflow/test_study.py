@@ -94,7 +94,7 @@ def test_the_full_study_trains_every_model_that_the_report_evaluates(monkeypatch
     Sets `softened` are an earlier training by the settings of the default sets, and stay while fast ones rest on them.
     """
     from thaw.experiment.config import load_config
-    from thaw.store.weights import read_manifest
+    from thaw.store import read_manifest
 
     monkeypatch.chdir(ROOT)
     study = read_study("workflow/studies/full.yaml")

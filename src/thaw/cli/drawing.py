@@ -8,15 +8,11 @@ import torch
 from torch import Tensor
 
 from thaw import degradations
-from thaw.base.errors import ThawError, pick
-from thaw.base.pixels import to_pixels, to_uint8
-from thaw.base.seeding import generator
-from thaw.base.text import number
+from thaw.base import ThawError, generator, number, pick, to_pixels, to_uint8
 from thaw.cli import options as o
 from thaw.cli.naming import BY_NAME, HERE, Computing, Named, model_inputs
 from thaw.cli.scoring import described
-from thaw.data.grids import check_out, save_images
-from thaw.data.images import Item, background_hint, background_of, open_set, read_items
+from thaw.data import Item, background_hint, background_of, check_out, open_set, read_items, save_images
 from thaw.degradations import check_laws
 from thaw.experiment.build import build_process
 from thaw.model import Model

@@ -4,11 +4,10 @@ import time
 
 import torch
 
-from thaw.base.errors import ThawError
-from thaw.base.files import check_target, write_json
+from thaw.base import ThawError, check_target, write_json
 from thaw.cli import options as o
 from thaw.cli.naming import BY_NAME, HERE, Computing, Named, model_inputs, open_chosen
-from thaw.data.grids import save_grid
+from thaw.data import save_grid
 from thaw.store import inputs
 
 

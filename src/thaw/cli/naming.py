@@ -9,13 +9,12 @@ from typing import Annotated, Any, Literal
 import torch
 from cyclopts import Parameter, Token
 
-from thaw.base.errors import ThawError
+from thaw.base import ThawError
 from thaw.cli import options as o
 from thaw.data import EMNIST_SPLITS
 from thaw.experiment.config import load_config
 from thaw.model import Model
-from thaw.store.runs import RUNS, checkpoint_name, list_checkpoints
-from thaw.store.weights import load_model, release_path
+from thaw.store import RUNS, checkpoint_name, list_checkpoints, load_model, release_path
 
 DATA = {"mnist": "mnist", "emnist": "emnist", "fashionmnist": "fashion", "fashion": "fashion"}  # lower case -> ours
 

@@ -3,8 +3,7 @@
 import time
 from pathlib import Path
 
-from thaw.base.files import check_target
-from thaw.base.settings import settings_of
+from thaw.base import check_target, settings_of
 from thaw.cli import options as o
 
 

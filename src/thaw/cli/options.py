@@ -11,8 +11,8 @@ from cyclopts import App, CoercionError, CycloptsError, Parameter, Token
 from cyclopts.help import DefaultFormatter, PanelSpec
 from rich.box import Box
 
+from thaw.base import ThawError
 from thaw.base import arguments as a
-from thaw.base.errors import ThawError
 
 
 def word(about: str, *names: str, kind: Any = str, **more: Any) -> Any:

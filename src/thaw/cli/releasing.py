@@ -4,14 +4,12 @@ from typing import Any
 
 import yaml
 
-from thaw.base.errors import ThawError
-from thaw.base.files import advice, check_target
+from thaw.base import ThawError, advice, check_target
 from thaw.cli import options as o
 from thaw.cli.naming import device_of, find_run, model_inputs, open_named
 from thaw.experiment.config import load_config
 from thaw.networks import count_multiply_adds, count_parameters
-from thaw.store.runs import RUNS
-from thaw.store.weights import pretrained, read_manifest
+from thaw.store import RUNS, pretrained, read_manifest
 
 
 def info(model: o.ModelName = None, /, *, epoch: o.Epoch = None) -> None:

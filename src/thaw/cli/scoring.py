@@ -7,8 +7,7 @@ from pathlib import Path
 import torch
 
 from thaw import degradations
-from thaw.base.errors import ThawError
-from thaw.base.files import check_target, write_json
+from thaw.base import ThawError, check_target, write_json
 from thaw.cli import options as o
 from thaw.cli.naming import model_inputs, open_named
 from thaw.data import what_changed
@@ -17,8 +16,7 @@ from thaw.experiment.build import build_process
 from thaw.experiment.config import Config, load_config, make_config
 from thaw.experiment.own import register_from
 from thaw.model import Model
-from thaw.store.catalogue import fast_of
-from thaw.store.inputs import load_data
+from thaw.store import fast_of, load_data
 from thaw.terminal import fit_terminal
 
 

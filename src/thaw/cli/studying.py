@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from thaw.base.settings import settings_of
+from thaw.base import settings_of
 from thaw.cli import options as o
 
 

@@ -1,5 +1,7 @@
 from . import sets as sets
+from .decoding import coloured as coloured
 from .folder import load_folder as load_folder
+from .folder import load_pairs as load_pairs
 from .grids import check_out as check_out
 from .grids import grid as grid
 from .grids import montage as montage
@@ -9,10 +11,14 @@ from .grids import save_images as save_images
 from .grids import strip as strip
 from .image_set import ImageSet as ImageSet
 from .image_set import what_changed as what_changed
+from .images import ENDINGS as ENDINGS
+from .images import Item as Item
 from .images import background_hint as background_hint
 from .images import background_of as background_of
 from .images import check_differ as check_differ
+from .images import open_set as open_set
 from .images import read_images as read_images
+from .images import read_items as read_items
 from .sets import DATA_SETS as DATA_SETS
 from .sets import EMNIST_SPLITS as EMNIST_SPLITS
 from .sets import DamagedDataError as DamagedDataError

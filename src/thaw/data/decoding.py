@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-from thaw.base.errors import ThawError
+from thaw.base import ThawError
 
 # Pillow's modes and what each is read as; 16-bit greys, `I`, `F` and `LAB` are looked at one by one.
 MODES = {"1": "L", "L": "L", "LA": "LA", "La": "LA", "P": "RGBA", "PA": "RGBA", "RGB": "RGB", "RGBA": "RGBA"}

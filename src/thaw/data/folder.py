@@ -10,9 +10,7 @@ from typing import Any
 import torch
 
 from thaw import data
-from thaw.base.errors import ThawError
-from thaw.base.files import user_path
-from thaw.base.seeding import generator
+from thaw.base import ThawError, generator, user_path
 from thaw.data import ImageSet
 from thaw.data.images import ENDINGS, Item, check_differ, hidden, list_images, open_set, read_items
 

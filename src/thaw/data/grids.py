@@ -9,9 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from thaw.base.errors import ThawError
-from thaw.base.files import check_target, replacing
-from thaw.base.pixels import to_pixels, to_uint8
+from thaw.base import ThawError, check_target, replacing, to_pixels, to_uint8
 
 
 def montage(images: Tensor, columns: int, gap: int = 1, background: int = 255) -> Tensor:

@@ -9,9 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thaw.base.errors import ThawError
-from thaw.base.pixels import to_pixels
-from thaw.base.seeding import generator
+from thaw.base import ThawError, generator, to_pixels
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thaw.base.errors import ThawError
-from thaw.base.files import user_path
+from thaw.base import ThawError, user_path
 from thaw.data.decoding import coloured, composited, decode, fitted, with_channels
 
 ENDINGS = (

@@ -12,9 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from thaw.base.errors import MissingExtraError, ThawError, need, pick
-from thaw.base.files import locked, stamp
-from thaw.base.seeding import generator
+from thaw.base import MissingExtraError, ThawError, generator, locked, need, pick, stamp
 from thaw.data.image_set import ImageSet
 
 # name -> torchvision's, of its class and of the folder under `data_root()`; scikit-learn's digits need no files

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from thaw.base.errors import ThawError, pick
+from thaw.base import ThawError, pick
 
 _REGISTRY: dict[str, Callable[..., "Degradation"]] = {}
 

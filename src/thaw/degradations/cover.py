@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from thaw.base.errors import ThawError
+from thaw.base import ThawError
 from thaw.degradations.base import Degradation
 from thaw.degradations.operators import on_grid
 

@@ -5,7 +5,7 @@ import itertools
 import torch
 from torch import Tensor
 
-from thaw.base.errors import ThawError
+from thaw.base import ThawError
 from thaw.degradations.base import register
 from thaw.degradations.cover import Cover
 from thaw.degradations.operators import progress

@@ -2,7 +2,7 @@
 
 import torch
 
-from thaw.base.errors import ThawError
+from thaw.base import ThawError
 from thaw.degradations.base import register
 from thaw.degradations.cover import GreyCover
 from thaw.degradations.operators import REFERENCE

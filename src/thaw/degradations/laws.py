@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from thaw.base.errors import ThawError
-from thaw.base.seeding import generator
+from thaw.base import ThawError, generator
 from thaw.degradations.base import Degradation
 
 ROUNDING = 1e-4  # what two ways to compute the same pixel may differ by

@@ -5,8 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from thaw.base.errors import ThawError, pick
-from thaw.base.seeding import generator
+from thaw.base import ThawError, generator, pick
 from thaw.degradations.base import Degradation, register
 from thaw.degradations.operators import on_grid, progress
 

@@ -8,9 +8,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from thaw import data as data_sets
-from thaw.base.errors import ThawError, pick
-from thaw.base.pixels import to_pixels
-from thaw.base.seeding import generator as seeded
+from thaw.base import ThawError, pick, to_pixels
+from thaw.base import generator as seeded
 from thaw.degradations.base import register
 from thaw.degradations.cover import Cover
 

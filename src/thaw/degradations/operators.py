@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
-from thaw.base.errors import ThawError
+from thaw.base import ThawError
 
 QUANTUM = 2.0**-12  # the grid of masks and of all numbers that survive at T
 FINE = 2.0**-20  # the grid of the entries of matrices

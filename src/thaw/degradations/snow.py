@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from thaw.base.errors import ThawError
+from thaw.base import ThawError
 from thaw.degradations.base import register
 from thaw.degradations.cover import Cover
 from thaw.degradations.operators import REFERENCE, gaussian, on_grid, stochastic

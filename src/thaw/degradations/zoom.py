@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from thaw.base.errors import ThawError
+from thaw.base import ThawError
 from thaw.degradations.base import register
 from thaw.degradations.operators import enlarge, progress, smallest_side
 from thaw.degradations.separable import Separable

@@ -7,12 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from thaw import degradations
-from thaw.base.arguments import MOST_THREADS
-from thaw.base.errors import ThawError, pick
-from thaw.base.files import advice, user_path
-from thaw.base.settings import read_yaml
-from thaw.data import folder_name
-from thaw.data.images import ENDINGS
+from thaw.base import MOST_THREADS, ThawError, advice, pick, read_yaml, user_path
+from thaw.data import ENDINGS, folder_name
 from thaw.experiment.mistakes import explained
 from thaw.networks import NETWORKS, Autoencoder, options_of
 from thaw.networks.blocks import ACTIVATIONS

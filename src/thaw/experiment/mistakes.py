@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from thaw.base.errors import ThawError
+from thaw.base import ThawError
 
 
 def explained(error: ValidationError, where: str, known: Iterable[str]) -> ThawError:

@@ -3,8 +3,7 @@
 import runpy
 from pathlib import Path
 
-from thaw.base.errors import ThawError
-from thaw.base.files import advice, user_path
+from thaw.base import ThawError, advice, user_path
 from thaw.degradations.base import registered
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from thaw.base.errors import pick
+from thaw.base import pick
 from thaw.networks.autoencoder import VAE, Autoencoder
 from thaw.networks.cnn import CNN
 from thaw.networks.latent import Latent

@@ -5,7 +5,7 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thaw.base.errors import ThawError
+from thaw.base import ThawError
 from thaw.networks.blocks import InvertedBottleneck, Position, SelfAttention, activation_of
 
 

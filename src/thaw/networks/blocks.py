@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thaw.base.errors import ThawError, pick
+from thaw.base import ThawError, pick
 
 ACTIVATIONS = {"silu": nn.SiLU, "gelu": nn.GELU, "selu": nn.SELU}
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thaw.base.errors import ThawError
+from thaw.base import ThawError
 from thaw.networks.blocks import Condition, ResidualBlock, SelfAttention, activation_of
 
 

@@ -2,12 +2,12 @@
 
 import lazy_loader
 
-from thaw.base.errors import need
+from thaw.base import need
 
 need("notebooks", "anywidget", "ipywidgets", "matplotlib")
 
-from thaw.store.catalogue import catalogue, open_model, shipped
-from thaw.store.examples import example
+from thaw.store import example, open_model, shipped
+from thaw.store.catalogue import catalogue
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 __all__ = [*__all__, "catalogue", "example", "open_model", "shipped"]

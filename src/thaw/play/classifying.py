@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from thaw.base.pixels import to_uint8
-from thaw.base.seeding import derive
+from thaw.base import derive, to_uint8
 from thaw.likelihood import class_posterior
 from thaw.model import Model
 from thaw.play.real import example_for
-from thaw.store.catalogue import Weights, cached_model, catalogue
+from thaw.store import Weights, cached_model
+from thaw.store.catalogue import catalogue
 
 DRAWS = 50  # of noise behind a bound; all classes share them
 AT_ONCE = 5  # of them between two signs of progress

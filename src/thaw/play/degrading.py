@@ -10,16 +10,12 @@ from PIL import Image
 from torch import Tensor
 
 from thaw import degradations
-from thaw.base.errors import ThawError
-from thaw.base.pixels import to_uint8
-from thaw.base.seeding import generator
+from thaw.base import ThawError, generator, to_uint8
 from thaw.data import on_disk
 from thaw.experiment.config import Config
 from thaw.model import Model
 from thaw.play.pictures import Tile, as_picture, mosaic, shown
-from thaw.store.catalogue import TITLES, hot_start
-from thaw.store.examples import load_examples
-from thaw.store.inputs import load_data
+from thaw.store import TITLES, hot_start, load_data, load_examples
 
 if TYPE_CHECKING:
     from thaw.training.trainer import Trainer

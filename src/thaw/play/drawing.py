@@ -9,17 +9,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from thaw.base.errors import ThawError
-from thaw.base.files import by_git, check_target
-from thaw.base.pixels import to_uint8
-from thaw.base.seeding import derive
-from thaw.base.text import number
-from thaw.data.grids import save_gif, save_grid, strip
+from thaw.base import ThawError, by_git, check_target, derive, number, to_uint8
+from thaw.data import save_gif, save_grid, strip
 from thaw.model import Model
 from thaw.play.pictures import GREY, Tile, as_picture, mosaic
 from thaw.sampling import Step
-from thaw.store.catalogue import cached_model, catalogue
-from thaw.store.released import pretrained
+from thaw.store import cached_model, pretrained
+from thaw.store.catalogue import catalogue
 
 Choice = tuple[str, int | None]  # label and epoch, None for the newest
 

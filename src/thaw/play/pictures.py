@@ -9,8 +9,8 @@ from typing import NamedTuple
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from thaw.base.pixels import to_uint8
-from thaw.data.grids import grid, montage
+from thaw.base import to_uint8
+from thaw.data import grid, montage
 
 GREY = 170  # gaps of a grid: seen on a light and on a dark page
 

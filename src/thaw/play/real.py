@@ -4,11 +4,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from thaw.base.errors import ThawError
+from thaw.base import ThawError
 from thaw.data import load
 from thaw.model import Model
-from thaw.store.examples import example, examples_path
-from thaw.store.inputs import load_data
+from thaw.store import example, examples_path, load_data
 
 Picture = tuple[Tensor, int | None]  # pixels (1, C, H, W) in [-1, 1], and the class where it is known
 

@@ -6,9 +6,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from thaw.base.errors import ThawError
-from thaw.base.pixels import to_uint8
-from thaw.base.seeding import generator
+from thaw.base import ThawError, generator, to_uint8
 from thaw.model import Model
 from thaw.play.pictures import Tile, as_picture, shown
 from thaw.play.real import example_for

@@ -1,5 +1,5 @@
 """Numbers and figures with their origin."""
 
-from thaw.base.errors import need
+from thaw.base import need
 
 need("notebooks", "matplotlib", "nbconvert", "papermill", "psutil")

@@ -7,9 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from thaw.base.files import replacing, write_json
-from thaw.data import grids
-from thaw.data.grids import grid, save_gif, strip
+from thaw.base import replacing, write_json
+from thaw.data import grid, grids, save_gif, strip
 from thaw.report.results import commit
 
 __all__ = ["curves", "dots", "drawing", "grid", "plain_ticks", "save_figure", "save_gif", "save_grid", "strip"]

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from thaw.base.errors import ThawError
-from thaw.base.files import check_target, write_text
+from thaw.base import ThawError, check_target, write_text
 from thaw.report.results import PLOTS, read_numbers
 
 GENERATED = "% Generated from Plots/numbers.json"

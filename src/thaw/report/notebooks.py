@@ -11,10 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from thaw.base import Interrupts, ThawError, advice, check_target, make_folder, project_root, write_text
 from thaw.base.arguments import checked_parameters
-from thaw.base.errors import ThawError
-from thaw.base.files import advice, check_target, make_folder, project_root, write_text
-from thaw.base.interrupts import Interrupts
 
 
 def run_notebook(notebook: str | Path, output: str | Path, parameters: dict[str, Any] | None = None) -> Path:

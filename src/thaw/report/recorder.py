@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from thaw.base.files import sha256
+from thaw.base import sha256
 from thaw.model import Model
 from thaw.report import figures, results
 from thaw.scoring import Judge, judge_path

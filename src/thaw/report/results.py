@@ -6,9 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from thaw.base.errors import ThawError
-from thaw.base.files import by_git, check_target, locked, write_json
-from thaw.base.text import number
+from thaw.base import ThawError, by_git, check_target, locked, number, write_json
 
 PLOTS = Path("Plots")
 

@@ -9,9 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from thaw import data
-from thaw.base.errors import ThawError
-from thaw.base.files import enter_project
-from thaw.base.machine import timed
+from thaw.base import ThawError, enter_project, timed
 from thaw.experiment.build import sampled_as
 from thaw.experiment.config import Config, load_config, override
 from thaw.experiment.variants import smoke_size
@@ -20,7 +18,7 @@ from thaw.networks import count_multiply_adds, count_parameters
 from thaw.report import results
 from thaw.report.recorder import Recorder, weights_of
 from thaw.scoring import Judge, Score, load_judge, row_of, score_model
-from thaw.store import runs, weights
+from thaw.store import RUNS, checkpoint_digest, epoch_of, list_checkpoints, load_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +36,9 @@ class NotebookStudy(Recorder):
 
     def origin(self, *used: Model | Judge, **more: Any) -> dict[str, Any]:
         """Return where a result comes from; of what rests on no others, the digest of the weights once trained."""
-        found, kept = dict(self.made_by), weights.list_checkpoints(self.run)
-        if kept and (epoch := runs.epoch_of(kept[-1])) >= self.config.epochs:  # it may have been trained longer before
-            found["weights"] = {self.config.release_name(epoch): runs.checkpoint_digest(kept[-1])}
+        found, kept = dict(self.made_by), list_checkpoints(self.run)
+        if kept and (epoch := epoch_of(kept[-1])) >= self.config.epochs:  # it may have been trained longer before
+            found["weights"] = {self.config.release_name(epoch): checkpoint_digest(kept[-1])}
         return found | ({"weights": weights_of(*used)} if used else {}) | more
 
     def record_scores(self, what: str, scores: dict[str, Score]) -> None:
@@ -68,10 +66,10 @@ class NotebookStudy(Recorder):
 
         They are sampled as this study's configuration says, whatever they were trained under.
         """
-        paths = weights.list_checkpoints(self.run)
+        paths = list_checkpoints(self.run)
         count = min(count, len(paths))
         chosen = sorted({round(i * (len(paths) - 1) / max(1, count - 1)) for i in range(count)})
-        models = [weights.load_model(paths[i]) for i in chosen]
+        models = [load_model(paths[i]) for i in chosen]
         return [sampled_as(model, self.config) for model in models]
 
     def score(self, model: Model, n: int, *, reference: str = "test", **settings: Any) -> dict[str, Score]:
@@ -135,7 +133,7 @@ def open_study(
     experiment = smoke_size(experiment) if smoke else experiment
     if not experiment.flow_map:  # it learns from a teacher's trajectories, and needs no data set
         experiment = override(experiment, {"data": data.resolve(experiment.data)})
-    folder = Path(run) if run else weights.RUNS / experiment.run_name
+    folder = Path(run) if run else RUNS / experiment.run_name
     try:
         judge = load_judge(experiment.data_name)
         if experiment.of_a_folder:

@@ -6,7 +6,7 @@ first used.
 
 import lazy_loader
 
-from thaw.base.errors import need
+from thaw.base import need
 
 need("train", "torchmetrics")
 

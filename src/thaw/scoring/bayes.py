@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from thaw.base.errors import ThawError, pick
-from thaw.base.seeding import generator
+from thaw.base import ThawError, generator, pick
 from thaw.data import ImageSet
 from thaw.likelihood import bits_per_dimension, class_posterior, elbo, log_likelihood
 from thaw.model import Model

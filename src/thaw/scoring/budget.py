@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from thaw.base.errors import ThawError
-from thaw.base.seeding import generator
+from thaw.base import ThawError, generator
 from thaw.degradations import Degradation, Softened
 from thaw.model import Model
 from thaw.oracle import Affine, Gaussian, data_oracle, gaussian_oracle

@@ -13,15 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thaw.base.errors import ThawError
-from thaw.base.files import remember
-from thaw.base.pixels import to_pixels
-from thaw.base.seeding import generator
+from thaw.base import ThawError, generator, remember, to_pixels
 from thaw.data import ImageSet
 from thaw.degradations import Degradation
 from thaw.model import Model
 from thaw.scoring.scores import CACHE, VERSION
-from thaw.store.inputs import load_data
+from thaw.store import load_data
 from thaw.terminal import FEWEST, fit_classifier
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from thaw.base.seeding import generator
+from thaw.base import generator
 from thaw.data import ImageSet
 from thaw.scoring.real import choose
 

@@ -9,12 +9,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from thaw.base.errors import ThawError
-from thaw.base.files import sha256
-from thaw.base.pixels import to_uint8
-from thaw.base.text import number
-from thaw.data import ImageSet
-from thaw.data.images import background_hint, check_differ, read_images
+from thaw.base import ThawError, number, sha256, to_uint8
+from thaw.data import ImageSet, background_hint, check_differ, read_images
 from thaw.model import Model
 from thaw.scoring.inception import NUM, find_weights, load_inception
 from thaw.scoring.judge import Judge, load_judge

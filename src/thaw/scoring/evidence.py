@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thaw.base.seeding import generator
+from thaw.base import generator
 from thaw.scoring.extractor import Extractor, Statistics
 from thaw.scoring.floors import Classes
 from thaw.scoring.judge import Judge

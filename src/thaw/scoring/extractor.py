@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from tqdm.auto import tqdm
 
-from thaw.base.errors import ThawError
+from thaw.base import ThawError
 
 
 class Extractor(ABC):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from thaw.base.errors import ThawError
+from thaw.base import ThawError
 from thaw.scoring.judge import Judge
 from thaw.scoring.real import RealFeatures, order_of, real_images
 

@@ -12,12 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thaw.base.errors import ThawError, need
-from thaw.base.files import make_folder, sha256, user_path
+from thaw.base import ThawError, make_folder, need, sha256, user_path
 from thaw.scoring.extractor import Extractor
 from thaw.scoring.judge import Judge
 from thaw.scoring.real import choose, real_images
-from thaw.store.tensors import load_tensors, save_tensors
+from thaw.store import load_tensors, save_tensors
 
 NUM = 2048  # features; twice as many images are the least that is scored
 

@@ -8,13 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thaw.base.errors import ThawError, pick
-from thaw.base.files import advice, check_target
-from thaw.base.pixels import to_pixels
+from thaw.base import ThawError, advice, check_target, pick, to_pixels
 from thaw.data import DATA_SETS
 from thaw.networks import count_parameters
 from thaw.scoring.extractor import Extractor, Statistics, check_uint8
-from thaw.store.released import PRETRAINED, load_released, pretrained, save_released
+from thaw.store import PRETRAINED, load_released, pretrained, save_released
 
 FORMAT = "thaw-features/1"
 FURTHER_PARTS = ("source", "background", "reading", "fingerprints", "training")  # of a judge, which not every file has

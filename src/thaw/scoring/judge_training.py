@@ -6,10 +6,8 @@ import torch
 import torch.nn.functional as F
 from tqdm.auto import tqdm
 
-from thaw.base.errors import ThawError
-from thaw.base.seeding import derive, generator
-from thaw.data import ImageSet
-from thaw.data.images import background_of
+from thaw.base import ThawError, derive, generator
+from thaw.data import ImageSet, background_of
 from thaw.scoring.extractor import statistics
 from thaw.scoring.judge import FeatureNetwork, Judge
 

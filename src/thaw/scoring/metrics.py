@@ -15,8 +15,7 @@ from torchmetrics.image import PeakSignalNoiseRatio
 from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from thaw.base.errors import ThawError, pick
-from thaw.base.seeding import derive
+from thaw.base import ThawError, derive, pick
 from thaw.scoring.evidence import NAMES, OF_RESTORATIONS
 from thaw.scoring.extractor import AsIs, frechet
 from thaw.scoring.floors import accuracy_like

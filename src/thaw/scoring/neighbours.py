@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from thaw.base.errors import ThawError
+from thaw.base import ThawError
 
 BLOCK = 1000  # rows of a distance matrix held at once: 80 MB against 10,000 points in float64
 NEIGHBOURS = 5  # k of Naeem et al. 2020

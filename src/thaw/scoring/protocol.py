@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thaw.base.errors import ThawError, pick
-from thaw.base.files import remember
+from thaw.base import ThawError, pick, remember
 from thaw.data import ImageSet
 from thaw.scoring.evidence import Evidence
 from thaw.scoring.extractor import check_uint8, statistics

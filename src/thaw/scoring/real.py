@@ -14,16 +14,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from thaw.base.errors import ThawError
-from thaw.base.files import check_target
-from thaw.base.seeding import generator
+from thaw.base import ThawError, check_target, generator
 from thaw.data import DATA_SETS, ImageSet, what_changed
 from thaw.experiment.config import make_config
 from thaw.scoring.judge import Judge
 from thaw.scoring.scores import CACHE
+from thaw.store import PRETRAINED, load_released, load_tensors, pretrained, read_manifest, save_released, save_tensors
 from thaw.store.inputs import load_data
-from thaw.store.released import PRETRAINED, load_released, pretrained, read_manifest, save_released
-from thaw.store.tensors import load_tensors, save_tensors
 
 FORMAT = "thaw-real/2"
 MOST = 10_000  # features of a split that are a random draw; those of rarer classes come after

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from thaw.autoencoder import squared_error
-from thaw.base.pixels import to_uint8
+from thaw.base import to_uint8
 from thaw.data import ImageSet
 from thaw.model import Model
-from thaw.store.inputs import check_autoencoder
+from thaw.store import check_autoencoder
 
 
 @torch.no_grad()

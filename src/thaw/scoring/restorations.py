@@ -5,8 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thaw.base.pixels import to_uint8
-from thaw.base.seeding import derive
+from thaw.base import derive, to_uint8
 from thaw.model import RESTORING, Model
 from thaw.scoring.ceiling import Ceiling
 from thaw.scoring.judge import Judge

@@ -11,15 +11,13 @@ import torch
 from torch import Tensor
 
 from thaw.autoencoder import weights_hash
-from thaw.base.errors import ThawError
-from thaw.base.files import check_target, digest_of, replacing
-from thaw.base.pixels import to_uint8
+from thaw.base import ThawError, check_target, digest_of, replacing, to_uint8
 from thaw.degradations import Degradation
 from thaw.experiment.variants import sampled_with
 from thaw.model import Model
 from thaw.scoring.judge import Judge
 from thaw.scoring.scores import CACHE, version_of
-from thaw.store.runs import checkpoint_digest
+from thaw.store import checkpoint_digest
 
 
 def draw_samples(

@@ -8,8 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from thaw.base.files import remember
-from thaw.base.text import number
+from thaw.base import number, remember
 
 CACHE = Path("contents/evaluation")  # of scores, and of the samples and real features behind them
 VERSION = 3  # of what the package's own numbers mean: part of every key

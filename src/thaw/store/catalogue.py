@@ -4,8 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from thaw.base.errors import ThawError
-from thaw.base.files import by_git, stamp
+from thaw.base import ThawError, by_git, stamp
 from thaw.experiment.config import Config
 from thaw.model import Model
 from thaw.store.released import pretrained, read_manifest

@@ -5,8 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from thaw.base.errors import ThawError
-from thaw.base.files import by_git
+from thaw.base import ThawError, by_git
 from thaw.data import ImageSet
 from thaw.store.released import load_released, pretrained
 

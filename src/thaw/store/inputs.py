@@ -11,10 +11,8 @@ from tqdm.auto import tqdm
 
 from thaw import data
 from thaw.autoencoder import Coder, statistics, weights_hash
-from thaw.base.errors import ThawError
-from thaw.base.files import check_target
-from thaw.data import ImageSet
-from thaw.data.folder import load_folder, load_pairs
+from thaw.base import ThawError, check_target
+from thaw.data import ImageSet, load_folder, load_pairs
 from thaw.experiment.config import Config
 from thaw.model import Model
 from thaw.networks import Autoencoder

@@ -9,8 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from thaw.base.errors import ThawError, need
-from thaw.base.files import replacing
+from thaw.base import ThawError, need, replacing
 from thaw.model import Model
 from thaw.process import Process
 

@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from thaw.base.errors import ThawError
-from thaw.base.files import by_git, locked, project_root, sha256, user_path, write_json
+from thaw.base import ThawError, by_git, locked, project_root, sha256, user_path, write_json
 from thaw.store.tensors import load_tensors, save_tensors
 
 PRETRAINED = Path("pretrained")

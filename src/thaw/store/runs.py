@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from thaw.base.errors import ThawError
-from thaw.base.files import check_target, make_folder, replacing, sha256, user_path
+from thaw.base import ThawError, check_target, make_folder, replacing, sha256, user_path
 from thaw.experiment.config import Config, make_config
 from thaw.store.tensors import load_tensors, write_tensors
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import torch
 
-from thaw.base.errors import ThawError
-from thaw.base.files import advice, replacing
+from thaw.base import ThawError, advice, replacing
 
 
 def load_tensors(path: str | Path) -> dict[str, Any]:

@@ -9,9 +9,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from thaw.autoencoder import weights_hash
-from thaw.base.errors import ThawError
-from thaw.base.files import check_target, digest_of
-from thaw.base.seeding import derive, generator
+from thaw.base import ThawError, check_target, derive, digest_of, generator
 from thaw.data import ImageSet
 from thaw.experiment.config import Config
 from thaw.flow_map import GRID, Paths, grid_of

@@ -14,21 +14,16 @@ from typing import Any
 from torch import Tensor
 
 from thaw.autoencoder import Coder
-from thaw.base.errors import ThawError
-from thaw.base.files import advice, by_git, check_target, stamp, user_path
+from thaw.base import ThawError, advice, by_git, check_target, stamp, user_path
 from thaw.experiment.build import build_model, build_network, build_process
 from thaw.experiment.config import Config
 from thaw.experiment.variants import differences
 from thaw.model import Model
 from thaw.networks import count_parameters
-from thaw.store.released import PRETRAINED, add_to_manifest, load_released, pretrained, read_manifest, save_released
-from thaw.store.runs import RUNS, epoch_of, list_checkpoints, load_checkpoint, load_newest, read_yaml, stored_config
-from thaw.store.tensors import load_tensors, save_tensors
+from thaw.store.released import load_released, pretrained, read_manifest, save_released
+from thaw.store.runs import list_checkpoints, load_checkpoint, load_newest, read_yaml, stored_config
+from thaw.store.tensors import load_tensors
 from thaw.terminal import Classifier, Terminal
-
-__all__ = ["FORMAT", "PRETRAINED", "RUNS", "add_to_manifest", "assemble", "epoch_of", "list_checkpoints"]
-__all__ += ["load_checkpoint", "load_model", "load_released", "load_tensors", "pretrained", "read_manifest"]
-__all__ += ["release_path", "save_release", "save_tensors"]
 
 ENDING = ".pth"
 FORMAT, CLASSES_FORMAT = "thaw-weights/1", "thaw-classes/1"

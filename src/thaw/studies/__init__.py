@@ -3,7 +3,7 @@
 `make_plan` says what is done within the time, `run` does it, stage by stage and resumable, and leaves the paper.
 """
 
-from thaw.base.errors import need
+from thaw.base import need
 
 need("notebooks", "matplotlib", "nbconvert", "papermill", "psutil")
 

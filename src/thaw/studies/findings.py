@@ -11,7 +11,7 @@ import scipy.stats
 from thaw.base.machine import machine
 from thaw.sampling import SAMPLERS
 from thaw.scoring.metrics import MEASURES
-from thaw.store.catalogue import TITLES
+from thaw.store import TITLES
 from thaw.studies.plan import Plan
 from thaw.studies.restoring import COLD, PLAIN
 from thaw.studies.sizing import SEEDS

@@ -8,13 +8,11 @@ from typing import Any
 
 import jinja2
 
-from thaw.base.errors import ThawError
-from thaw.base.files import make_folder, remember, replacing, sha256, write_json, write_text
-from thaw.base.machine import timed
+from thaw.base import ThawError, make_folder, remember, replacing, sha256, timed, write_json, write_text
 from thaw.report import figures
 from thaw.report.latex import PACKAGES, compile_latex, has_latex, write_tex
 from thaw.report.results import commit, read_numbers, record
-from thaw.store.runs import epoch_of, list_checkpoints
+from thaw.store import epoch_of, list_checkpoints
 from thaw.studies.findings import Findings
 from thaw.studies.plan import Plan
 from thaw.studies.sizing import SEEDS

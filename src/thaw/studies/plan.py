@@ -12,20 +12,16 @@ from typing import Any
 
 from thaw import data as sets
 from thaw import degradations
-from thaw.base.errors import ThawError
-from thaw.base.files import check_target, digest_of, remember, sha256, user_path
+from thaw.base import ThawError, check_target, digest_of, remember, sha256, user_path
 from thaw.base.machine import machine
-from thaw.data import DATA_SETS, ImageSet
-from thaw.data.decoding import coloured
-from thaw.data.images import open_set, read_items
+from thaw.data import DATA_SETS, ImageSet, coloured, open_set, read_items
 from thaw.degradations import Degradation, check_laws
 from thaw.degradations.base import registered
 from thaw.experiment.config import Config, make_config
 from thaw.experiment.own import register_from
 from thaw.process import Process
 from thaw.scoring import Judge, load_judge
-from thaw.store.catalogue import hot_start
-from thaw.store.inputs import load_data
+from thaw.store import hot_start, load_data
 from thaw.studies.sizing import SEEDS, Size, fitting, measure_speed, predict, process_of, sizes_for
 
 STUDIES = Path("contents/studies")

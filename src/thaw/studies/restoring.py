@@ -5,14 +5,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thaw.base.pixels import to_pixels, to_uint8
-from thaw.base.seeding import generator
+from thaw.base import generator, to_pixels, to_uint8
 from thaw.degradations import Degradation
 from thaw.model import Model
 from thaw.prior import Prior
 from thaw.sampling import SAMPLERS
 from thaw.scoring import Ceiling, Score, restoration, restore_all, score_restoration
-from thaw.store.weights import load_model
+from thaw.store import load_model
 from thaw.studies.plan import Plan
 from thaw.studies.sizing import SEEDS
 

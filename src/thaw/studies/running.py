@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thaw.base.errors import ThawError
-from thaw.base.files import make_folder
+from thaw.base import ThawError, make_folder
 from thaw.degradations import registered
 from thaw.report.notebooks import now_and_then
-from thaw.store.runs import run_lock
+from thaw.store import run_lock
 from thaw.studies.paper import spend, write_paper
 from thaw.studies.plan import Plan
 from thaw.studies.stages import Stage, all_stages, perform

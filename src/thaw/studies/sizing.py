@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 
-from thaw.base.seeding import generator
+from thaw.base import generator
 from thaw.data import ImageSet
 from thaw.experiment.build import build_model, build_network, build_process
 from thaw.experiment.config import Config

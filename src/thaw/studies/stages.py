@@ -11,11 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thaw.base.errors import ThawError
-from thaw.base.files import make_folder, remember, sha256
-from thaw.base.machine import timed
-from thaw.base.pixels import to_pixels, to_uint8
-from thaw.base.seeding import generator
+from thaw.base import ThawError, generator, make_folder, remember, sha256, timed, to_pixels, to_uint8
 from thaw.model import Model
 from thaw.report import figures
 from thaw.sampling import time_steps
@@ -29,8 +25,7 @@ from thaw.scoring import (
     real_splits,
 )
 from thaw.scoring.budget import Oracle, error_budget
-from thaw.store.released import pretrained
-from thaw.store.weights import load_model
+from thaw.store import load_model, pretrained
 from thaw.studies.plan import Plan
 from thaw.studies.restoring import COLD, PRIOR, degraded, kept, restorations, restored_by, untrained
 from thaw.studies.sizing import SEEDS

@@ -2,7 +2,7 @@
 
 import lazy_loader
 
-from thaw.base.errors import need
+from thaw.base import need
 
 need("train", "accelerate", "torchmetrics")
 

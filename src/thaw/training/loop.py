@@ -10,15 +10,11 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from thaw.base.errors import need
-from thaw.base.files import user_path
-from thaw.base.interrupts import Interrupts
+from thaw.base import Interrupts, need, user_path
 from thaw.experiment.config import Config
 from thaw.model import Model
 from thaw.scoring import Judge
-from thaw.store.inputs import load_data
-from thaw.store.runs import RUNS, run_lock
-from thaw.store.trajectories import load_trajectories
+from thaw.store import RUNS, load_data, load_trajectories, run_lock
 from thaw.training import reporting
 from thaw.training.parallel import build_accelerator
 from thaw.training.tracking import RunTracker

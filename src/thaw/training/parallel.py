@@ -14,7 +14,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor
 
-from thaw.base.errors import ThawError
+from thaw.base import ThawError
 from thaw.experiment.config import Config
 
 PATIENCE = timedelta(hours=6)  # for the first process, which samples and scores while the others wait

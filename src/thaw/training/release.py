@@ -5,19 +5,17 @@ from typing import Any
 
 import torch
 
-from thaw.base.errors import ThawError
+from thaw.base import ThawError
 from thaw.experiment.build import sampled_as
 from thaw.experiment.config import Config, make_config
 from thaw.model import Model
 from thaw.scoring import load_judge, score_model, score_reconstruction
-from thaw.store import weights
-from thaw.store.inputs import load_data
-from thaw.store.runs import checkpoint_digest, read_yaml
+from thaw.store import PRETRAINED, checkpoint_digest, epoch_of, list_checkpoints, load_data, read_yaml, weights
 
 
 def export_run(
     run: str | Path,
-    folder: str | Path = weights.PRETRAINED,
+    folder: str | Path = PRETRAINED,
     n: int = 2000,
     epochs: list[int] | None = None,
     sampling: Config | None = None,
@@ -43,7 +41,7 @@ def export_run(
             experiment's file would be replaced (`thaw.store.weights.check_release`).
     """
     run = Path(run)
-    found = {weights.epoch_of(path): path for path in weights.list_checkpoints(run)}
+    found = {epoch_of(path): path for path in list_checkpoints(run)}
     if not found:
         raise ThawError(
             f"{run} is no run directory with checkpoints, which is what export takes (contents/runs/NAME, say)"

@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from thaw.base.pixels import to_uint8
-from thaw.base.text import number
+from thaw.base import number, to_uint8
 from thaw.data import save_grid
 from thaw.experiment.config import Config
 from thaw.model import Model
 from thaw.scoring import Judge, originals_above, score_model, score_reconstruction
-from thaw.store.inputs import load_data
+from thaw.store import load_data
 
 ROWS = 8  # of a grid of samples
 

@@ -10,16 +10,12 @@ from accelerate import Accelerator
 from torch import nn
 
 from thaw.autoencoder import Coder
-from thaw.base.errors import ThawError
-from thaw.base.files import write_text
-from thaw.base.machine import machines_of
+from thaw.base import ThawError, machines_of, write_text
 from thaw.data import ImageSet, what_changed
 from thaw.degradations import Degradation
 from thaw.experiment.config import Config
 from thaw.experiment.variants import differences
-from thaw.store import runs
-from thaw.store.tensors import load_tensors, save_tensors
-from thaw.store.weights import coder_state, load_model
+from thaw.store import coder_state, load_model, load_tensors, runs, save_tensors
 from thaw.terminal import Terminal, fit_terminal
 from thaw.training.parallel import check_same
 

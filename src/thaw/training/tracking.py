@@ -12,8 +12,7 @@ import numpy as np
 from accelerate.tracking import GeneralTracker, TensorBoardTracker, WandBTracker
 from PIL import Image
 
-from thaw.base.errors import ThawError
-from thaw.base.files import write_json
+from thaw.base import ThawError, write_json
 from thaw.experiment.config import Config
 
 PROJECT = "thaw"  # the project's name in Weights & Biases

@@ -11,10 +11,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from thaw.base.errors import ThawError
+from thaw.base import ThawError, derive, generator, to_pixels
 from thaw.base.machine import machine
-from thaw.base.pixels import to_pixels
-from thaw.base.seeding import derive, generator
 from thaw.data import ImageSet
 from thaw.experiment.build import build_model, build_network, build_process
 from thaw.experiment.config import Config

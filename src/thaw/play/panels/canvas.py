@@ -14,8 +14,7 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import center_of_mass
 from torch import Tensor
 
-from thaw.base.errors import ThawError
-from thaw.base.pixels import to_pixels
+from thaw.base import ThawError, to_pixels
 
 SIZE = 224  # pixels of the canvas, on the screen
 BOX, SIDE = 20, 28  # MNIST's digits fit a box of 20 pixels, and lie by their centre of mass in 28

@@ -7,8 +7,7 @@ from pathlib import Path
 import ipywidgets as widgets
 from torch import Tensor
 
-from thaw.base.errors import ThawError
-from thaw.base.pixels import to_uint8
+from thaw.base import ThawError, to_uint8
 from thaw.model import Model
 from thaw.play.classifying import DRAWS, Answer, answers, class_names, flow_of
 from thaw.play.panels.controls import ModelChooser, control, seed_control
@@ -16,7 +15,7 @@ from thaw.play.panels.panel import Panel, Run, Update, hint, put, view_of
 from thaw.play.panels.picker import Picker
 from thaw.play.pictures import img
 from thaw.play.real import Picture
-from thaw.store.catalogue import Weights
+from thaw.store import Weights
 
 
 def bars(model: Model, picture: Tensor, answer: Answer) -> str:

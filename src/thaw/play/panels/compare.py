@@ -5,13 +5,13 @@ from pathlib import Path
 
 import ipywidgets as widgets
 
-from thaw.base.pixels import to_uint8
+from thaw.base import to_uint8
 from thaw.model import Model
 from thaw.play.drawing import draw_in_steps, steps_of
 from thaw.play.panels.controls import ModelChooser, control, seed_control
 from thaw.play.panels.panel import Panel, Run, Update, hint, put, view_of
 from thaw.play.pictures import Tile, as_html, mosaic
-from thaw.store.catalogue import cached_model
+from thaw.store import cached_model
 
 
 class ComparePanel(Panel):

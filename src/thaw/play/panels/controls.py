@@ -10,7 +10,8 @@ from thaw.model import Model
 from thaw.play.panels.panel import hint, sentence
 from thaw.process import Process
 from thaw.sampling import SAMPLERS
-from thaw.store.catalogue import TITLES, Weights, cached_model, catalogue, fast_of
+from thaw.store import TITLES, Weights, cached_model, fast_of
+from thaw.store.catalogue import catalogue
 
 ALL = -1  # of the digits; a dropdown whose value is None shows nothing
 ENDS = (  # of the slider above

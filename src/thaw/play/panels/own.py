@@ -7,8 +7,7 @@ from pathlib import Path
 import ipywidgets as widgets
 
 from thaw import degradations
-from thaw.base.errors import ThawError
-from thaw.base.pixels import to_uint8
+from thaw.base import ThawError, to_uint8
 from thaw.experiment.config import Config
 from thaw.model import Model
 from thaw.play.degrading import destroyed_tile, own_config, own_names, own_trainer, progress_of, trained_model
@@ -16,7 +15,7 @@ from thaw.play.drawing import draw_in_steps
 from thaw.play.panels.controls import control, seed_control
 from thaw.play.panels.panel import Panel, Run, Stopped, Update, hint, put
 from thaw.play.pictures import Tile, as_html, mosaic
-from thaw.store.catalogue import TITLES
+from thaw.store import TITLES
 
 
 class OwnPanel(Panel):

@@ -14,10 +14,9 @@ from typing import Any, NamedTuple
 
 import ipywidgets as widgets
 
-from thaw.base.errors import ThawError
-from thaw.base.files import by_git
-from thaw.store.catalogue import Weights, catalogue
-from thaw.store.released import pretrained
+from thaw.base import ThawError, by_git
+from thaw.store import Weights, pretrained
+from thaw.store.catalogue import catalogue
 
 RESTART = "Nothing happens when you click? After a restart of the kernel, run all cells again."
 REST = 0.4  # seconds without a move after which a hand has let go of a slider

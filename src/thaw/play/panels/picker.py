@@ -7,15 +7,14 @@ from pathlib import Path
 import ipywidgets as widgets
 from torch import Tensor
 
-from thaw.base.errors import ThawError
-from thaw.base.pixels import to_uint8
+from thaw.base import ThawError, to_uint8
 from thaw.data import on_disk
 from thaw.play.panels.canvas import Canvas
 from thaw.play.panels.controls import control
 from thaw.play.panels.panel import hint
 from thaw.play.pictures import img
 from thaw.play.real import Picture, from_test_split
-from thaw.store.examples import example, examples_path
+from thaw.store import example, examples_path
 
 
 class Picker(widgets.VBox):

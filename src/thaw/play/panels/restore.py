@@ -15,7 +15,8 @@ from thaw.play.real import Picture
 from thaw.play.restoring import restorations, rows_of
 from thaw.prior import Prior
 from thaw.process import Process
-from thaw.store.catalogue import Weights, cached_model, catalogue
+from thaw.store import Weights, cached_model
+from thaw.store.catalogue import catalogue
 
 
 class RestorePanel(Panel):

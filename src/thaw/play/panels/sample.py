@@ -8,9 +8,8 @@ from typing import Any
 import ipywidgets as widgets
 import torch
 
-from thaw.base.pixels import to_uint8
-from thaw.base.seeding import generator
-from thaw.data.grids import save_images
+from thaw.base import generator, to_uint8
+from thaw.data import save_images
 from thaw.model import Model
 from thaw.play.drawing import draw_in_steps, score_text, stem_of
 from thaw.play.panels.controls import ModelChooser, SamplerSettings, SaveButtons, as_text, control

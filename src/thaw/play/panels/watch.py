@@ -7,7 +7,7 @@ from typing import Any
 import ipywidgets as widgets
 from torch import Tensor
 
-from thaw.data.grids import save_grid
+from thaw.data import save_grid
 from thaw.model import Model
 from thaw.play.drawing import COLUMNS, rows_of, save_animation, stem_of, steps_of
 from thaw.play.panels.controls import ModelChooser, SamplerSettings, SaveButtons, as_text, control
