@@ -243,12 +243,8 @@ def fit_terminal(
         chosen = labels == label
         points, share = inner[chosen].numpy(), float(chosen.double().mean())
         points = points.repeat(2, axis=0) if len(points) == 1 else points  # a mixture is fitted to two or more
-        mixture = GaussianMixture(
-            min(components, max(1, len(points) // (2 * basis.shape[1]))),
-            reg_covar=1e-6,
-            max_iter=50,
-            random_state=derive(seed, "mixture", label) % 2**32,
-        )
+        count, state = min(components, max(1, len(points) // (2 * basis.shape[1]))), derive(seed, "mixture", label)
+        mixture = GaussianMixture(count, reg_covar=1e-6, max_iter=50, random_state=state % 2**32)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # 50 iterations are enough; whether they converged to 1e-3 does not matter
             mixture.fit(points)
@@ -256,12 +252,6 @@ def fit_terminal(
         classes.append(torch.full((mixture.n_components,), label))
         centres.append(torch.from_numpy(mixture.means_))
         factors.append(torch.linalg.cholesky(torch.from_numpy(mixture.covariances_)))
-    return Terminal(
-        mean.float(),
-        basis.float(),
-        torch.cat(weights).float(),
-        torch.cat(classes),
-        torch.cat(centres).float(),
-        torch.cat(factors).float(),
-        fit_classifier(coordinates, labels, seed) if classify else None,
-    )
+    weights, centres, factors = (torch.cat(part).float() for part in (weights, centres, factors))
+    classifier = fit_classifier(coordinates, labels, seed) if classify else None
+    return Terminal(mean.float(), basis.float(), weights, torch.cat(classes), centres, factors, classifier)

@@ -75,14 +75,8 @@ PARAMETERS = {"n": COUNT, "bayes_n": COUNT, "image_n": COUNT, "score_n": SCORED,
 PARAMETERS |= {"seed": SEED, "seeds": SEED, "steps": COUNT, "epoch": EPOCHS, "taus": TEMPERATURE, "weights": WEIGHT}
 PARAMETERS |= {"minutes": Range(0, whole=False)}
 PATHS = ("run", "coder_run", "plots")
-KINDS = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "text",
-    list: "a list",
-    dict: "a mapping",
-}
+KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
+KINDS |= {str: "text", list: "a list", dict: "a mapping"}
 
 
 def checked_parameters(given: Mapping[str, Any], defaults: Mapping[str, str], where: str) -> dict[str, Any]:

@@ -45,9 +45,8 @@ def rows_of(tiles: list[Tile]) -> list[list[Tile]]:
     """Return tiles in rows: the original and the cold ones; the warm ones with their spread; those of a hot prior."""
     rows: list[list[Tile]] = [[], [], []]
     for tile in tiles:
-        rows[2 if tile.title.startswith("hot prior") else tile.title.startswith("warm") or tile.title == SPREAD].append(
-            tile
-        )
+        warm = tile.title.startswith("warm") or tile.title == SPREAD
+        rows[2 if tile.title.startswith("hot prior") else warm].append(tile)
     return [row for row in rows if row]
 
 

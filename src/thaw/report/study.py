@@ -144,14 +144,9 @@ def open_study(
     default = folder / "Plots" if smoke else results.PLOTS
     of = "" if experiment.data == "mnist" else f"_{experiment.data_name}"
     source = str(config) if isinstance(config, str | Path) else experiment.start_from
-    return NotebookStudy(
-        name=f"{experiment.study}{of}_{experiment.label}",
-        made_by={"notebook": notebook, "config": source, "run": folder.name, "seed": experiment.seed},
-        plots=Path(plots) if plots else default,
-        judge=judge,
-        config=experiment,
-        run=folder,
-    )
+    name, plots = f"{experiment.study}{of}_{experiment.label}", Path(plots) if plots else default
+    made_by = {"notebook": notebook, "config": source, "run": folder.name, "seed": experiment.seed}
+    return NotebookStudy(name=name, made_by=made_by, plots=plots, judge=judge, config=experiment, run=folder)
 
 
 def time_samples(model: Model, n: int = 64, **settings: Any) -> tuple[Tensor, float]:

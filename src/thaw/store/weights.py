@@ -58,15 +58,9 @@ def save_release(
     path = check_release(Path(folder) / model.config.release_name(model.epoch), model.config, data, replace)
     half = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
     config = model.config.model_dump(mode="json")
-    content = {
-        "config": json.dumps(config),
-        "shape": list(model.process.shape),
-        "classes": model.classes,
-        "epoch": model.epoch,
-        "network": half,
-        "terminal": model.terminal.state(),
-        "degradation": model.process.degradation.state(),
-    }
+    content = {"config": json.dumps(config), "shape": list(model.process.shape), "classes": model.classes}
+    content |= {"epoch": model.epoch, "network": half, "terminal": model.terminal.state()}
+    content["degradation"] = model.process.degradation.state()
     entry = {"parameters": sum(p.numel() for p in model.network.parameters()), "epoch": model.epoch}
     entry |= {"terminal_rank": model.terminal.rank, "config": config}
     if data:

@@ -51,11 +51,9 @@ class ComparePanel(Panel):
         chosen = [(self.one.weights, epoch) for epoch in self.one.weights.epochs]
         if pair:
             chosen = [(one.weights, one.epoch.value) for one in (self.one, self.other)]
-        models = [
-            (f"{one.label}, epoch {epoch}", cached_model(one.label, epoch, one.data, self.folder))
-            for one, epoch in chosen
-        ]
-        return self._draw(models, n if pair else min(n, 20), self.seed.value)
+        models = [cached_model(one.label, epoch, one.data, self.folder) for one, epoch in chosen]
+        titles = [f"{one.label}, epoch {epoch}" for one, epoch in chosen]
+        return self._draw([*zip(titles, models, strict=True)], n if pair else min(n, 20), self.seed.value)
 
     def _draw(self, models: list[tuple[str, Model]], n: int, seed: int) -> Run:
         total, pair = sum(steps_of(model, {}) for _, model in models), len(models) == 2
