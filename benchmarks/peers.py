@@ -30,7 +30,7 @@ from thaw.cli import options as o
 from thaw.model import Model
 from thaw.networks import count_parameters
 from thaw.report.recorder import Recorder
-from thaw.report.results import read_numbers
+from thaw.report.results import read_values
 from thaw.scoring import (
     MEASURES,
     Evaluation,
@@ -104,8 +104,8 @@ def best_settings(name: str) -> dict[str, Any]:
 
     As they are recorded in Plots/numbers.json; none, so the configuration's own, where nothing is.
     """
-    numbers = read_numbers()
-    found = {way: numbers[key]["value"] for way in WEIGHTS if (key := f"repairs.{name}.{way}.fid") in numbers}
+    numbers = read_values()
+    found = {way: numbers[key] for way in WEIGHTS if (key := f"repairs.{name}.{way}.fid") in numbers}
     return GUIDED | WEIGHTS[min(found, key=found.__getitem__)] if found else {}
 
 

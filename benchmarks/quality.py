@@ -22,7 +22,7 @@ from thaw.base.seeding import generator
 from thaw.cli import options as o
 from thaw.model import Model
 from thaw.report.recorder import Recorder
-from thaw.report.results import read_numbers
+from thaw.report.results import read_values
 from thaw.scoring import (
     CACHE,
     MEASURES,
@@ -108,7 +108,7 @@ def shares_matter(judge: Judge, n: int = 2000, draws: int = 100) -> dict[str, tu
 def summary(labels: Iterable[str]) -> dict[str, tuple[Any, str]]:
     """Return, of what is recorded, how many degradations come within twice the hot default's distance, and their
     least entropy."""
-    known = {key: entry["value"] for key, entry in read_numbers().items()}
+    known = read_values()
     warm = [label for label in labels if label.endswith(WARM) and f"quality.{label}.fid" in known]
     bar = 2 * known["quality.default.fid"]
     found = {"degradations": (len(warm), "d"), "bar": (bar, ".3f")}
@@ -148,7 +148,7 @@ def main(*, n: o.Scored = 10_000, tune_n: o.Scored = 1000, labels: o.Names = Non
     keep("real.", texts({what: scores[what].floor for what in RECORDED}))  # alike for all
     if record and not labels:
         keep("", shares_matter(judge))
-    if record and "quality.default.fid" in read_numbers():
+    if record and "quality.default.fid" in read_values():
         keep("", summary(every), *(play.open_model(label) for label in every if label != "high"))
 
 

@@ -28,7 +28,7 @@ from thaw.data import load
 from thaw.model import Model
 from thaw.process import Process
 from thaw.report.recorder import Recorder
-from thaw.report.results import read_numbers
+from thaw.report.results import read_values
 from thaw.sampling import Restore, Sampling, Step, final, reverse
 from thaw.scoring import MEASURES, evaluate_images, evaluate_model, labels_in_shares, load_judge
 from thaw.scoring.budget import Loss, Oracle, error_budget
@@ -127,7 +127,7 @@ def corrected(model: Model, labels: Tensor, settings: dict[str, Any], batch: int
 def order() -> dict[str, tuple[Any, str]]:
     """Return how alike what is recorded without and with a network orders the degradations: lost and distance, kept and
     recall, before any repair; all are alike in training, and in how they are sampled."""
-    known = {key: entry["value"] for key, entry in read_numbers().items()}
+    known = read_values()
     every = [name for name in NAMES if f"repairs.{name}.before.fid" in known]
     found: dict[str, tuple[Any, str]] = {"ordered": (len(every), "d")}
     for what, told, measured in (("order", "lost", "fid"), ("order_recall", "kept", "recall")):

@@ -53,7 +53,7 @@ def evaluate(
         found = [evaluate_model(model, 2000 if n is None else n, name=name, **common) for name, model in opened.items()]
     print(table(found))
     if target is not None:
-        write_json(target, [evaluation.record() for evaluation in found])
+        write_json(target, [dataclasses.asdict(evaluation) for evaluation in found])
         print(target)
 
 

@@ -85,21 +85,15 @@ def classify(picture: Tensor | None = None, model: Model | None = None, draws: i
         draws: of noise.
         seed: of the noise.
     """
-    from matplotlib import pyplot as plt
-
-    from thaw.report.figures import STYLE
+    from thaw.report.figures import drawing
 
     model = classifier() if model is None else model
     picture = example_for(model) if picture is None else picture
     *_, answer = answers(model, picture, draws, seed)
-    with plt.style.context(STYLE):
-        figure, (left, right) = plt.subplots(1, 2, width_ratios=(1, 2.4))
-        figure.set_size_inches(5, 1.9)
-        left.imshow(
-            to_uint8(picture)[0].permute(1, 2, 0).numpy(), cmap="gray", vmin=0, vmax=255, interpolation="nearest"
-        )
+    shown = to_uint8(picture)[0].permute(1, 2, 0).numpy()
+    with drawing(5, 1.9, ncols=2, width_ratios=(1, 2.4)) as (figure, (left, right)):
+        left.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         left.set_axis_off()
         right.bar(class_names(model), answer.posterior.tolist())
         right.set(ylim=(0, 1), xlabel="class y", ylabel="p(y given x)", title=answer.how)
-        plt.close(figure)
     return figure

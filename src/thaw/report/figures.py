@@ -46,12 +46,12 @@ def save_figure(figure: Any, path: str | Path, origin: dict[str, Any] | None = N
 
 
 @contextlib.contextmanager
-def drawing(*inches: float) -> Iterator[tuple[Any, Any]]:
-    """Yield a figure in the style of the study, of the style's size unless told, and its axes."""
+def drawing(*inches: float, **layout: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield a figure in the style of the study, of the style's size unless told, and its axes; see `plt.subplots`."""
     from matplotlib import pyplot as plt
 
     with plt.style.context(STYLE):
-        figure, axes = plt.subplots(figsize=inches or None)
+        figure, axes = plt.subplots(figsize=inches or None, **layout)
         yield figure, axes
         plt.close(figure)
 

@@ -34,6 +34,11 @@ def read_numbers(folder: str | Path = PLOTS) -> dict[str, dict[str, Any]]:
     return numbers
 
 
+def read_values(folder: str | Path = PLOTS) -> dict[str, Any]:
+    """Return the values alone: key -> value, see `read_numbers`."""
+    return {key: entry["value"] for key, entry in read_numbers(folder).items()}
+
+
 def check_plots(folder: str | Path) -> None:
     """Raise a `ThawError` unless figures and numbers can be written into a folder; see `check_target`."""
     folder = check_target(folder, folder="filled")

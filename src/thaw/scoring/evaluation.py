@@ -1,7 +1,7 @@
 """Models and anybody's images through the full protocol; what did not change is not measured again."""
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,6 @@ class Evaluation:
     name: str
     settings: dict[str, Any]
     scores: dict[str, Score]
-
-    def record(self) -> dict[str, Any]:
-        """Return a plain dictionary, for JSON."""
-        return asdict(self)
 
 
 def score_model(
