@@ -14,7 +14,7 @@ from thaw.cli.naming import BY_NAME, HERE, Computing, Named, model_inputs
 from thaw.cli.scoring import described
 from thaw.data import Item, background_hint, background_of, check_out, open_set, read_items, save_images
 from thaw.degradations import check_laws
-from thaw.experiment.build import build_process
+from thaw.experiment import build_process
 from thaw.model import Model
 from thaw.sampling import SAMPLERS, final
 

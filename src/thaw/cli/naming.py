@@ -12,7 +12,7 @@ from cyclopts import Parameter, Token
 from thaw.base import ThawError
 from thaw.cli import options as o
 from thaw.data import EMNIST_SPLITS
-from thaw.experiment.config import load_config
+from thaw.experiment import load_config
 from thaw.model import Model
 from thaw.store import RUNS, checkpoint_name, list_checkpoints, load_model, release_path
 

@@ -7,7 +7,7 @@ import yaml
 from thaw.base import ThawError, advice, check_target
 from thaw.cli import options as o
 from thaw.cli.naming import device_of, find_run, model_inputs, open_named
-from thaw.experiment.config import load_config
+from thaw.experiment import load_config
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.store import RUNS, pretrained, read_manifest
 

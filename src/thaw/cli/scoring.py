@@ -12,9 +12,7 @@ from thaw.cli import options as o
 from thaw.cli.naming import model_inputs, open_named
 from thaw.data import what_changed
 from thaw.degradations import check_laws
-from thaw.experiment.build import build_process
-from thaw.experiment.config import Config, load_config, make_config
-from thaw.experiment.own import register_from
+from thaw.experiment import Config, build_process, load_config, make_config, register_from
 from thaw.model import Model
 from thaw.store import fast_of, load_data
 from thaw.terminal import fit_terminal

@@ -12,8 +12,7 @@ from thaw import data
 from thaw.base import ThawError, settings_of
 from thaw.cli import options as o
 from thaw.cli.naming import DataSet, Kind, Split, as_settings, configuration, device_of, find_run
-from thaw.experiment.config import Config, load_config, override
-from thaw.experiment.variants import fast, smoke_size
+from thaw.experiment import Config, fast, load_config, override, smoke_size
 from thaw.store import RUNS, check_run, list_checkpoints, load_model, release_path
 
 NOTEBOOKS = {"ddpm": "01_ddpm", "custom": "02_custom_degradation", "latent": "03_latent_flow"}

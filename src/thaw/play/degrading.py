@@ -12,7 +12,7 @@ from torch import Tensor
 from thaw import degradations
 from thaw.base import ThawError, generator, to_uint8
 from thaw.data import on_disk
-from thaw.experiment.config import Config
+from thaw.experiment import Config
 from thaw.model import Model
 from thaw.play.pictures import Tile, as_picture, mosaic, shown
 from thaw.store import TITLES, hot_start, load_data, load_examples

@@ -10,9 +10,7 @@ from torch import Tensor
 
 from thaw import data
 from thaw.base import ThawError, enter_project, timed
-from thaw.experiment.build import sampled_as
-from thaw.experiment.config import Config, load_config, override
-from thaw.experiment.variants import smoke_size
+from thaw.experiment import Config, load_config, override, sampled_as, smoke_size
 from thaw.model import Model
 from thaw.networks import count_multiply_adds, count_parameters
 from thaw.report import results

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from thaw.base import ThawError, check_target, generator
 from thaw.data import DATA_SETS, ImageSet, what_changed
-from thaw.experiment.config import make_config
+from thaw.experiment import make_config
 from thaw.scoring.judge import Judge
 from thaw.scoring.scores import CACHE
 from thaw.store import PRETRAINED, load_released, load_tensors, pretrained, read_manifest, save_released, save_tensors

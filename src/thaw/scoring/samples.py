@@ -13,7 +13,7 @@ from torch import Tensor
 from thaw.autoencoder import weights_hash
 from thaw.base import ThawError, check_target, digest_of, replacing, to_uint8
 from thaw.degradations import Degradation
-from thaw.experiment.variants import sampled_with
+from thaw.experiment import sampled_with
 from thaw.model import Model
 from thaw.scoring.judge import Judge
 from thaw.scoring.scores import CACHE, version_of

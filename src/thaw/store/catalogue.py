@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from thaw.base import ThawError, by_git, stamp
-from thaw.experiment.config import Config
+from thaw.experiment import Config
 from thaw.model import Model
 from thaw.store.released import pretrained, read_manifest
 from thaw.store.weights import load_model, release_path

@@ -13,7 +13,7 @@ from thaw import data
 from thaw.autoencoder import Coder, statistics, weights_hash
 from thaw.base import ThawError, check_target
 from thaw.data import ImageSet, load_folder, load_pairs
-from thaw.experiment.config import Config
+from thaw.experiment import Config
 from thaw.model import Model
 from thaw.networks import Autoencoder
 from thaw.store.tensors import load_tensors, save_tensors

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from thaw.base import ThawError, check_target, make_folder, replacing, sha256, user_path
-from thaw.experiment.config import Config, make_config
+from thaw.experiment import Config, make_config
 from thaw.store.tensors import load_tensors, write_tensors
 
 RUNS = Path("contents/runs")

@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 from thaw.autoencoder import weights_hash
 from thaw.base import ThawError, check_target, derive, digest_of, generator
 from thaw.data import ImageSet
-from thaw.experiment.config import Config
+from thaw.experiment import Config
 from thaw.flow_map import GRID, Paths, grid_of
 from thaw.model import Model
 from thaw.sampling import Sampling

@@ -15,9 +15,7 @@ from torch import Tensor
 
 from thaw.autoencoder import Coder
 from thaw.base import ThawError, advice, by_git, check_target, stamp, user_path
-from thaw.experiment.build import build_model, build_network, build_process
-from thaw.experiment.config import Config
-from thaw.experiment.variants import differences
+from thaw.experiment import Config, build_model, build_network, build_process, differences
 from thaw.model import Model
 from thaw.networks import count_parameters
 from thaw.store.released import load_released, pretrained, read_manifest, save_released

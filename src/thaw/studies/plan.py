@@ -17,8 +17,7 @@ from thaw.base.machine import machine
 from thaw.data import DATA_SETS, ImageSet, coloured, open_set, read_items
 from thaw.degradations import Degradation, check_laws
 from thaw.degradations.base import registered
-from thaw.experiment.config import Config, make_config
-from thaw.experiment.own import register_from
+from thaw.experiment import Config, make_config, register_from
 from thaw.process import Process
 from thaw.scoring import Judge, load_judge
 from thaw.store import hot_start, load_data

@@ -11,8 +11,7 @@ import torch
 
 from thaw.base import generator
 from thaw.data import ImageSet
-from thaw.experiment.build import build_model, build_network, build_process
-from thaw.experiment.config import Config
+from thaw.experiment import Config, build_model, build_network, build_process
 from thaw.process import Process
 from thaw.terminal import Terminal
 

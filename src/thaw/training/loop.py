@@ -11,7 +11,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from thaw.base import Interrupts, need, user_path
-from thaw.experiment.config import Config
+from thaw.experiment import Config
 from thaw.model import Model
 from thaw.scoring import Judge
 from thaw.store import RUNS, load_data, load_trajectories, run_lock

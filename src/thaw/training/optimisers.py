@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from thaw.experiment.config import Config
+from thaw.experiment import Config
 
 OPTIMISERS = ("muon", "adamw")
 REST = 0.25  # AdamW's learning rate for the rest, as a share of Muon's

@@ -15,7 +15,7 @@ from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor
 
 from thaw.base import ThawError
-from thaw.experiment.config import Config
+from thaw.experiment import Config
 
 PATIENCE = timedelta(hours=6)  # for the first process, which samples and scores while the others wait
 

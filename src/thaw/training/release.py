@@ -6,8 +6,7 @@ from typing import Any
 import torch
 
 from thaw.base import ThawError
-from thaw.experiment.build import sampled_as
-from thaw.experiment.config import Config, make_config
+from thaw.experiment import Config, make_config, sampled_as
 from thaw.model import Model
 from thaw.scoring import load_judge, score_model, score_reconstruction
 from thaw.store import PRETRAINED, checkpoint_digest, epoch_of, list_checkpoints, load_data, read_yaml, weights

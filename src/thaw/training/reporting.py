@@ -5,7 +5,7 @@ from typing import Any
 
 from thaw.base import number, to_uint8
 from thaw.data import save_grid
-from thaw.experiment.config import Config
+from thaw.experiment import Config
 from thaw.model import Model
 from thaw.scoring import Judge, originals_above, score_model, score_reconstruction
 from thaw.store import load_data

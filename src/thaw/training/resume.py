@@ -13,8 +13,7 @@ from thaw.autoencoder import Coder
 from thaw.base import ThawError, machines_of, write_text
 from thaw.data import ImageSet, what_changed
 from thaw.degradations import Degradation
-from thaw.experiment.config import Config
-from thaw.experiment.variants import differences
+from thaw.experiment import Config, differences
 from thaw.store import coder_state, load_model, load_tensors, runs, save_tensors
 from thaw.terminal import Terminal, fit_terminal
 from thaw.training.parallel import check_same

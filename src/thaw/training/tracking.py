@@ -13,7 +13,7 @@ from accelerate.tracking import GeneralTracker, TensorBoardTracker, WandBTracker
 from PIL import Image
 
 from thaw.base import ThawError, write_json
-from thaw.experiment.config import Config
+from thaw.experiment import Config
 
 PROJECT = "thaw"  # the project's name in Weights & Biases
 POINTS = 10  # an epoch: how often the loss within it is noted

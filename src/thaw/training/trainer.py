@@ -14,8 +14,7 @@ from torch import Tensor
 from thaw.base import ThawError, derive, generator, to_pixels
 from thaw.base.machine import machine
 from thaw.data import ImageSet
-from thaw.experiment.build import build_model, build_network, build_process
-from thaw.experiment.config import Config
+from thaw.experiment import Config, build_model, build_network, build_process
 from thaw.model import Model
 from thaw.process import Draws, Process
 from thaw.scoring import Judge

@@ -8,7 +8,7 @@ import ipywidgets as widgets
 
 from thaw import degradations
 from thaw.base import ThawError, to_uint8
-from thaw.experiment.config import Config
+from thaw.experiment import Config
 from thaw.model import Model
 from thaw.play.degrading import destroyed_tile, own_config, own_names, own_trainer, progress_of, trained_model
 from thaw.play.drawing import draw_in_steps

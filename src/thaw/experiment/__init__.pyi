@@ -1,0 +1,13 @@
+from .build import build_model as build_model
+from .build import build_network as build_network
+from .build import build_process as build_process
+from .build import sampled_as as sampled_as
+from .config import Config as Config
+from .config import load_config as load_config
+from .config import make_config as make_config
+from .config import override as override
+from .own import register_from as register_from
+from .variants import differences as differences
+from .variants import fast as fast
+from .variants import sampled_with as sampled_with
+from .variants import smoke_size as smoke_size
