@@ -18,7 +18,7 @@ VERBS = {
     "restore": ("drawing", "undo the degradation of images"),
     "evaluate": ("scoring", "score models, or anybody's images"),
     "budget": ("scoring", "tell what a degradation's sampler loses, before any training"),
-    "study": ("studying", "make a paper of a degradation of one's own"),
+    "study": ("notebooks", "make a paper of a degradation of one's own"),
     "features": ("scoring", "train the feature network that scores a data set"),
     "encode-dataset": ("latents", "encode a data set once, for flows in its latent"),
     "test": ("latents", "classify images by Bayes' rule with a generator"),

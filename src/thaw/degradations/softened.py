@@ -27,6 +27,8 @@ class Softened(Degradation):
             raise ThawError(f"a degradation is softened by 1 or more parts a step, got {parts}")
         super().__init__(inner.shape, inner.steps * parts)
         self.inner, self.parts = inner, parts
+        for name in ("draw_z", "z_from", "coordinates", "from_coordinates", "state", "load_state"):
+            setattr(self, name, getattr(inner, name))  # what knows no step is the inner one's
 
     def _between(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return k, k + 1 (at most T) and the share j/m of the way, (B,) each."""
@@ -43,21 +45,3 @@ class Softened(Degradation):
     def alpha(self, t: Tensor) -> Tensor:
         k, after, share = self._between(t)
         return torch.lerp(self.inner.alpha(k), self.inner.alpha(after), share.to(torch.float64))
-
-    def draw_z(self, n: int, generator: torch.Generator) -> Tensor | None:
-        return self.inner.draw_z(n, generator)
-
-    def z_from(self, x_T: Tensor) -> Tensor | None:
-        return self.inner.z_from(x_T)
-
-    def coordinates(self, x_T: Tensor) -> Tensor:
-        return self.inner.coordinates(x_T)
-
-    def from_coordinates(self, coordinates: Tensor, z: Tensor | None = None) -> Tensor:
-        return self.inner.from_coordinates(coordinates, z)
-
-    def state(self) -> dict[str, Tensor]:
-        return self.inner.state()
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        self.inner.load_state(state)

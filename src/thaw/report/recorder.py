@@ -77,6 +77,5 @@ class Recorder:
     def record(self, values: dict[str, tuple[Any, str]], *used: Model | Judge | Path, **more: Any) -> None:
         """Record numbers, what -> (value, format); `more` is added to their origin."""
         name = self.name.replace("_", ".", 1)
-        results.record(
-            {f"{name}.{what}": value for what, value in values.items()}, self.origin(*used, **more), self.plots
-        )
+        named = {f"{name}.{what}": value for what, value in values.items()}
+        results.record(named, self.origin(*used, **more), self.plots)
