@@ -1,6 +1,7 @@
 from .arguments import MOST_THREADS as MOST_THREADS
 from .errors import MissingExtraError as MissingExtraError
 from .errors import ThawError as ThawError
+from .errors import first_line as first_line
 from .errors import need as need
 from .errors import pick as pick
 from .files import advice as advice

@@ -23,6 +23,11 @@ def pick(name: Any, table: Iterable[Any], what: str) -> Any:
     return table[name] if isinstance(table, Mapping) else name
 
 
+def first_line(error: object) -> str:
+    """Return the first line of what an error says, or its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 class MissingExtraError(ThawError, ImportError):
     """A package is not installed that one of the extras of pyproject.toml brings."""
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import torch
 from cyclopts import Parameter, Token
 
-from thaw.base import ThawError
+from thaw.base import ThawError, first_line
 from thaw.cli import options as o
 from thaw.data import EMNIST_SPLITS
 from thaw.experiment import load_config
@@ -60,10 +60,8 @@ def device_of(name: str) -> torch.device:
         there.cpu()  # what is on the `meta` device is nowhere
         return there.device
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ThawError(
-            f"cannot compute on device {name!r} ({reason}); choose cpu, or cuda where there is one"
-        ) from None
+        text = f"cannot compute on device {name!r} ({first_line(error)}); choose cpu, or cuda where there is one"
+        raise ThawError(text) from None
 
 
 def find_run(name: str | None) -> Path:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from thaw.base import MissingExtraError, ThawError, generator, locked, need, pick, stamp
+from thaw.base import MissingExtraError, ThawError, first_line, generator, locked, need, pick, stamp
 from thaw.data.image_set import ImageSet
 
 # name -> torchvision's, of its class and of the folder under `data_root()`; scikit-learn's digits need no files
@@ -89,7 +89,7 @@ def load(name: str, split: str = "train", *, download: bool = True, emnist: str 
             folder.rmdir()
     missing = [file.name for file in files if not file.exists()]
     packed = [f"{file}.gz" for file in files if file.name in missing and file.with_name(f"{file.name}.gz").exists()]
-    reason = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
+    reason = first_line(problem)
     if packed:
         reason = f"{packed[0]} is still packed; unpack it, or remove it if gunzip calls it damaged"
     elif raw.is_dir() and missing:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thaw.base import ThawError, make_folder, need, sha256, user_path
+from thaw.base import ThawError, first_line, make_folder, need, sha256, user_path
 from thaw.scoring.extractor import Extractor
 from thaw.scoring.judge import Judge
 from thaw.scoring.real import choose, real_images
@@ -100,6 +100,5 @@ def load_inception(path: Path) -> Inception:
     try:
         network = NoTrainInceptionV3("inception-v3-compat", [str(NUM)], str(path))
     except (RuntimeError, AttributeError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ThawError(f"{path} does not hold torch-fidelity's Inception weights ({reason})") from None
+        raise ThawError(f"{path} does not hold torch-fidelity's Inception weights ({first_line(error)})") from None
     return Inception(network, sha256(path)[:12])

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thaw.base import ThawError, advice, check_target, pick, to_pixels
+from thaw.base import ThawError, advice, check_target, first_line, pick, to_pixels
 from thaw.data import DATA_SETS
 from thaw.networks import count_parameters
 from thaw.scoring.extractor import Extractor, Statistics, check_uint8
@@ -224,5 +224,5 @@ def load_judge(data: str, folder: str | Path | None = None) -> Judge:
         further = {k: content[k] for k in FURTHER_PARTS if k in content} | {"folder": path.parent}
         return Judge(network, content["data"], shape, content["accuracy"], references, digest[:12], **further)
     except (KeyError, TypeError, RuntimeError, AttributeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ThawError(f"{path} lacks a part of a feature network file ({reason}); restore it with git") from None
+        text = f"{path} lacks a part of a feature network file ({first_line(error)}); restore it with git"
+        raise ThawError(text) from None

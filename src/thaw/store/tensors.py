@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from thaw.base import ThawError, advice, replacing
+from thaw.base import ThawError, advice, first_line, replacing
 
 
 def load_tensors(path: str | Path) -> dict[str, Any]:
@@ -41,4 +41,4 @@ def write_tensors(content: dict[str, Any], path: Path) -> None:
     try:
         torch.save(content, path)
     except RuntimeError as error:  # torch's word for a full disk
-        raise OSError(f"torch could not write all of it ({str(error).splitlines()[0]})") from error
+        raise OSError(f"torch could not write all of it ({first_line(error)})") from error

@@ -12,7 +12,7 @@ import numpy as np
 from accelerate.tracking import GeneralTracker, TensorBoardTracker, WandBTracker
 from PIL import Image
 
-from thaw.base import ThawError, write_json
+from thaw.base import ThawError, first_line, write_json
 from thaw.experiment import Config
 
 PROJECT = "thaw"  # the project's name in Weights & Biases
@@ -56,7 +56,7 @@ class RunTracker:
         try:
             tracker.start()
         except Exception as error:  # not logged in, no connection, a folder that cannot be written
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            reason = first_line(error)
             cure = "log in with `wandb login`, set WANDB_MODE=offline, or " if self.config.tracker == "wandb" else ""
             raise ThawError(
                 f"tracker: {self.config.tracker} cannot start ({reason}); {cure}set tracker: none"
