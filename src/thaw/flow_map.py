@@ -7,7 +7,7 @@ there is an F that comes to it in one. Unlike a consistency function, which alwa
 (Sabour et al. 2025, "Align Your Flow").
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -47,10 +47,12 @@ class Paths:
         """Return the state of each trajectory at a place (B,) of the grid.  (B, C, H, W) float32"""
         return self.x[torch.arange(len(self.x), device=self.x.device), index].float()
 
+    def __getitem__(self, index: Tensor | slice) -> "Paths":
+        return Paths(*(None if part is None else part[index] for part in vars(self).values()))
+
     def to(self, device: torch.device | str) -> "Paths":
         """Return the same trajectories on a device."""
-        moved = {name: None if part is None else part.to(device) for name, part in vars(self).items()}
-        return replace(self, **moved)
+        return Paths(*(None if part is None else part.to(device) for part in vars(self).values()))
 
 
 class Jumps(NamedTuple):

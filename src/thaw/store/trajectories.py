@@ -30,15 +30,12 @@ class Trajectories(ImageSet):
     Attributes:
         images: (N, G + 1, C, H, W) fp16, the states from T down to 0.
         labels: (N,) int64 in 0..K, K the null class.
-        tau, guidance: (N,) float32.
-        z: what the degradation keeps fixed along each, if anything.
+        paths: the same, with temperature, guidance weight and z of each.
         teacher: what walked them.
         drawn: what tells them, by which a run knows its data.
     """
 
-    tau: Tensor | None = None
-    guidance: Tensor | None = None
-    z: Tensor | None = None
+    paths: Paths | None = None
     teacher: Model | None = None
     drawn: dict[str, Any] | None = None
 
@@ -54,9 +51,7 @@ class Trajectories(ImageSet):
 
     def pixels(self, index: Tensor | slice = slice(None)) -> Paths:
         """Return trajectories as they are.  (n,) indices -> n of them"""
-        return Paths(
-            *(None if part is None else part[index] for part in (self.images, self.tau, self.guidance, self.z))
-        )
+        return self.paths[index]
 
 
 def teacher_of(config: Config) -> Model:
@@ -104,11 +99,11 @@ def load_trajectories(config: Config, folder: Path = TRAJECTORIES, progress: boo
     numbers = range(-(-count // PART))
     parts = [_part(kept / f"{number:04d}.pt", number, teacher, sampling, config)
              for number in tqdm(numbers, disable=not progress, desc="trajectories", unit="part")]  # fmt: skip
-    x, y, tau, guidance, z = (
+    x, tau, guidance, z, y = (
         None if parts[0][name] is None else torch.cat([part[name] for part in parts])[:count]
-        for name in ("x", "y", "tau", "guidance", "z")
+        for name in ("x", "tau", "guidance", "z", "y")
     )
-    more = {"tau": tau, "guidance": guidance, "z": z, "teacher": teacher, "drawn": drawn}
+    more = {"paths": Paths(x, tau, guidance, z), "teacher": teacher, "drawn": drawn}
     return Trajectories(teacher.config.data_name, "train", x, y, teacher.classes, **more)
 
 
