@@ -27,6 +27,7 @@ from .pixels import to_pixels as to_pixels
 from .pixels import to_uint8 as to_uint8
 from .seeding import derive as derive
 from .seeding import generator as generator
+from .settings import read_json as read_json
 from .settings import read_yaml as read_yaml
 from .settings import settings_of as settings_of
 from .text import number as number

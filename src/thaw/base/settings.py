@@ -1,12 +1,15 @@
-"""Settings as text: YAML files and `key=value` arguments, and where in them a mistake stands."""
+"""Settings and records as text: YAML, JSON and `key=value` arguments, and where in them a mistake stands."""
 
+import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from thaw.base.errors import ThawError
+from thaw.base.files import by_git
 
 
 class _Loader(yaml.SafeLoader):
@@ -79,6 +82,27 @@ def read_yaml(path: str | Path) -> Any:
     except OSError as error:
         raise ThawError(f"cannot read {path}: {error.strerror or error}") from None
     return parse_yaml(text, str(path))
+
+
+def read_json(path: Path, what: str, parts: Iterable[str] = ()) -> dict[str, dict[str, Any]]:
+    """Return the entries of a JSON file of the project, by name; empty if there is no file.
+
+    Args:
+        path: of the file.
+        what: it must do, for the message: "list released weights".
+        parts: that every entry must have.
+
+    Raises:
+        ThawError: for what is no JSON, or other JSON.
+    """
+    try:
+        found = json.loads(path.read_text()) if path.is_file() else {}
+    except ValueError as error:  # its words tell the line and the column
+        raise ThawError(f"{path} is not valid JSON ({error}); restore it with {by_git(path)}") from None
+    entries = found.values() if isinstance(found, dict) else [None]
+    if not all(isinstance(entry, dict) and {*parts} <= entry.keys() for entry in entries):
+        raise ThawError(f"{path} does not {what}; move it, or name another folder")
+    return found
 
 
 def settings_of(pairs: list[str]) -> dict[str, Any]:

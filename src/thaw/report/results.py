@@ -1,12 +1,11 @@
 """Numbers of the report: each with its origin, in Plots/numbers.json."""
 
-import json
 import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
-from thaw.base import ThawError, by_git, check_target, locked, number, write_json
+from thaw.base import ThawError, check_target, locked, number, read_json, write_json
 
 PLOTS = Path("Plots")
 
@@ -22,16 +21,7 @@ def commit() -> str:
 
 def read_numbers(folder: str | Path = PLOTS) -> dict[str, dict[str, Any]]:
     """Return numbers.json: key -> {value, text, origin}; empty if there is none."""
-    path = Path(folder) / "numbers.json"
-    try:
-        numbers = json.loads(path.read_text()) if path.is_file() else {}
-        if not all({"value", "text", "origin"} <= entry.keys() for entry in numbers.values()):
-            raise AttributeError
-    except ValueError as error:
-        raise ThawError(f"{path} is not valid JSON ({error}); restore it with {by_git(path)}") from None
-    except AttributeError:
-        raise ThawError(f"{path} does not hold this project's numbers; move it, or name another folder") from None
-    return numbers
+    return read_json(Path(folder) / "numbers.json", "hold this project's numbers", ("value", "text", "origin"))
 
 
 def read_values(folder: str | Path = PLOTS) -> dict[str, Any]:

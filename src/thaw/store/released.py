@@ -1,12 +1,11 @@
 """Released files: tensors and plain values under a format's name, listed with their checksum in MANIFEST.json."""
 
 import contextlib
-import json
 import os
 from pathlib import Path
 from typing import Any
 
-from thaw.base import ThawError, by_git, locked, project_root, sha256, user_path, write_json
+from thaw.base import ThawError, by_git, locked, project_root, read_json, sha256, user_path, write_json
 from thaw.store.tensors import load_tensors, save_tensors
 
 PRETRAINED = Path("pretrained")
@@ -37,16 +36,7 @@ def pretrained(folder: str | Path | None = None) -> Path:
 
 def read_manifest(folder: str | Path | None = None) -> dict[str, dict[str, Any]]:
     """Return MANIFEST.json of a folder of released files (see `pretrained`): file name -> entry; empty if none."""
-    path = pretrained(folder) / MANIFEST
-    if not path.is_file():
-        return {}
-    try:
-        manifest = json.loads(path.read_text())
-    except ValueError as error:  # its words tell the line and the column
-        raise ThawError(f"{path} is not valid JSON ({error}); restore it with {by_git(path)}") from None
-    if not isinstance(manifest, dict) or not all(isinstance(entry, dict) for entry in manifest.values()):
-        raise ThawError(f"{path} does not list released weights; move it, or name another folder")
-    return manifest
+    return read_json(pretrained(folder) / MANIFEST, "list released weights")
 
 
 def add_to_manifest(folder: str | Path, name: str, entry: dict[str, Any]) -> None:
