@@ -18,9 +18,9 @@ from repairs import BEFORE, GUIDED, WEIGHTS
 from thaw import degradations, play
 from thaw.base.files import enter_project
 from thaw.cli import options as o
-from thaw.data import load
+from thaw.data import load, strip
 from thaw.process import Process
-from thaw.report.figures import curves, strip
+from thaw.report.figures import curves
 from thaw.report.recorder import Recorder
 from thaw.schedules import noise_schedule
 from thaw.scoring import evaluate_model, labels_in_shares, load_judge

@@ -8,10 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from thaw.base import replacing, write_json
-from thaw.data import grid, grids, save_gif, strip
+from thaw.data import grids
 from thaw.report.results import commit
-
-__all__ = ["curves", "dots", "drawing", "grid", "plain_ticks", "save_figure", "save_gif", "save_grid", "strip"]
 
 STYLE = Path(__file__).with_name("thaw.mplstyle")
 MARKERS = "os^Dv*Xp"
@@ -26,7 +24,7 @@ def write_origin(path: Path, origin: dict[str, Any]) -> None:
 def save_grid(
     path: str | Path, images: Tensor, columns: int, origin: dict[str, Any] | None = None, **style: Any
 ) -> Path:
-    """Save a grid of uint8 images as PNG (see `grid`); with `origin`, its JSON beside it."""
+    """Save a grid of uint8 images as PNG (see `thaw.data.grid`); with `origin`, its JSON beside it."""
     path = grids.save_grid(path, images, columns, **style)
     if origin is not None:
         write_origin(path, origin)

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from thaw.base import sha256
+from thaw.data import strip
 from thaw.model import Model
 from thaw.report import figures, results
 from thaw.scoring import Judge, judge_path
@@ -67,7 +68,7 @@ class Recorder:
 
     def show_walk(self, what: str, states: Sequence[Tensor], count: int = 10) -> Image.Image:
         """Save at most `count` states (B, C, H, W) of trajectories as a grid, one a row, and return it for display."""
-        return self.show_grid(what, figures.strip(states, count), min(count, len(states)))
+        return self.show_grid(what, strip(states, count), min(count, len(states)))
 
     def show_figure(self, what: str, figure: Any, *used: Model | Judge) -> Any:
         """Save a matplotlib figure as PDF, and return it for display."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from thaw.base import ThawError, generator, make_folder, remember, sha256, timed, to_pixels, to_uint8
+from thaw.data import strip
 from thaw.model import Model
 from thaw.report import figures
 from thaw.sampling import time_steps
@@ -117,7 +118,7 @@ def picture(plan: Plan) -> dict[str, Any]:
     steps = time_steps(process.steps, min(9, process.steps))[::-1]
     for what, tau in (("cold", 0.0), ("warm", 1.0)):
         here = [process(x0, torch.full((len(x0),), t), torch.full((len(x0),), tau), noise, z) for t in steps]
-        _grid(plan, f"forward_{what}.png", figures.strip(here, len(steps)), len(steps))
+        _grid(plan, f"forward_{what}.png", strip(here, len(steps)), len(steps))
     few, inner = train.subset(min(len(train), 2000), 0), plan.inner(train)
     rank = fit_terminal(process.degradation, few.pixels(), few.labels, components=1).rank
     return {"T": inner.steps, "softened": process.steps // inner.steps, "rank": rank, "tests": len(test)}
@@ -227,7 +228,7 @@ def gallery(plan: Plan) -> dict[str, Any]:
     for what, settings in (("cold", COLD["algorithm2"]), ("warm", {"tau": tau})):
         _grid(plan, f"samples_{what}.png", to_uint8(model.sample(y, seed=0, **settings)), columns, **seen)
     walk = [step.x_t for step in model.trajectory(model.labels(4), seed=1, tau=tau)]
-    _grid(plan, "walk.png", figures.strip(walk, 10), min(10, len(walk)), **seen)
+    _grid(plan, "walk.png", strip(walk, 10), min(10, len(walk)), **seen)
     # Of the samples behind the curve: the nearest to a training image, and those least like what they were to be.
     labels = labels_in_shares(judge, plan.size.n)
     drawn = draw_samples(model, plan.size.n, labels=labels, seed=0, cache=plan.path / "scores", tau=tau)
