@@ -35,22 +35,15 @@ def statistics(latents: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass
 class Coder:
-    """An autoencoder with the statistics of its latents.
+    """An autoencoder with the statistics of its latents."""
 
-    Attributes:
-        config: the autoencoder's experiment, for the record; nothing here reads it.
-        shape: (C, H, W) of the images.
-        network: in evaluation mode.
-        mean, std: of the training set's latents, (c, h, w).
-        digest: the autoencoder's hash, see `weights_hash`.
-    """
-
-    config: Any
-    shape: tuple[int, int, int]
-    network: Autoencoder
+    config: Any  # the autoencoder's experiment, for the record; nothing here reads it
+    shape: tuple[int, int, int]  # (C, H, W) of the images
+    network: Autoencoder  # in evaluation mode
+    # mean, std: of the training set's latents, (c, h, w)
     mean: Tensor
     std: Tensor
-    digest: str
+    digest: str  # the autoencoder's hash, see `weights_hash`
 
     @property
     def latent(self) -> tuple[int, int, int]:

@@ -26,19 +26,12 @@ OFTEN, ONE = 0.7, 0.4  # shares of the draws that are such jumps, and of these t
 
 @dataclass(frozen=True)
 class Paths:
-    """Trajectories of a teacher: what a flow map is trained on in place of images.
+    """Trajectories of a teacher: what a flow map is trained on in place of images."""
 
-    Attributes:
-        x: (B, G + 1, C, H, W), the states from T down to 0, at the steps `FlowMap.grid`.
-        tau: (B,) their temperatures.
-        guidance: (B,) their guidance weights.
-        z: what the degradation keeps fixed along each, if anything.
-    """
-
-    x: Tensor
-    tau: Tensor
-    guidance: Tensor
-    z: Tensor | None
+    x: Tensor  # (B, G + 1, C, H, W), the states from T down to 0, at the steps `FlowMap.grid`
+    tau: Tensor  # (B,) their temperatures
+    guidance: Tensor  # (B,) their guidance weights
+    z: Tensor | None  # what the degradation keeps fixed along each, if anything
 
     def __len__(self) -> int:
         return len(self.x)

@@ -222,13 +222,9 @@ class Prior:
 
 @dataclass
 class ByPrior(Model):
-    """A hot model in the place of one that was trained on a degradation: it restores, and draws nothing from T.
+    """A hot model in the place of one that was trained on a degradation: it restores, and draws nothing from T."""
 
-    Attributes:
-        prior: what restores.
-    """
-
-    prior: Prior | None = None
+    prior: Prior | None = None  # what restores
 
     def restore(
         self, x_t: Tensor, t: int, *, y: Tensor | None = None, z: Tensor | None = None, seed: int = 0,

@@ -19,18 +19,15 @@ class Prediction:
 
     With x_t = alpha x0 + level eps, alpha what D_t leaves of x0 and level = tau sigma_t:
 
-    Attributes:
-        target: (x0, eps, alpha, level) -> the output wanted, linear in x0 and eps.
-        recover: (x_t, output, alpha, level) -> x0_hat, linear in x_t and the output.
-        needs: what D_t must be: "any", "scaled" (D_t = alpha_t x0), or "signal" (and alpha_T above 0).
-
     Raises:
         ThawError: if the target does not give x0 back.
     """
 
+    # (x0, eps, alpha, level) -> the output wanted, linear in x0 and eps
     target: Callable[[Number, Number, Number, Number], Number]
+    # (x_t, output, alpha, level) -> x0_hat, linear in x_t and the output
     recover: Callable[[Number, Number, Number, Number], Number]
-    needs: str = "scaled"
+    needs: str = "scaled"  # what D_t must be: "any", "scaled" (D_t = alpha_t x0), or "signal" (and alpha_T above 0)
 
     def __post_init__(self) -> None:
         pick(self.needs, ("any", "scaled", "signal"), "need of a prediction")

@@ -27,18 +27,13 @@ FARTHEST = 10.0  # standard deviations: a number that hardly varies in training 
 
 @dataclass(frozen=True)
 class Classifier:
-    """p(y | numbers), by a small network that was fitted for its log loss.
+    """p(y | numbers), by a small network that was fitted for its log loss."""
 
-    Attributes:
-        mean, scale: (D,) that the numbers are standardised by.
-        layers: weights (in, out) and biases (out,) in turn.
-        labels: (K,) int64, the classes that it knows.
-    """
-
+    # mean, scale: (D,) that the numbers are standardised by
     mean: Tensor
     scale: Tensor
-    layers: tuple[Tensor, ...]
-    labels: Tensor
+    layers: tuple[Tensor, ...]  # weights (in, out) and biases (out,) in turn
+    labels: Tensor  # (K,) int64, the classes that it knows
 
     def __call__(self, numbers: Tensor, classes: int) -> Tensor:
         """Return p (B, classes) float64 of numbers (B, D); what it does not know has probability 0."""

@@ -16,20 +16,14 @@ MOST_THREADS = 1024  # far more than help; torch breaks down on absurd numbers
 
 @dataclass(frozen=True)
 class Range:
-    """The finite numbers from `low` to `high`; called with a text it returns the number.
+    """The finite numbers from `low` to `high`; called with a text it returns the number."""
 
-    Attributes:
-        low, high: the ends, included.
-        whole: whole numbers only; 1e3 is one.
-        above: `low` is excluded.
-        zero: 0 is allowed too, for `none`.
-    """
-
+    # low, high: the ends, included
     low: float = 0
     high: float = math.inf
-    whole: bool = True
-    above: bool = False
-    zero: bool = False
+    whole: bool = True  # whole numbers only; 1e3 is one
+    above: bool = False  # `low` is excluded
+    zero: bool = False  # 0 is allowed too, for `none`
 
     def __str__(self) -> str:
         kind = "a whole number" if self.whole else "a number"

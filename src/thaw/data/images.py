@@ -25,17 +25,12 @@ BRIGHTER = 96  # levels by which a background is not the usual one
 
 
 class Item(NamedTuple):
-    """One image of a set, not read yet unless it comes from an array.
+    """One image of a set, not read yet unless it comes from an array."""
 
-    Attributes:
-        file: that it is in.
-        label: name of the subfolder, or the number that an array's `labels` tell; None where nothing is told.
-        array: (H, W, C) uint8, C 1 to 4, or None for a picture file.
-    """
-
-    file: Path
+    file: Path  # that it is in
+    # Name of the subfolder, or the number that an array's `labels` tell; None where nothing is told
     label: str | int | None
-    array: np.ndarray | None = None
+    array: np.ndarray | None = None  # (H, W, C) uint8, C 1 to 4, or None for a picture file
 
 
 def hidden(name: str) -> bool:

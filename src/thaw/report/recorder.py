@@ -40,19 +40,12 @@ def weights_of(*used: Model | Judge | Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Recorder:
-    """What one maker leaves: figures `<name>_<what>` and numbers `<name>.<what>`, with a dot in `ddpm_default` too.
+    """What one maker leaves: figures `<name>_<what>` and numbers `<name>.<what>`, with a dot in `ddpm_default` too."""
 
-    Attributes:
-        name: what all of them begin with.
-        made_by: where all of them come from: the notebook, script or benchmark, its settings, the seed.
-        plots: folder of figures and numbers.
-        judge: the feature network that all of them rest on, if any.
-    """
-
-    name: str
-    made_by: dict[str, Any]
-    plots: Path = results.PLOTS
-    judge: Judge | None = None
+    name: str  # what all of them begin with
+    made_by: dict[str, Any]  # where all of them come from: the notebook, script or benchmark, its settings, the seed
+    plots: Path = results.PLOTS  # folder of figures and numbers
+    judge: Judge | None = None  # the feature network that all of them rest on, if any
 
     def origin(self, *used: Model | Judge | Path, **more: Any) -> dict[str, Any]:
         """Return where a result comes from, with the fingerprints of the weights that were used for it."""

@@ -27,16 +27,12 @@ TOLERATED = 1.25  # the advice takes the fewest steps that lose at most so much 
 
 @dataclass(frozen=True)
 class Loss:
-    """What a sampler loses.
+    """What a sampler loses."""
 
-    Attributes:
-        distance: Fréchet distance of mean and covariance from the data's, as a share of the data's variance; that of
-            as many images drawn from the data is taken off.
-        kept: variance of the samples, as a share of the data's.
-    """
-
+    # Fréchet distance of mean and covariance from the data's, as a share of the data's variance; that of as many images
+    # drawn from the data is taken off
     distance: float
-    kept: float
+    kept: float  # variance of the samples, as a share of the data's
 
 
 def frechet_share(h: Tensor, data: Gaussian) -> float:
@@ -140,31 +136,19 @@ class Oracle:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a degradation's sampler loses, in parts, each a share of the data's variance.
+    """What a degradation's sampler loses, in parts, each a share of the data's variance."""
 
-    Attributes:
-        total: the loss under the settings asked for, with a perfect restorer and a perfect start.
-        steps: what all T steps (112 of them at most) would save.
-        jumps: what steps that move gradually would save beyond that.
-        temperature: what remains even then.
-        start: what the terminal adds; None where none was given.
-        tried: (soften, tau, schedule, steps) -> the loss: what the advice rests on.
-        advice: the settings that lose least for their steps.
-        advised: their loss.
-        eta: the share of fresh noise of all of these; where `hot`, the one of 0, 1 and the given that loses least.
-        hot: whether the image fades as the noise grows: then steps and eta alone are free.
-    """
-
-    total: Loss
-    steps: float
-    jumps: float
-    temperature: float
-    start: float | None
+    total: Loss  # the loss under the settings asked for, with a perfect restorer and a perfect start
+    steps: float  # what all T steps (112 of them at most) would save
+    jumps: float  # what steps that move gradually would save beyond that
+    temperature: float  # what remains even then
+    start: float | None  # what the terminal adds; None where none was given
+    # (soften, tau, schedule, steps) -> the loss: what the advice rests on
     tried: dict[tuple[int, float, str, int], Loss]
-    advice: tuple[int, float, str, int]
-    advised: Loss
-    eta: float
-    hot: bool
+    advice: tuple[int, float, str, int]  # the settings that lose least for their steps
+    advised: Loss  # their loss
+    eta: float  # the share of fresh noise of all of these; where `hot`, the one of 0, 1 and the given that loses least
+    hot: bool  # whether the image fades as the noise grows: then steps and eta alone are free
 
     def __str__(self) -> str:
         soften, tau, schedule, steps = self.advice
@@ -231,20 +215,15 @@ def error_budget(
 
 @dataclass(frozen=True)
 class Measured:
-    """What a model's samples have lost, and the network's share of it.
+    """What a model's samples have lost, and the network's share of it."""
 
-    Attributes:
-        loss: of the samples, the start's included.
-        network: what a perfect network with the same sampler and start would not lose. Below 0 where the network
-            knows more of the data than mean and covariance, as it does of digits.
-        floor: Fréchet distance of as many real images from the data, which is taken off, as a share of the variance.
-        n: samples, and real images.
-    """
-
-    loss: Loss
+    loss: Loss  # of the samples, the start's included
+    # What a perfect network with the same sampler and start would not lose. Below 0 where the network knows more of the
+    # data than mean and covariance, as it does of digits.
     network: float
+    # Fréchet distance of as many real images from the data, which is taken off, as a share of the variance
     floor: float
-    n: int
+    n: int  # samples, and real images
 
     def __str__(self) -> str:
         return (

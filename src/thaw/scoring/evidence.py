@@ -22,48 +22,33 @@ OF_RESTORATIONS = ("originals", "true", "ceiling", "direct", "draws", "degraded"
 
 @dataclass(eq=False)
 class Evidence:
-    """What is known of scored images, and of real ones beside them; None where it is not at hand.
+    """What is known of scored images, and of real ones beside them; None where it is not at hand."""
 
-    Attributes:
-        images: (N, C, H, W) uint8, the scored ones.
-        originals: the same shape and order; only restorations have them, and all that follows up to `again`.
-        true: (N,) int64, the classes of the originals.
-        ceiling: share of them that the degraded pictures tell, see `thaw.scoring.ceiling`: of one answer a picture the
-            best guess, of draws the posterior.
-        direct: (N, C, H, W) uint8, restorations by one step, beside stochastic ones.
-        draws: (M, N, C, H, W) uint8, stochastic restorations by M seeds.
-        degraded: (N, C, H, W) in [-1, 1], the given D_t(x0; z), and `again`: D_t(x0_hat; z) of the restorations.
-        labels: (N,) int64, the classes that were asked for.
-        network: whose features these are.
-        features: (N, D) of the images.
-        reference: sums over the features of all real images of the split they are compared with.
-        real: (M, D), features of single images of that split.
-        judge: of the data set, and `stored`: the features of real images that belong to it.
-        classes: how many images of each class were scored.
-        expected: (K,) int64, how many real images each class has.
-        distances: (N,), of the images' pixels to the nearest training image, and `of_test`: (M,), of test images' ones.
-        weights: (M,), by which the test images are in the shares of the scored classes; None if they lack one.
-    """
-
-    images: Tensor | None = None
+    images: Tensor | None = None  # (N, C, H, W) uint8, the scored ones
+    # The same shape and order; only restorations have them, and all that follows up to `again`
     originals: Tensor | None = None
-    true: Tensor | None = None
+    true: Tensor | None = None  # (N,) int64, the classes of the originals
+    # Share of them that the degraded pictures tell, see `thaw.scoring.ceiling`: of one answer a picture the best guess,
+    # of draws the posterior
     ceiling: float | None = None
-    direct: Tensor | None = None
-    draws: Tensor | None = None
+    direct: Tensor | None = None  # (N, C, H, W) uint8, restorations by one step, beside stochastic ones
+    draws: Tensor | None = None  # (M, N, C, H, W) uint8, stochastic restorations by M seeds
+    # (N, C, H, W) in [-1, 1], the given D_t(x0; z), and `again`: D_t(x0_hat; z) of the restorations
     degraded: Tensor | None = None
     again: Tensor | None = None
-    labels: Tensor | None = None
-    network: Extractor | None = None
-    features: Tensor | None = None
-    reference: Statistics | None = None
-    real: Tensor | None = None
-    judge: Judge | None = None
+    labels: Tensor | None = None  # (N,) int64, the classes that were asked for
+    network: Extractor | None = None  # whose features these are
+    features: Tensor | None = None  # (N, D) of the images
+    reference: Statistics | None = None  # sums over the features of all real images of the split they are compared with
+    real: Tensor | None = None  # (M, D), features of single images of that split
+    judge: Judge | None = None  # of the data set, and `stored`: the features of real images that belong to it
     stored: RealFeatures | None = None
-    classes: Classes | None = None
-    expected: Tensor | None = None
+    classes: Classes | None = None  # how many images of each class were scored
+    expected: Tensor | None = None  # (K,) int64, how many real images each class has
+    # (N,), of the images' pixels to the nearest training image, and `of_test`: (M,), of test images' ones
     distances: Tensor | None = None
     of_test: Tensor | None = None
+    # (M,), by which the test images are in the shares of the scored classes; None if they lack one
     weights: Tensor | None = None
 
     @cached_property

@@ -19,15 +19,11 @@ OTHER = {"test": "train", "train": "test"}  # reference split -> split that the 
 
 @dataclass(frozen=True)
 class Classes:
-    """How many images of each class were scored: as many real ones stand beside them.
+    """How many images of each class were scored: as many real ones stand beside them."""
 
-    Attributes:
-        counts: (K,) int64.
-        seen: whether the judge saw these classes in images without labels; real images are then told apart by the judge
-            too. Otherwise they were asked for, and real images have them by their labels.
-    """
-
-    counts: Tensor
+    counts: Tensor  # (K,) int64
+    # Whether the judge saw these classes in images without labels; real images are then told apart by the judge too.
+    # Otherwise they were asked for, and real images have them by their labels.
     seen: bool = False
 
     def key(self) -> dict[str, object]:

@@ -23,15 +23,10 @@ NUM = 2048  # features; twice as many images are the least that is scored
 
 @dataclass(frozen=True)
 class Inception(Extractor):
-    """The network of torch-fidelity, as torchmetrics uses it.
+    """The network of torch-fidelity, as torchmetrics uses it."""
 
-    Attributes:
-        network: `torchmetrics.image.fid.NoTrainInceptionV3` for the 2,048 features before the last layer.
-        digest: first 12 digits of the weights' SHA-256; part of every score's record.
-    """
-
-    network: Any
-    digest: str
+    network: Any  # `torchmetrics.image.fid.NoTrainInceptionV3` for the 2,048 features before the last layer
+    digest: str  # first 12 digits of the weights' SHA-256; part of every score's record
     prefix = "inception_"
     title, batch = "Inception", 50
 

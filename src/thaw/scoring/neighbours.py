@@ -18,20 +18,14 @@ NEIGHBOURS = 5  # k of Naeem et al. 2020
 
 @dataclass(frozen=True)
 class Manifolds:
-    """How two sets of points lie to each other, by the balls to their k-th neighbours.
+    """How two sets of points lie to each other, by the balls to their k-th neighbours."""
 
-    Attributes:
-        precision: share of generated points inside the ball of any real one (Kynkaanniemi et al. 2019, eq. 1).
-        recall: share of real points inside the ball of any generated one (the same, eq. 2).
-        density: real balls that hold a generated point, over k; 1 on average where both sets are drawn
-            alike, and more where the generated ones crowd together (Naeem et al. 2020, eq. 4).
-        coverage: share of real balls that hold a generated point (the same, eq. 6).
-    """
-
-    precision: float
-    recall: float
+    precision: float  # share of generated points inside the ball of any real one (Kynkaanniemi et al. 2019, eq. 1)
+    recall: float  # share of real points inside the ball of any generated one (the same, eq. 2)
+    # Real balls that hold a generated point, over k; 1 on average where both sets are drawn alike, and more where the
+    # generated ones crowd together (Naeem et al. 2020, eq. 4)
     density: float
-    coverage: float
+    coverage: float  # share of real balls that hold a generated point (the same, eq. 6)
 
 
 def radii(points: Tensor, k: int = NEIGHBOURS) -> Tensor:

@@ -28,21 +28,13 @@ MOST = 10_000  # features of a split that are a random draw; those of rarer clas
 
 @dataclass(frozen=True)
 class RealFeatures:
-    """Features of real images, in a random order, so that the first n, at most `MOST`, are a random draw.
+    """Features of real images, in a random order, so that the first n, at most `MOST`, are a random draw."""
 
-    Attributes:
-        data: name of the data set.
-        judge: digest of the feature network.
-        codes: split -> (N, D) uint8.
-        scales: split -> (D,) float32: a feature is its code times its scale.
-        labels: split -> (N,) int16.
-    """
-
-    data: str
-    judge: str
-    codes: dict[str, Tensor]
-    scales: dict[str, Tensor]
-    labels: dict[str, Tensor]
+    data: str  # name of the data set
+    judge: str  # digest of the feature network
+    codes: dict[str, Tensor]  # split -> (N, D) uint8
+    scales: dict[str, Tensor]  # split -> (D,) float32: a feature is its code times its scale
+    labels: dict[str, Tensor]  # split -> (N,) int16
 
     def features(self, split: str) -> Tensor:
         """Return the features of `train` or `test`.  (N, D) float32"""

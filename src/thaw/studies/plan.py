@@ -40,40 +40,24 @@ SMOKE = {"limit": 256, "widths": (8, 16), "batch_size": 64, "sample_steps": 3, "
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study does, and of what.
+    """What a study does, and of what."""
 
-    Attributes:
-        name: of the degradation, or of a folder of pairs.
-        source: the file that registers it; "" for one that is registered already, and for pairs.
-        code: digest of its source, or of the pairs.
-        about: its own description, the first line of its docstring.
-        settings: of `Config`, those of the data and the start included.
-        images: the fingerprint of the training images.
-        classes: how many there are.
-        folder: of the study.
-        minutes: the time that was asked for.
-        size: what it is enough for.
-        scaled: whether a larger size would have taken too long.
-        seconds: what one core was measured to take for a training step, for one evaluation of one image, and for one
-            whose guess is made consistent with a degraded picture.
-        workers: processes side by side.
-        smoke: whether the numbers mean nothing.
-    """
-
-    name: str
-    source: str
-    code: str
-    about: str
-    settings: dict[str, Any]
-    images: dict[str, Any]
-    classes: int
-    folder: str
-    minutes: float
-    size: Size
-    scaled: bool
+    name: str  # of the degradation, or of a folder of pairs
+    source: str  # the file that registers it; "" for one that is registered already, and for pairs
+    code: str  # digest of its source, or of the pairs
+    about: str  # its own description, the first line of its docstring
+    settings: dict[str, Any]  # of `Config`, those of the data and the start included
+    images: dict[str, Any]  # the fingerprint of the training images
+    classes: int  # how many there are
+    folder: str  # of the study
+    minutes: float  # the time that was asked for
+    size: Size  # what it is enough for
+    scaled: bool  # whether a larger size would have taken too long
+    # What one core was measured to take for a training step, for one evaluation of one image, and for one whose guess
+    # is made consistent with a degraded picture
     seconds: tuple[float, float, float]
-    workers: int
-    smoke: bool = False
+    workers: int  # processes side by side
+    smoke: bool = False  # whether the numbers mean nothing
 
     @property
     def slug(self) -> str:

@@ -25,17 +25,11 @@ OFTEN = 20.0  # seconds between lines that tell that work goes on
 
 @dataclass
 class Study:
-    """A plan and what has come of it.
+    """A plan and what has come of it."""
 
-    Attributes:
-        plan: what is done.
-        say: told each line of progress.
-        pace: how many times longer stages took than they were expected to, so far.
-    """
-
-    plan: Plan
-    say: Callable[[str], None] = print
-    pace: float = 1.0
+    plan: Plan  # what is done
+    say: Callable[[str], None] = print  # told each line of progress
+    pace: float = 1.0  # how many times longer stages took than they were expected to, so far
 
     @property
     def stages(self) -> dict[str, Stage]:

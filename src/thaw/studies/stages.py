@@ -40,25 +40,15 @@ EQUAL = "equal_budget.json"  # beside the released weights: the eleven degradati
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage.
+    """One stage."""
 
-    Attributes:
-        name: of its file in `results/`.
-        about: what it does, in words.
-        work: plan -> plain values.
-        needs: names of the stages whose results it reads.
-        reads: the parts of `Plan.size` that it depends on.
-        seconds: what it is expected to take.
-        draws: names of its figures.
-    """
-
-    name: str
-    about: str
-    work: Callable[[Plan], Any]
-    needs: tuple[str, ...] = ()
-    reads: tuple[str, ...] = ()
-    seconds: float = 20.0
-    draws: tuple[str, ...] = ()
+    name: str  # of its file in `results/`
+    about: str  # what it does, in words
+    work: Callable[[Plan], Any]  # plan -> plain values
+    needs: tuple[str, ...] = ()  # names of the stages whose results it reads
+    reads: tuple[str, ...] = ()  # the parts of `Plan.size` that it depends on
+    seconds: float = 20.0  # what it is expected to take
+    draws: tuple[str, ...] = ()  # names of its figures
 
     def result(self, plan: Plan) -> Any:
         """Return what it found before for the same plan; None if that is not there."""

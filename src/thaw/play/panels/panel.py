@@ -50,19 +50,12 @@ def hint(*reasons: str) -> str:
 
 
 class Update(NamedTuple):
-    """What a run yields between two steps of its work.
+    """What a run yields between two steps of its work."""
 
-    Attributes:
-        share: progress in [0, 1].
-        text: what the panel says; unchanged where it is empty.
-        draw: changes the results.
-        always: else it is left out where the page was changed a moment ago.
-    """
-
-    share: float
-    text: str = ""
-    draw: Callable[[], object] | None = None
-    always: bool = False
+    share: float  # progress in [0, 1]
+    text: str = ""  # what the panel says; unchanged where it is empty
+    draw: Callable[[], object] | None = None  # changes the results
+    always: bool = False  # else it is left out where the page was changed a moment ago
 
 
 def put(widget: widgets.Widget, make: Callable[..., Any], *arguments: Any) -> None:
