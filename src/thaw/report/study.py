@@ -23,14 +23,11 @@ from thaw.store import RUNS, checkpoint_digest, epoch_of, list_checkpoints, load
 class NotebookStudy(Recorder):
     """One experiment in a notebook; its name is `<study>_<label>`, with the data set between unless that is MNIST.
 
-    Attributes:
-        config: the validated settings.
-        run: the run directory.
-        judge: the feature network of the data set, None where none is shipped.
+    Its judge is the feature network of the data set, None where none is shipped.
     """
 
     config: Config
-    run: Path
+    run: Path  # the run directory
 
     def origin(self, *used: Model | Judge, **more: Any) -> dict[str, Any]:
         """Return where a result comes from; of what rests on no others, the digest of the weights once trained."""

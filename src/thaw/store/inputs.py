@@ -24,16 +24,10 @@ LATENTS = Path("contents/latents")
 
 @dataclass(frozen=True)
 class Latents(ImageSet):
-    """Standardised latents of a data set, for the training loop in place of its images.
+    """Standardised latents of a data set, (N, c, h, w) float32, for the training loop in place of its images."""
 
-    Attributes:
-        images: (N, c, h, w) float32.
-        coder: what encoded them.
-        encoded: the fingerprint of the images that were, by which a run knows its data: the last digits of latents
-            depend on the machine.
-    """
-
-    coder: Coder | None = None
+    coder: Coder | None = None  # what encoded them
+    # The fingerprint of the images that were, by which a run knows its data: latents' last digits depend on the machine
     encoded: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -27,17 +27,12 @@ NULL = 0.05  # share of those of the null class
 class Trajectories(ImageSet):
     """Trajectories of a teacher, for the training loop in place of images: they need no data set.
 
-    Attributes:
-        images: (N, G + 1, C, H, W) fp16, the states from T down to 0.
-        labels: (N,) int64 in 0..K, K the null class.
-        paths: the same, with temperature, guidance weight and z of each.
-        teacher: what walked them.
-        drawn: what tells them, by which a run knows its data.
+    The images are states from T down to 0, (N, G + 1, C, H, W) fp16; among the labels is K, the null class.
     """
 
-    paths: Paths | None = None
-    teacher: Model | None = None
-    drawn: dict[str, Any] | None = None
+    paths: Paths | None = None  # the same, with temperature, guidance weight and z of each
+    teacher: Model | None = None  # what walked them
+    drawn: dict[str, Any] | None = None  # what tells them, by which a run knows its data
 
     @property
     def shape(self) -> tuple[int, int, int]:
