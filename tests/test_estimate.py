@@ -7,7 +7,7 @@ from thaw.base.errors import ThawError
 from thaw.base.pixels import to_pixels, to_uint8
 from thaw.base.seeding import generator
 from thaw.degradations import build
-from thaw.estimate import estimate, steps_tried
+from thaw.estimate import CLEAN, estimate, steps_tried
 
 KINDS = ("row", "pixelate", "mask", "blur", "snow")
 
@@ -38,7 +38,8 @@ def test_the_kind_and_the_step_are_found_far_above_chance_and_about_as_often_as_
     kinds = {name: build(name, shape) for name in KINDS}
     pictures, cells = degraded(half(digits_test), kinds, 50)
     found = estimate(pictures, kinds, half(digits.subset(500, 0)))
-    assert sorted(set(found.cells)) == sorted((k, t) for k, one in kinds.items() for t in steps_tried(one.steps))
+    tried = [(k, t) for k, one in kinds.items() for t in steps_tried(one.steps)]
+    assert found.cells == [*tried, (CLEAN, 0)]
     torch.testing.assert_close(found.p.sum(dim=1), torch.ones(len(cells)).double())
     guessed = [found.cells[i] for i in found.p.argmax(dim=1)]
     kind = sum(a[0] == b[0] for a, b in zip(guessed, cells, strict=True)) / len(cells)
@@ -57,6 +58,21 @@ def test_pictures_that_were_degraded_alike_tell_more_together(half, digits, digi
     assert name == "blur" and abs(t - 12) <= 2 and low <= t <= high and high - low <= 6
     assert float(found.together.max()) >= float(found.p.max(dim=1).values.mean())
     assert str(found).startswith(f"estimated: blur, step {t}") and "blur 100%" in str(found)
+
+
+def test_pictures_that_nothing_degraded_are_told_as_such(half, digits, digits_test):
+    kinds = {name: build(name, (1, 14, 14)) for name in ("row", "mask", "snow")}
+    found = estimate(half(digits_test)[:20], kinds, half(digits.subset(500, 0)))
+    assert found.best == (CLEAN, 0) and str(found).startswith(f"estimated: {CLEAN}, step 0; {CLEAN} ")
+
+
+def test_what_is_known_beforehand_counts_once_however_many_pictures_there_are(digits, half):
+    """Pictures that tell nothing leave every candidate at its own share: a kind of few steps gains no more by many."""
+    images = half(digits.subset(500, 0))
+    short, long = (build("fade", (1, 14, 14), steps) for steps in (2, 4))
+    x_T = short(images[:30], torch.full((30,), 2))  # all alike, and the last step of either
+    shares = estimate(x_T, {"short": short, "long": long}, images).of_kinds()
+    assert abs(shares["short"] - 2 / 3) < 0.1  # the last step is one of two, or one of four
 
 
 def test_what_cannot_be_estimated_is_said():

@@ -17,6 +17,7 @@ from thaw.degradations import Degradation
 NOISE = 0.02  # standard deviation of what is on a picture besides: rounding, and what no normal distribution tells
 MOST = 50  # steps that are tried of a degradation
 HELD = 4  # images a step that the temperature is measured on
+CLEAN = "undegraded"  # the candidate that no degradation is, at step 0
 BETAS = torch.logspace(-3, 0, 31, dtype=torch.float64)
 
 
@@ -25,7 +26,7 @@ class Estimate:
     """A posterior over kinds and steps.
 
     Attributes:
-        cells: (kind, t) of each of the M candidates.
+        cells: (kind, t) of each of the M candidates, the last one (`CLEAN`, 0).
         p: (B, M) float64, for each picture by itself.
         together: (M,), if all pictures were degraded alike.
     """
@@ -85,24 +86,27 @@ def estimate(
     check_images(pictures, tuple(images.shape[1:]))
     if not kinds or len(images) < 50:
         raise ThawError(f"an estimate needs candidates and at least 50 images, got {len(kinds)} and {len(images)}")
-    cells = [(kind, t) for kind, one in kinds.items() for t in steps_tried(one.steps, most)]
+    tried = {kind: steps_tried(one.steps, most) for kind, one in kinds.items()} | {CLEAN: [0]}
+    cells = [(kind, t) for kind, steps in tried.items() for t in steps]
+    before = torch.cat([torch.full((len(steps),), 1 / len(steps)).double() for steps in tried.values()]).log()
     draws = generator(seed, "estimate")
     known, held = images[len(images) // 5 :], images[: len(images) // 5]
 
     def made(x: Tensor, kind: str, t: int) -> Tensor:
-        z = kinds[kind].draw_z(len(x), draws)
-        return kinds[kind](x, torch.full((len(x),), t), z).flatten(1).double()
+        if t:
+            z = kinds[kind].draw_z(len(x), draws)
+            x = kinds[kind](x, torch.full((len(x),), t), z)
+        return x.flatten(1).double()
 
     others = [made(held[torch.randint(len(held), (HELD,), generator=draws)], *cell) for cell in cells]
     asked = torch.cat([pictures.flatten(1).double(), *others])
     asked = asked + noise * torch.randn(asked.shape, generator=draws, dtype=torch.float64)
     log_p = torch.stack([_log_density(made(known, *cell), asked, noise) for cell in cells], dim=1)
-    log_p = log_p - torch.tensor([len(steps_tried(kinds[kind].steps, most)) for kind, _ in cells]).double().log()
     given, tested = log_p.split([len(pictures), len(asked) - len(pictures)])
     true = torch.arange(len(cells)).repeat_interleave(HELD)
-    losses = [torch.nn.functional.cross_entropy(beta * tested, true) for beta in BETAS]
+    losses = [torch.nn.functional.cross_entropy(beta * tested + before, true) for beta in BETAS]
     beta = BETAS[int(torch.stack(losses).argmin())]
-    return Estimate(cells, (beta * given).softmax(dim=1), (beta * given.sum(dim=0)).softmax(dim=0))
+    return Estimate(cells, (beta * given + before).softmax(dim=1), (beta * given.sum(dim=0) + before).softmax(dim=0))
 
 
 def steps_tried(total: int, most: int = MOST) -> list[int]:

@@ -9,7 +9,7 @@ Given y = D(x0; z) + noise, two things are put together:
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -111,21 +111,33 @@ class Prior:
     def __init__(self, model: Model, draws: int = DRAWS, seed: int = 0) -> None:
         model.check_pixels()
         process = model.process
-        if not isinstance(process.degradation, Scale):
-            raise ThawError(
-                f"a prior is a hot model, such as `default`; this one undoes {type(process.degradation).__name__}"
-            )
-        self.model, self.tau = model, model.sampling.tau
+        if not isinstance(process.degradation, Scale) or process.flow_map:
+            undone = type(getattr(process.degradation, "inner", process.degradation)).__name__
+            what = "jumps, as fast weights do" if process.flow_map else f"undoes {undone}"
+            raise ThawError(f"a prior is a hot model, such as `default`; this one {what}")
+        self.model, self.tau, self.seed = model, model.sampling.tau, seed
         alpha = process.degradation.alpha(torch.arange(process.steps + 1, device=model.device))
         self.t = max(1, int((alpha - SIGNAL * self.tau * process.sigma).abs().argmin()))
         self.labels = model.labels(draws)
-        self.images = model.sample(self.labels, seed=seed).to(model.device)
-        noise = torch.randn(self.images.shape, generator=generator(seed, "prior")).to(model.device)
-        here = torch.full((draws,), self.t, device=model.device)
-        self.states = process(self.images, here, torch.full_like(here, self.tau, dtype=torch.float64), noise)
+
+    @cached_property
+    def images(self) -> Tensor:
+        """The draws, made when they are first asked for: a mistake is told before.  (N, C, H, W)"""
+        return self.model.sample(self.labels, seed=self.seed).to(self.model.device)
+
+    @cached_property
+    def states(self) -> Tensor:
+        """The draws, noised to step `t`.  (N, C, H, W)"""
+        noise = torch.randn(self.images.shape, generator=generator(self.seed, "prior")).to(self.images)
+        here = torch.full((len(noise),), self.t, device=noise.device)
+        return self.model.process(self.images, here, torch.full_like(here, self.tau, dtype=torch.float64), noise)
+
+    @cached_property
+    def guesses(self) -> Tensor:
+        """What the network takes to be behind the states.  (N, C, H, W)"""
         with torch.no_grad():
-            parts = zip(self.states.split(BATCH), here.split(BATCH), strict=True)
-            self.guesses = torch.cat([process.clip(self._denoiser(None)(*part)) for part in parts])
+            parts = ((x_t, torch.full((len(x_t),), self.t, device=x_t.device)) for x_t in self.states.split(BATCH))
+            return torch.cat([self.model.process.clip(self._denoiser(None)(*part)) for part in parts])
 
     def against(self, degradation: Degradation, config: Any = None) -> "ByPrior":
         """Return a model that restores pictures of a degradation; `config` says which images they are of, if others."""

@@ -165,7 +165,7 @@ def _against(hot: Model, name: str) -> Model:
 
 def _estimated(opened: Model, pictures: Tensor, any_kind: bool) -> tuple[Model, int]:
     """Return what undoes the likeliest degradation of pictures, and their likeliest step, and say how sure that is."""
-    from thaw.estimate import estimate
+    from thaw.estimate import CLEAN, estimate
     from thaw.prior import ByPrior, Prior
 
     if any_kind:
@@ -176,8 +176,10 @@ def _estimated(opened: Model, pictures: Tensor, any_kind: bool) -> tuple[Model, 
         kinds = {opened.config.degradation: copy.deepcopy(opened.process.degradation).cpu()}
     images = opened.sample(opened.labels(DRAWN)) if prior is None else prior.images
     found = estimate(pictures.cpu(), kinds, images.cpu())
-    print(found)
     kind, t = found.best
+    if kind == CLEAN:
+        raise ThawError(f"{found}: there is nothing to undo; name the step by -t in place of --estimate")
+    print(found)
     if any_kind:
         config = opened.config.model_copy(update={"degradation": kind})
         opened = prior.against(kinds[kind].to(opened.device), config)
@@ -188,17 +190,25 @@ def _beside(items: list[Item], images: str, clean: list[Item], originals: str) -
     """Return the clean images of degraded ones in their order: by the pictures' names, else by their place in the set.
 
     Raises:
-        ThawError: for another number of them, or names of which some agree and some do not.
+        ThawError: for another number of them, names of which some agree and some do not, or originals of other classes.
     """
     if len(clean) != len(items):
         raise ThawError(f"{images} has {len(items)} images, {originals} {len(clean)}; give an original for each")
     names, others = ([item.file.stem for item in part if item.array is None] for part in (items, clean))
     if len({*names}) == len(items) and {*names} == {*others}:
         named = dict(zip(others, clean, strict=True))
-        return [named[name] for name in names]
-    if names != others and {*names} & {*others}:
+        clean = [named[name] for name in names]
+    elif names != others and (names and others):
         one, other = next((a, b) for a, b in zip(names, others, strict=False) if a != b)
-        raise ThawError(f"the original of {one} in {images} would be {other} of {originals}; name them alike")
+        if {*names} & {*others}:
+            raise ThawError(f"the original of {one} in {images} would be {other} of {originals}; name them alike")
+        if len(items) > 1:
+            print(f"No name is in both: the originals are taken in their order, {other} for {one} and so on")
+    for one, other in zip(items, clean, strict=True):
+        told = [str(item.label) for item in (one, other)]
+        if all(map(str.isdecimal, told)) and int(told[0]) != int(told[1]):
+            where = f"{one.file.name} of {images} is of class {told[0]}, its original in {originals} of {told[1]}"
+            raise ThawError(f"{where}; give the originals in the same order")
     return clean
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import torch
 from cyclopts import Parameter, Token
 
-from thaw.base import ThawError, first_line
+from thaw.base import ThawError, first_line, user_path
 from thaw.cli import options as o
 from thaw.data import EMNIST_SPLITS
 from thaw.experiment import load_config
@@ -79,7 +79,7 @@ def find_run(name: str | None) -> Path:
 
 def model_inputs(name: str | None) -> list[Path]:
     """Return the paths that `open_named` may read for a name that is no shipped one: no output lies in them."""
-    return [RUNS / ".latest"] if name is None else [Path(name), RUNS / name]
+    return [RUNS / ".latest"] if name is None else [user_path(name), RUNS / name]
 
 
 def open_named(name: str | None, epoch: int | None = None, default: str | None = "default") -> Model:
@@ -102,7 +102,10 @@ def open_named(name: str | None, epoch: int | None = None, default: str | None =
         return load_model(release_path(str(name), epoch))
     if path.is_dir() and epoch is not None:
         path = path / checkpoint_name(epoch)
-    return load_model(path)
+    model = load_model(path)
+    if epoch not in (None, model.epoch):
+        raise ThawError(f"{path} is of epoch {model.epoch}; leave --epoch {epoch} out")
+    return model
 
 
 def open_chosen(name: str | None, epoch: int | None, named: Named = BY_NAME, study: str = "latent") -> Model:

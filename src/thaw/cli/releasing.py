@@ -31,7 +31,7 @@ def info(model: o.ModelName = None, /, *, epoch: o.Epoch = None) -> None:
         for name, entry in shipped.items():
             score = f"FID {entry['fid']['value']:.2f}" if "fid" in entry else ""
             score = f"squared error {entry['mse']:.2f}" if "mse" in entry else score
-            print(f"{name:52s} {entry['bytes'] / 1e6:5.1f} MB  {score}")
+            print(f"{name:52s} {entry.get('bytes', 0) / 1e6:5.1f} MB  {score}")
 
 
 def export(

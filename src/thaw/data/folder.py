@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from thaw import data
 from thaw.base import ThawError, generator, user_path
 from thaw.data import ImageSet
-from thaw.data.images import ENDINGS, Item, check_differ, hidden, list_images, open_set, read_items
+from thaw.data.images import ENDINGS, Item, check_differ, hidden, open_set, read_items
 
 TEST_SHARE = 0.1  # of a folder without train/ and test/
 
@@ -103,17 +104,20 @@ def load_pairs(path: Path, split: str = "train", *reading: Any) -> ImageSet:
         if not folder.is_dir():
             raise ThawError(f"no folder {folder}; pairs are pictures of equal names in clean/ and degraded/ of {path}")
     extensions = reading[2] if len(reading) > 2 else ENDINGS
+    listed = {part: open_set(folder, extensions, lambda _: None) for part, folder in ends.items()}
     named = {  # whatever their format
-        part: {str(file.relative_to(folder).with_suffix("")) for file in list_images(folder, extensions)}
-        for part, folder in ends.items()
+        part: [str(one.file.relative_to(ends[part]).with_suffix("")) for one in items] for part, items in listed.items()
     }
     for part, other in (("clean", "degraded"), ("degraded", "clean")):
-        if alone := sorted(named[part] - named[other]):
+        if alone := sorted({*named[part]} - {*named[other]}):
             rest = f", as {len(alone) - 1} others are" if len(alone) > 1 else ""
             raise ThawError(f"{alone[0]} in {ends[part]} is without its pair in {ends[other]}{rest}; name both alike")
+    for one, other in zip_longest(*named.values()):  # two files of one name, arrays of other lengths, "a" and "a.b"
+        if one != other:
+            first, second = (f"{name or 'nothing'} in {part}/" for name, part in ((one, "clean"), (other, "degraded")))
+            fix = "save as many images of each name in both, with one ending"
+            raise ThawError(f"{first} would be the pair of {second} of {path}; {fix}")
     clean, degraded = (load_folder(folder, split, *reading) for folder in ends.values())
-    if len(clean) != len(degraded):  # arrays of equal names
-        raise ThawError(f"{ends['clean']} has {len(clean)} images ({split}), {ends['degraded']} {len(degraded)}")
     return replace(clean, name=data.folder_name(path), degraded=degraded.images)
 
 

@@ -1,6 +1,7 @@
 """What a degradation is, and the table of all of them."""
 
 import inspect
+import re
 from collections.abc import Callable
 
 import torch
@@ -111,9 +112,19 @@ def register(name: str) -> Callable:
 
     >>> @register("dim")
     ... class Dim(Degradation): ...
+
+    Raises:
+        ThawError: for a name that no file can bear, or that of a degradation of ours, whose weights know it by that.
     """
+    if not isinstance(name, str):
+        raise ThawError('register takes a name: @thaw.register("name") above the class')
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ThawError(f"the degradation's name {name!r} names files; register it by letters, digits, _ and - alone")
 
     def add(factory: Callable[..., Degradation]) -> Callable[..., Degradation]:
+        known = _REGISTRY.get(name, factory)
+        if known.__module__.startswith("thaw.") and not factory.__module__.startswith("thaw."):
+            raise ThawError(f"{name} is a degradation of Thaw's own; register yours by another name")
         _REGISTRY[name] = factory
         return factory
 
@@ -134,7 +145,7 @@ def build(name: str, shape: tuple[int, int, int], steps: int | None = None, **op
     """Build a degradation by name; `steps` None leaves its own number of steps.
 
     Raises:
-        ThawError: for an unknown name or an option that the degradation does not take.
+        ThawError: for an unknown name, an option that the degradation does not take, or one that cannot be made.
     """
     pick(name, names(), "degradation")
     factory = _REGISTRY[name]
@@ -144,4 +155,12 @@ def build(name: str, shape: tuple[int, int, int], steps: int | None = None, **op
             raise ThawError(f"degradation {name!r} takes {', '.join(takes) or 'no options'}; got {option!r}")
     if steps is not None:
         options["steps"] = steps
-    return factory(shape, **options)
+    try:
+        made = factory(shape, **options)
+    except ThawError:
+        raise
+    except Exception as error:  # whatever a stranger's constructor raises, it is told in a sentence
+        raise ThawError(f"{name} cannot be made for images of {shape}: {type(error).__name__}: {error}") from error
+    if not isinstance(made, Degradation) or not isinstance(getattr(made, "steps", None), int):
+        raise ThawError(f"{name} is no thaw.Degradation of so many steps; call super().__init__(shape, steps) in it")
+    return made

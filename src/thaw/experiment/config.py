@@ -140,6 +140,10 @@ class Config(BaseModel):
         (0.0, 1.0), description="part of t/T in which guidance acts; outside, a step takes one evaluation"
     )
 
+    def __init__(self, /, **values: Any) -> None:
+        """Validate settings; a `ThawError` names the first bad one."""
+        _validated(self, values, "thaw.Config")
+
     @model_validator(mode="before")
     @classmethod
     def _of_pairs(cls, values: Any) -> Any:
@@ -259,8 +263,13 @@ class Config(BaseModel):
 
 def make_config(values: dict[str, Any], where: str = "the configuration") -> Config:
     """Validate a mapping into a `Config`; a `ThawError` names the first bad key and its near matches."""
+    return _validated(Config.__new__(Config), values, where)
+
+
+def _validated(config: Config, values: dict[str, Any], where: str) -> Config:
+    """Return a new configuration with these values, as Pydantic's own constructor fills it."""
     try:
-        return Config.model_validate(values)
+        return Config.__pydantic_validator__.validate_python(values, self_instance=config)
     except ValidationError as error:
         raise explained(error, where, Config.model_fields) from None
 

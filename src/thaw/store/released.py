@@ -10,6 +10,7 @@ from thaw.store.tensors import load_tensors, save_tensors
 
 PRETRAINED = Path("pretrained")
 MANIFEST = "MANIFEST.json"
+LISTED = {"sha256": str, "bytes": int, "epoch": int, "config": dict}  # what is read of its entries
 
 
 def pretrained(folder: str | Path | None = None) -> Path:
@@ -36,7 +37,13 @@ def pretrained(folder: str | Path | None = None) -> Path:
 
 def read_manifest(folder: str | Path | None = None) -> dict[str, dict[str, Any]]:
     """Return MANIFEST.json of a folder of released files (see `pretrained`): file name -> entry; empty if none."""
-    return read_json(pretrained(folder) / MANIFEST, "list released weights")
+    path = pretrained(folder) / MANIFEST
+    manifest = read_json(path, "list released weights")
+    for name, entry in manifest.items():  # a hand may have been at it
+        fit = all(isinstance(entry.get(key, kind()), kind) for key, kind in LISTED.items())
+        if not fit or ("config" in entry and "epoch" not in entry):
+            raise ThawError(f"{path} tells of {name} what no release does; restore it with {by_git(path)}")
+    return manifest
 
 
 def add_to_manifest(folder: str | Path, name: str, entry: dict[str, Any]) -> None:
@@ -82,6 +89,8 @@ def load_released(path: str | Path, form: str, what: str) -> tuple[dict[str, Any
     listed = read_manifest(path.parent).get(path.name, {})
     if listed.get("sha256", digest) != digest:
         raise ThawError(f"{path} does not match its checksum in MANIFEST.json; restore it with {by_git(path)}")
-    if content.get("format") != form:
-        raise ThawError(f"{path} is not a Thaw {what} file (format {content.get('format')!r}, expected {form!r})")
+    if (named := content.get("format")) != form:
+        newer = isinstance(named, str) and named.partition("/")[0] == form.partition("/")[0]
+        text = "is of another version of Thaw; install that one" if newer else f"is not a Thaw {what} file"
+        raise ThawError(f"{path} {text} (format {named!r}, expected {form!r})")
     return content, digest, listed

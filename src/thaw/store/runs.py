@@ -21,7 +21,7 @@ RUNS = Path("contents/runs")
 STATES = ("model", "ema", "optimiser", "rng")
 FILES = (*(f"{name}.pt" for name in STATES), "cfg.yaml", "ctx.yaml", "perf.yaml")
 WRITTEN = ("metrics.jsonl", "terminal.pt", "coder.pt", "scores", "tracker.json", "samples", "plots")
-WRITTEN += ("01_ddpm.ipynb", "02_custom_degradation.ipynb", "03_latent_flow.ipynb", "06_few_steps.ipynb")
+WRITTEN += ("pairs.pt", "01_ddpm.ipynb", "02_custom_degradation.ipynb", "03_latent_flow.ipynb", "06_few_steps.ipynb")
 SUMS = "SHA256SUMS"  # as `sha256sum --check` reads it; torch itself would not notice a flipped bit
 
 
@@ -210,7 +210,7 @@ def run_lock(run: Path) -> Iterator[None]:
 def _clear(run: Path) -> None:
     """Remove the temporary files and folders of a process that was killed while it wrote."""
     patterns = (".epoch_*", ".terminal.*", ".coder.*", ".metrics.*", ".scores.*", ".tracker.*", "..latest.*")
-    patterns += ("samples/.epoch_*",)
+    patterns += (".pairs.*", "samples/.epoch_*")
     for leftover in [path for pattern in patterns for path in run.glob(pattern)]:
         if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover, ignore_errors=True)

@@ -1,6 +1,7 @@
 """Files of tensors and plain values, read without ever unpickling anything else."""
 
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,10 @@ def load_tensors(path: str | Path) -> dict[str, Any]:
         raise ThawError(f"no file {path}; {advice(path, 'check its name')}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as parts:  # torch itself would not notice a flipped bit
+                if (part := parts.testzip()) is not None:
+                    raise zipfile.BadZipFile(part)
     except pickle.UnpicklingError:
         raise ThawError(f"{path} holds more than tensors and plain values, or is no torch file; not loaded") from None
     except Exception as error:  # whatever damage or malice makes the reader stumble over

@@ -1,6 +1,7 @@
 """What a flow map is trained on: trajectories of its teacher, drawn once and kept, in parts."""
 
-from dataclasses import dataclass
+import contextlib
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from thaw.store.weights import load_model
 
 TRAJECTORIES = Path("contents/trajectories")
 COUNT, PART = 30_000, 250  # trajectories of a teacher, and of a file, which share temperature and guidance
+# Settings of a teacher, beside its weights and how it walks, that its trajectories depend on.
+PROCESS = ("degradation", "options", "steps", "soften", "schedule", "prediction", "tau", "noise_in")
 NULL = 0.05  # share of those of the null class
 
 
@@ -88,7 +91,8 @@ def load_trajectories(config: Config, folder: Path = TRAJECTORIES, progress: boo
     teacher, count = teacher_of(config), config.limit or COUNT
     sampling = walking(teacher)
     drawn = {"teacher": weights_hash(teacher.network.state_dict()), "flow_map": list(config.flow_map)}
-    drawn |= {"steps": sampling.steps, "seed": config.seed, "part": PART}
+    drawn |= {name: value for name, value in teacher.config.model_dump(mode="json").items() if name in PROCESS}
+    drawn |= {"sampling": asdict(sampling), "seed": config.seed, "part": PART}
     kept = folder / digest_of(drawn)
     check_target(kept / "0000.pt", ".pt")
     numbers = range(-(-count // PART))
@@ -104,10 +108,12 @@ def load_trajectories(config: Config, folder: Path = TRAJECTORIES, progress: boo
 
 def _part(path: Path, number: int, teacher: Model, sampling: Sampling, config: Config) -> dict[str, Any]:
     """Return one part of the trajectories, read or drawn."""
-    try:
-        return load_tensors(path)
-    except ThawError:
-        pass  # not there, or damaged
+    grid = set(grid_of(teacher.process.steps))
+    with contextlib.suppress(ThawError, KeyError, AttributeError):  # not there, or damaged
+        known = load_tensors(path)
+        whole = [PART, len(grid), *teacher.process.shape]
+        if [*known["x"].shape] == whole and all(len(known[name]) == PART for name in ("y", "tau", "guidance")):
+            return {name: known[name] for name in ("x", "y", "z", "tau", "guidance")}
     draws, K = generator(config.seed, "trajectories", number), teacher.classes
     y = torch.randint(max(1, K), (PART,), generator=draws)
     y = torch.where(torch.rand(PART, generator=draws) < NULL, K, y)
@@ -119,7 +125,6 @@ def _part(path: Path, number: int, teacher: Model, sampling: Sampling, config: C
     seed = derive(config.seed, "trajectory", number)
     tau, guidance = round(tau, 3), round(guidance, 3)
     own = {"sampler": "warm", "eta": 0.0, "steps": sampling.steps, "tau": tau, "guidance": guidance}
-    grid = set(grid_of(teacher.process.steps))
     x = torch.stack([step.x_t.half() for step in teacher.trajectory(y, seed=seed, **own) if step.t in grid], dim=1)
     z = teacher.start(y, generator(seed, "sample")).z
     part = {"x": x, "y": y, "z": z, "tau": torch.full((PART,), tau), "guidance": torch.full((PART,), guidance)}

@@ -157,7 +157,9 @@ def load_model(path: str | Path) -> Model:
     content, digest, listed = load_released(path, FORMAT, "weights")
     try:
         config = stored_config(json.loads(content["config"]), path)
-        shape, classes, epoch = tuple(content["shape"]), int(content["classes"]), int(content["epoch"])
+        shape, classes, epoch = tuple(map(int, content["shape"])), int(content["classes"]), int(content["epoch"])
+        if len(shape) != 3 or min(shape) < 1 or min(classes, epoch) < 0:
+            raise ValueError(f"shape {shape}, {classes} classes, epoch {epoch}")
         state, terminal = content["network"], Terminal.from_state(content["terminal"])
     except ThawError as error:
         raise ThawError(f"{path}: {error}") from None

@@ -82,8 +82,8 @@ def train(
         need("trackers", config.tracker)
     run = user_path(run) if run else RUNS / config.run_name
     progress = "THAW_HEADLESS" not in os.environ if progress is None else progress
-    images = load_trajectories(config, progress=progress) if config.flow_map else load_data(config, "train")
-    if config.limit is not None and not config.flow_map:
+    images = None if config.flow_map else load_data(config, "train")
+    if config.limit is not None and images is not None:
         images = images.subset(min(config.limit, len(images)), config.seed)
     accelerator = build_accelerator(config)
     main = accelerator.is_main_process  # of several that train one model: the one that writes
@@ -91,6 +91,8 @@ def train(
         # Its state: from the newest checkpoint, or new.
         if main:
             held.enter_context(run_lock(run))
+        if images is None:  # what takes hours to draw is not drawn for a run that is another process's
+            images = load_trajectories(config, progress=progress)
         trainer = Trainer(config, images, run, accelerator, judge)
         resumed = trainer.resume()
         if config.tracker != "none" and main:

@@ -65,10 +65,9 @@ def newest(run: Path, config: Config, images: ImageSet, accelerator: Accelerator
         )
     changed = what_changed(known or {"classes": found.context["classes"]}, images)
     if changed:
-        raise ThawError(
-            f"{config.data_path or config.data} is not what {run} was trained on: {changed}; bring the images back, or "
-            "choose another run directory"
-        )
+        source = config.start_from if config.flow_map else config.data_path or config.data
+        told = f"{source} is not what {run} was trained on: {changed}"
+        raise ThawError(f"{told}; bring it back as it was, or choose another run directory")
     if accelerator.is_main_process:
         for path in damaged:
             runs.set_aside(path)
@@ -119,14 +118,11 @@ def run_terminal(
     """Return the terminal of the run, fitted and stored when it starts; a damaged file is fitted again."""
     path = run / "terminal.pt"
     if (teacher := getattr(images, "teacher", None)) is not None:
-        if accelerator.is_main_process:
-            save_tensors(path, teacher.terminal.state())
         degradation.load_state(teacher.process.degradation.state())
-        return teacher.terminal
     if (known := _stored(path, Terminal.from_state, "fitting the terminal")) is not None:
         return known
     told = images.labels, config.terminal_components, config.seed, config.study != "latent"
-    terminal = fit_terminal(degradation, images.batches(), *told)
+    terminal = teacher.terminal if teacher else fit_terminal(degradation, images.batches(), *told)
     if accelerator.is_main_process:
         save_tensors(path, terminal.state())
     return terminal
@@ -135,8 +131,9 @@ def run_terminal(
 def keep_pairs(run: Path, images: ImageSet, degradation: Degradation, accelerator: Accelerator) -> None:
     """Let a degradation draw from the degraded pictures of pairs, and store some in the run for its checkpoints."""
     degradation.load_state({"pictures": images.degraded})
-    if accelerator.is_main_process:
-        save_tensors(run / "pairs.pt", degradation.state())
+    path = run / "pairs.pt"
+    if accelerator.is_main_process and _stored(path, bool, "storing pairs") is None:  # else another run's would be lost
+        save_tensors(path, degradation.state())
 
 
 def run_coder(run: Path, config: Config, images: ImageSet, accelerator: Accelerator) -> Coder | None:
