@@ -154,6 +154,32 @@ def test_a_label_that_is_no_class_is_refused_wherever_it_is_given(warm_rows):
         unlabelled.labels(3, 0)
 
 
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda m: m.labels(0), "at least one image is drawn, got n=0"),
+        (lambda m: m.labels(-1), "got n=-1"),
+        (lambda m: m.labels(2, 1.5), "digit must be between 0 and 9, got 1.5"),
+        (lambda m: m.labels(2, "3"), "digit must be between 0 and 9, got 3"),
+        (lambda m: m.sample(torch.zeros(0).long()), "labels are whole numbers"),
+        (lambda m: m.sample(m.labels(2), steps=1.5), "sampling takes between 1 and T=7 steps, got 1.5"),
+        (lambda m: m.sample(m.labels(2), guidance=-3.0), "guidance must be 0 or more, got -3.0"),
+        (lambda m: m.sample(m.labels(2), guidance=float("nan")), "guidance must be 0 or more, got nan"),
+        (lambda m: m.restore(pictures(3), 5, y=m.labels(2)), "3 pictures take as many labels, got 2"),
+        (
+            lambda m: m.restore(torch.zeros(2, 1, 8, 8), 5),
+            r"expected images of shape \(B, 1, 28, 28\), got \(2, 1, 8, 8\)",
+        ),
+        (lambda m: m.restore(pictures(2).byte(), 5), "images must be floats"),
+        (lambda m: list(restorations(m, pictures(2), 5)), r"expected images of shape \(1, 1, 28, 28\)"),
+    ],
+    ids=range(12),
+)
+def test_what_cannot_be_drawn_or_restored_is_said(warm_rows, call, said):
+    with pytest.raises(ThawError, match=said):
+        call(warm_rows)
+
+
 def test_the_start_has_the_noise_of_its_temperature(warm_rows):
     y, process = full(200, 3), warm_rows.process
     start = warm_rows.start(y, torch.Generator().manual_seed(0))

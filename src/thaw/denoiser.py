@@ -1,5 +1,6 @@
 """What a network tells: process, network and terminal together give x0_hat at any step, and where to begin."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -75,19 +76,21 @@ class Denoiser:
         """Return `n` labels: all of one class, or the classes in turn 0, 1, ..., K-1, 0, ...  (n,) int64
 
         Raises:
-            ThawError: for a digit that is none of the classes 0..K-1; the null class is no digit.
+            ThawError: for fewer than one, or a digit that is none of the classes 0..K-1; the null class is no digit.
         """
+        if n < 1:
+            raise ThawError(f"at least one image is drawn, got n={n}")
         if digit is None:
             return torch.arange(n) % max(1, self.classes)
         if self.classes == 0:
             raise ThawError(f"this model knows no classes; leave the digit {digit} out")
-        if not 0 <= digit < self.classes:
+        if digit not in range(self.classes):
             raise ThawError(f"digit must be between 0 and {self.classes - 1}, got {digit}")
         return torch.full((n,), digit)
 
     def check_labels(self, y: Tensor) -> None:
-        """Raise a `ThawError` unless y (B,) holds classes 0..K-1, or K for the null class, as whole numbers."""
-        if y.ndim != 1 or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+        """Raise a `ThawError` unless y (B,) holds classes 0..K-1, or K for the null class, as whole numbers, B > 0."""
+        if y.ndim != 1 or not len(y) or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
             raise ThawError(f"labels are whole numbers (B,), got {y.dtype} {tuple(y.shape)}")
         wrong = y[(y < 0) | (y > self.classes)]
         if len(wrong):
@@ -115,6 +118,8 @@ class Denoiser:
         tau, guidance, interval = sampling.tau, sampling.guidance, sampling.guidance_interval
         after = dict(pairwise(sampling.visited(self.process, start)))
         check_interval(interval)
+        if not 0 <= guidance < math.inf:
+            raise ThawError(f"guidance must be 0 or more, got {guidance}")
         if isinstance(self.process, FlowMap):
             self.process.share(torch.tensor([guidance]))
             known = tuple(self.sampling.guidance_interval)

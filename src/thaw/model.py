@@ -80,9 +80,13 @@ class Model(Denoiser):
             (B, C, H, W) in [-1, 1].
 
         Raises:
-            ThawError: for a flow in a latent, which knows no degraded pictures, or classes that cannot be inferred.
+            ThawError: for a flow in a latent, which knows no degraded pictures, pictures of another shape, or classes
+                that cannot be inferred or are not one a picture.
         """
         self.check_pixels()
+        check_images(x_t, self.shape)
+        if y is not None and len(y) != len(x_t):
+            raise ThawError(f"{len(x_t)} pictures take as many labels, got {len(y)}")
         draws = generator(seed, "restore")
         sampling = RESTORING.replace(**settings)
         if infer:

@@ -161,8 +161,9 @@ def time_steps(total: int, count: int | None = None) -> list[int]:
         ThawError: if `count` is not between 1 and T.
     """
     count = total if count is None else count
-    if not 1 <= count <= total:
+    if count not in range(1, total + 1):
         raise ThawError(f"sampling takes between 1 and T={total} steps, got {count}")
+    count = int(count)
     return [round(total * i / count) for i in range(count, -1, -1)]
 
 

@@ -6,12 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cases import ROOT, fails, open_picture
+from cases import ROOT, everything, fails, open_picture
 from PIL import Image
 
+from thaw.base.errors import ThawError
 from thaw.cli.main import build_app, main
 from thaw.cli.naming import Computing
+from thaw.model import Model
 from thaw.store.runs import list_checkpoints
+from thaw.store.tensors import save_tensors
+from thaw.store.trajectories import load_trajectories
 from thaw.store.weights import load_model
 from thaw.training.loop import train
 
@@ -97,7 +101,36 @@ def test_a_model_is_distilled_and_what_comes_of_it_is_shipped(tmp_path, capsys):
         == 0
     )
     capsys.readouterr()
+    assert "is of epoch 2; leave --epoch 1 out" in fails(
+        capsys, "info", str(out / "custom_digits_2_row_fast.pth"), "--epoch", "1"
+    )
     assert "fast itself" in fails(capsys, "distill", str(out / "custom_digits_2_row_fast.pth"), *small)
+    # Nothing is drawn for another process's run, nothing of another experiment's is overwritten, and what is kept is
+    # that of the teacher as it draws now, whole.
+    before = everything(straight) | everything(Path("contents/trajectories"))
+    epochs = train(config, straight, progress=False)
+    next(epochs)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("thaw.training.loop.load_trajectories", None)
+        with pytest.raises(ThawError, match="another process .* is training in"):
+            next(train(config, straight, progress=False))
+    epochs.close()
+    hot = ["distill", "ddpm_digits_testing_seed0", *small, "--run", str(straight)]
+    assert main(hot) == 1 and "holds a run with other settings" in capsys.readouterr().err
+    after = everything(straight) | everything(Path("contents/trajectories"))
+    assert {name: after[name] for name in before if ".lock" not in name} == {
+        k: v for k, v in before.items() if ".lock" not in k
+    }
+    known = load_trajectories(config, progress=False)
+    save_tensors(parts[0], {"x": torch.zeros(3)})  # a torch file, and no part
+    again = load_trajectories(config, progress=False)
+    assert torch.equal(again.images, known.images) and torch.equal(again.tau, known.tau)
+    sampled = load_model(teacher)
+    sampled.sampling = sampled.sampling.replace(tau=0.5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("thaw.store.trajectories.load_model", lambda _: sampled)
+        other = load_trajectories(config, progress=False)
+    assert other.fingerprint != known.fingerprint  # and kept apart
     Path("contents/runs/.latest").unlink()
     Path("contents/runs/.latest").symlink_to("custom_digits_row_default_7_seed0")
 
@@ -221,6 +254,18 @@ def test_restore_tells_how_close_it_comes_and_what_is_possible(tmp_path, monkeyp
         assert shell("restore", tmp_path / "nameless", "--originals", clean, "--sampler", "direct", *out) == 0
         psnr += [line for line in capsys.readouterr().out.splitlines() if line.startswith("psnr")]
     assert psnr[0] == psnr[1]
+    several = ["--originals", str(tmp_path / "sorted.npz")]
+    order = some.labels.argsort()
+    np.savez(several[1], images=some.images[order].numpy(), labels=some.labels[order].numpy())
+    np.savez(tmp_path / "told.npz", images=_uint8(degraded), labels=some.labels.numpy())
+    said = fails(capsys, "restore", str(tmp_path / "told.npz"), *several)
+    assert "its original in" in said and "give the originals in the same order" in said
+    named = tmp_path / "named"
+    named.mkdir()
+    for index in range(5):
+        (named / f"x{index}.png").write_bytes((tmp_path / "nameless" / f"{index}.png").read_bytes())
+    assert shell("restore", tmp_path / "nameless", "--originals", named, "--sampler", "direct", *out) == 0
+    assert "No name is in both: the originals are taken in their order, x0 for 0" in capsys.readouterr().out
     others.mkdir()
     for index in range(1, 6):
         (others / f"{index}.png").write_bytes((tmp_path / "nameless" / "0.png").read_bytes())
@@ -228,7 +273,7 @@ def test_restore_tells_how_close_it_comes_and_what_is_possible(tmp_path, monkeyp
     assert "the original of 0 in" in fails(capsys, "restore", str(tmp_path / "nameless"), *others)
 
 
-def test_a_hot_model_restores_what_it_was_not_trained_on(tmp_path, capsys, digits_test):
+def test_a_hot_model_restores_what_it_was_not_trained_on(tmp_path, capsys, digits_test, monkeypatch):
     """By a degradation's name, or a file of one's own; a model that is not hot is no prior."""
     np.savez(tmp_path / "clean.npz", images=digits_test.images[:3].numpy())
     own = "import thaw\nfrom thaw.degradations import Degradation\n\n\n@thaw.register('dim')\nclass Dim(Degradation):\n"
@@ -245,9 +290,13 @@ def test_a_hot_model_restores_what_it_was_not_trained_on(tmp_path, capsys, digit
         assert np.load(tmp_path / "x.npz")["images"].shape == (3, 28, 28)
     cold = ["--model", "custom_digits_row_default_7_seed0", "--prior", "blur"]
     assert "a prior is a hot model, such as `default`; this one undoes Lines" in fails(capsys, *given, *cold)
-    assert "leave other samplers and guidance out" in fails(
-        capsys, *given, *hot, "--prior", "row", "--sampler", "direct"
-    )
+    monkeypatch.setattr(Model, "sample", None)  # a mistake is told before a thousand images are drawn
+    for wrong, said in (
+        ("--sampler direct", "leave other samplers"),
+        ("--infer", "leave `infer` out"),
+        ("-t 40", "T=28"),
+    ):
+        assert said in fails(capsys, *given, *hot, "--prior", "row", *wrong.split())
 
 
 def test_an_unknown_step_is_estimated(tmp_path, capsys, digits_test):

@@ -1,5 +1,7 @@
 """Pairs: clean pictures beside degraded ones, which no function of them need have made."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -49,6 +51,30 @@ def test_what_is_no_folder_of_pairs_is_told(damage, tmp_path, digits):
         load_pairs(tmp_path, "train", *READING)
 
 
+@pytest.mark.parametrize(
+    ("clean", "degraded"),
+    [
+        (("a.png", "a.jpg", "b.png"), ("a.png", "b.png", "b.jpg")),  # as many, and of the same names
+        (("a.bmp", "a.c.bmp", "b.bmp"), ("a.png", "a.c.png", "b.png")),  # sorted differently
+        (("a.png", "a.jpg", "b.png"), ("a.png", "b.png")),
+    ],
+)
+def test_pictures_that_would_be_paired_with_anothers_are_refused(clean, degraded, tmp_path, digits):
+    for part, names in (("clean", clean), ("degraded", degraded)):
+        write_pictures(tmp_path / part, digits.images[: len(names)], names)
+    with pytest.raises(ThawError, match="in clean/ would be the pair of .* in degraded/ of .* with one ending"):
+        load_pairs(tmp_path, "train", *READING)
+
+
+def test_arrays_of_equal_names_and_other_lengths_are_no_pairs(tmp_path, digits):
+    for part, ends in (("clean", (3, 5)), ("degraded", (5, 3))):
+        (tmp_path / part).mkdir()
+        for name, n in zip("ab", ends, strict=True):
+            np.save(tmp_path / part / f"{name}.npy", digits.images[:n].numpy())
+    with pytest.raises(ThawError, match="b in clean/ would be the pair of a in degraded/"):
+        load_pairs(tmp_path, "train", *READING)
+
+
 def test_pairs_are_what_a_custom_study_undoes_unless_it_names_a_degradation():
     common = {"data": "pairs", "data_path": "x", "study": "custom"}
     config = make_config(common)
@@ -86,6 +112,14 @@ def test_pairs_it_has_not_seen_are_restored(trained, how):
     assert float(error) < 0.6 * float((restored - x0.roll(1, 0)).square().mean())
 
 
+def fewer(pairs, folder):
+    """Return a copy of pairs without the last one."""
+    for part in ("clean", "degraded"):
+        shutil.copytree(pairs / part, folder / "fewer" / part)
+        sorted((folder / "fewer" / part).rglob("*.*"))[-1].unlink()
+    return folder / "fewer"
+
+
 def test_a_checkpoint_and_released_weights_know_degraded_pictures_to_draw_from(trained, tmp_path, pairs, capsys):
     model, config, run = trained
     seen = load_data(config).degraded
@@ -98,5 +132,10 @@ def test_a_checkpoint_and_released_weights_know_degraded_pictures_to_draw_from(t
     out = ["--model", str(run), "--out", str(tmp_path / "x.npz"), "-n", "4"]
     assert main(["restore", str(pairs / "degraded"), *out, "--originals", str(pairs / "clean"), "--tau", "1"]) == 0
     assert "\npsnr " in capsys.readouterr().out and len(np.load(tmp_path / "x.npz")["images"]) == 4
+    kept = (run / "pairs.pt").read_bytes()
+    changed = config.model_copy(update={"data_path": str(fewer(pairs, tmp_path))})
+    with pytest.raises(ThawError, match="is not what .* was trained on: "):
+        next(train(changed, run, progress=False))
+    assert (run / "pairs.pt").read_bytes() == kept  # what its checkpoints draw from
     assert "no function degrades as pairs are" in fails(capsys, "restore", str(pairs / "clean"), "--degrade", *out)
     assert "cannot be undone without its z" in fails(capsys, "restore", str(pairs / "degraded"), "-t", "9", *out)

@@ -344,6 +344,50 @@ def test_a_registered_degradation_is_known_by_name_until_the_test_ends():
         degradations.build("dim", SHAPE, ceiling=1)
 
 
+@pytest.mark.parametrize("name", ["a/b", "../x", "", "two words", ".hidden"])
+def test_a_name_that_no_file_can_bear_is_refused(name):
+    with pytest.raises(ThawError, match="names files; register it by letters"):
+        register(name)
+
+
+def test_a_degradation_of_ours_keeps_its_name_and_one_of_the_users_is_replaced_by_its_next_version():
+    mine, next_one = type("Mine", (Degradation,), {}), type("Mine", (Degradation,), {})
+    before = degradations.registered()["row"]
+    with pytest.raises(ThawError, match="row is a degradation of Thaw's own; register yours by another name"):
+        register("row")(mine)
+    assert degradations.registered()["row"] is before
+    assert register("mine")(mine) is mine and register("mine")(next_one) is next_one
+    assert degradations.registered()["mine"] is next_one
+    with pytest.raises(ThawError, match="register takes a name"):
+        register(mine)
+
+
+class NoSteps(Degradation):
+    def __init__(self, shape):
+        self.shape = shape
+
+
+class Stumbling(Degradation):
+    def __init__(self, shape):
+        super().__init__(shape, "many")
+
+
+@pytest.mark.parametrize(
+    ("factory", "said"),
+    [
+        (NoSteps, "is no thaw.Degradation of so many steps; call super"),
+        (lambda shape: object(), "is no thaw.Degradation of so many steps"),
+        (Stumbling, r"cannot be made for images of \(1, 28, 28\): TypeError"),
+        (lambda x0, t: x0, "cannot be made for images of .*missing 1 required positional argument"),
+    ],
+    ids=["no steps", "anything", "stumbling", "a map"],
+)
+def test_what_cannot_be_made_is_said(factory, said):
+    register("odd")(factory)
+    with pytest.raises(ThawError, match=f"odd {said}"):
+        degradations.build("odd", SHAPE)
+
+
 def test_a_degradation_without_forward_says_what_is_missing():
     with pytest.raises(NotImplementedError, match="forward"):
         Degradation(SHAPE, 3)(pictures(1), full(1, 1))

@@ -240,6 +240,25 @@ def test_a_step_that_is_none_is_refused(warm_rows):
         play.restore(warm_rows, torch.zeros(1, 1, 28, 28), t=8)
 
 
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda model: play.compare([]), "there is nothing to compare"),
+        (lambda model: play.draw(model, "out", n=2, columns=0), "a grid has at least one column, got 0"),
+        (lambda model: play.watch(model, "out", n=0), "at least one image is drawn, got n=0"),
+        (lambda model: play.classify(torch.zeros(2, 1, 28, 28), model), r"expected images of shape \(1, 1, 28, 28\)"),
+        (lambda model: play.classify(torch.zeros(1, 1, 28, 28), model, draws=0), "at least one draw of noise, got 0"),
+        (lambda model: play.own("nothing", "out"), "unknown degradation 'nothing'"),
+        (lambda model: play.own("row", "out", minutes=0), "'minutes'.*greater than 0"),
+    ],
+    ids=range(7),
+)
+def test_what_no_panel_would_ask_for_is_a_sentence_and_leaves_nothing(warm_rows, call, said, tmp_path):
+    with pytest.raises(ThawError, match=said):
+        call(warm_rows)
+    assert not list(tmp_path.glob("**/*.*"))
+
+
 def test_the_restore_panel_takes_a_drawing(folder):
     one = RestorePanel(folder)
     one.picker.kind.value = "draw"

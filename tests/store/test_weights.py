@@ -6,6 +6,7 @@ import os
 import pickle
 import random
 import re
+import zipfile
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from thaw.base.files import sha256
 from thaw.base.pixels import to_uint8
 from thaw.model import Model
 from thaw.scoring import load_judge
-from thaw.store import load_model, load_tensors, read_manifest, release_path, save_release, save_tensors
+from thaw.store import catalogue, load_model, load_tensors, read_manifest, release_path, save_release, save_tensors
 from thaw.terminal import MIXTURE
 
 KINDS = {
@@ -208,6 +209,33 @@ def test_a_part_that_is_missing_or_of_the_wrong_kind_is_refused(released, part, 
         load_model(altered(released, **{part: value}))
 
 
+@pytest.mark.parametrize(
+    "part", [{"shape": [1, 8]}, {"shape": [1, -8, 8]}, {"shape": [1, 0, 8]}, {"epoch": -1}], ids=str
+)
+def test_a_part_that_cannot_be_is_refused(released, part):
+    with pytest.raises(ThawError, match=f"{released.name} lacks a part .* or it is of the wrong kind"):
+        load_model(altered(released, **part))
+
+
+def test_a_file_of_another_version_is_called_that(released):
+    with pytest.raises(ThawError, match="another version of Thaw; .*'thaw-weights/2', expected 'thaw-weights/1'"):
+        load_model(altered(released, format="thaw-weights/2"))
+
+
+def test_a_flipped_bit_is_noticed_without_a_manifest(released):
+    """In the middle of every part: torch reads it, and a network draws a little worse."""
+    whole = altered(released).read_bytes()
+    with zipfile.ZipFile(released) as parts:
+        places = [(one.filename, one.header_offset, one.file_size) for one in parts.infolist() if one.file_size > 256]
+    assert len(places) >= 8
+    for name, offset, size in places[:: len(places) // 8]:
+        start = whole.index(name.encode(), offset) + len(name)
+        at = start + 64 + size // 2
+        released.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+        with pytest.raises(ThawError, match="truncated or damaged"):
+            load_model(released)
+
+
 def test_a_stored_configuration_with_an_unknown_key_is_refused(released):
     config = json.loads(load_tensors(released)["config"])
     with pytest.raises(ThawError, match="colour"):
@@ -253,6 +281,19 @@ def test_a_damaged_manifest_is_refused_by_name(released):
     (released.parent / "MANIFEST.json").write_text("{")
     with pytest.raises(ThawError, match="MANIFEST.json"):
         load_model(released)
+
+
+@pytest.mark.parametrize(
+    "entry", [{"epoch": "4"}, {"config": "row"}, {"sha256": 3}, {"bytes": None}, {"epoch": None}], ids=str
+)
+def test_a_manifest_that_a_hand_has_spoilt_is_refused_by_the_entry(released, entry):
+    path = released.parent / "MANIFEST.json"
+    listed = json.loads(path.read_text())
+    listed[released.name] = {k: v for k, v in (listed[released.name] | entry).items() if k != "epoch" or v is not None}
+    path.write_text(json.dumps(listed))
+    for read in (lambda: load_model(released), lambda: catalogue(released.parent)):
+        with pytest.raises(ThawError, match=f"MANIFEST.json tells of {released.name} what no release does; restore it"):
+            read()
 
 
 def test_the_newest_epoch_is_chosen_and_one_that_was_not_shipped_is_refused(tmp_path):

@@ -30,9 +30,9 @@ def to_uint8(pixels: Tensor) -> Tensor:
     return ((pixels.clamp(-1, 1) + 1.0) * 127.5).round().to(torch.uint8)
 
 
-def check_images(x: Tensor, shape: tuple[int, int, int]) -> None:
-    """Raise a `ThawError` unless `x` is a float batch (B, *shape)."""
+def check_images(x: Tensor, shape: tuple[int, int, int], n: int | None = None) -> None:
+    """Raise a `ThawError` unless `x` is a float batch (B, *shape), of B = n images where that is told."""
     if not x.is_floating_point():
         raise ThawError(f"images must be floats in [-1, 1], got {x.dtype}; use thaw.to_pixels on uint8 images")
-    if x.ndim != 4 or tuple(x.shape[1:]) != tuple(shape):
-        raise ThawError(f"expected images of shape (B, {', '.join(map(str, shape))}), got {tuple(x.shape)}")
+    if x.ndim != 4 or tuple(x.shape[1:]) != tuple(shape) or n not in (None, len(x)):
+        raise ThawError(f"expected images of shape ({n or 'B'}, {', '.join(map(str, shape))}), got {tuple(x.shape)}")

@@ -26,6 +26,8 @@ def montage(images: Tensor, columns: int, gap: int = 1, background: int = 255) -
     """
     if images.dtype != torch.uint8 or images.ndim != 4:
         raise ThawError(f"a grid takes uint8 images (N, C, H, W), got {images.dtype} {tuple(images.shape)}")
+    if columns < 1:
+        raise ThawError(f"a grid has at least one column, got {columns}")
     N, C, H, W = images.shape
     rows = -(-N // columns)
     page = torch.full((C, rows * (H + gap) + gap, columns * (W + gap) + gap), background, dtype=torch.uint8)

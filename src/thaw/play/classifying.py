@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from thaw.base import derive, to_uint8
+from thaw.base import ThawError, check_images, derive, to_uint8
 from thaw.likelihood import class_posterior
 from thaw.model import Model
 from thaw.play.real import example_for
@@ -50,7 +50,13 @@ def answers(model: Model, picture: Tensor, draws: int = DRAWS, seed: int = 0) ->
         picture: (1, C, H, W) in [-1, 1].
         draws: of noise, in all.
         seed: of the noise.
+
+    Raises:
+        ThawError: for anything but one picture, or no draws.
     """
+    check_images(picture, model.shape, 1)
+    if draws < 1:
+        raise ThawError(f"a bound takes at least one draw of noise, got {draws}")
     from thaw.data import ImageSet
     from thaw.scoring import classify as by_bayes  # torchmetrics stays out: only the bound is asked for
     from thaw.store.inputs import Latents

@@ -99,6 +99,8 @@ def compare(
         data: data set of all.
         folder: of the weights.
     """
+    if not choices:
+        raise ThawError("there is nothing to compare; name at least one model, (label, epoch)")
     rows = []
     for label, epoch in choices:
         model = cached_model(label, epoch, data, folder)

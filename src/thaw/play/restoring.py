@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from thaw.base import ThawError, generator, to_uint8
+from thaw.base import ThawError, check_images, generator, to_uint8
 from thaw.model import Model
 from thaw.play.pictures import Tile, as_picture, shown
 from thaw.play.real import example_for
@@ -70,8 +70,9 @@ def restorations(
         with their spread), and how many ways there are.
 
     Raises:
-        ThawError: for a t that is none.
+        ThawError: for a t that is none, or anything but one picture.
     """
+    check_images(picture, model.process.shape, 1)
     degradation = model.process.degradation
     if not 1 <= t <= degradation.steps:
         raise ThawError(f"t must be between 1 and T={degradation.steps}, got {t}")
