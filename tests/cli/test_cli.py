@@ -341,7 +341,10 @@ def test_a_budget_is_told_of_a_name_a_file_a_configuration_and_a_model(tmp_path,
     config.write_text("data: digits\nsteps: 20\nschedule: cosine\nsample_steps: 5\n")
     assert main(["budget", str(config), "-n", "40"]) == 0  # hot: its signal is bound to its noise
     assert re.search(r"advice: eta [\d.]+, \d+ steps", told := capsys.readouterr().out) and "soften" not in told
-    assert "there are:" in fails(capsys, "budget", "nothing")
+    said = fails(capsys, "budget", "nothing")
+    assert said.startswith("no degradation nothing (blur, col, ") and "there are:" in said
+    config.write_text("study: custom\ndata: pairs\ndata_path: here\n")
+    assert "undoes what no function did; this takes a degradation" in fails(capsys, "budget", str(config))
     assert "no file" in fails(capsys, "budget", str(tmp_path / "other.py"))
     mine.write_text(CURTAIN.replace("(t / self.steps", "1 + (t / self.steps"))
     assert "Curtain at step 0 must be the identity" in fails(capsys, "budget", str(mine), *few)

@@ -16,7 +16,8 @@ from thaw.base.files import sha256
 from thaw.base.pixels import to_uint8
 from thaw.model import Model
 from thaw.scoring import load_judge
-from thaw.store import catalogue, load_model, load_tensors, read_manifest, release_path, save_release, save_tensors
+from thaw.store import load_model, load_tensors, read_manifest, release_path, save_release, save_tensors
+from thaw.store.catalogue import catalogue
 from thaw.terminal import MIXTURE
 
 KINDS = {

@@ -106,17 +106,26 @@ def budget(
 
 
 def described(name: str, data: str) -> tuple[Config, Model | None]:
-    """Return the experiment that a name, a .py file or a configuration describes, and the model where it is one."""
+    """Return the experiment that a name, a .py file or a configuration describes, and the model where it is one.
+
+    Raises:
+        ThawError: for none of these, or what is no function of pixels: a latent, pairs.
+    """
     if name.endswith(".py"):
         name = register_from(name)
     if name in degradations.names():
         return make_config({"study": "custom", "degradation": name, "data": data, "tau": (0.0, 2.0), "eta": 1.0}), None
-    if name.endswith((".yaml", ".yml")):
-        return load_config(name), None
-    model = open_named(name)
-    if model.coder is not None or model.config.study == "autoencoder":
-        raise ThawError(f"{name} lives in a latent; a budget is told of degradations of pixels")
-    return model.config, model
+    try:
+        model = None if name.endswith((".yaml", ".yml")) else open_named(name)
+    except ThawError as error:
+        if Path(name).suffix or Path(name).exists():
+            raise
+        raise ThawError(f"no degradation {name} ({', '.join(degradations.names())}), and {error}") from None
+    config = load_config(name) if model is None else model.config
+    if config.study in ("latent", "autoencoder") or config.paired:
+        what = "undoes what no function did" if config.paired else "lives in a latent"
+        raise ThawError(f"{name} {what}; this takes a degradation that is a function of pixels")
+    return config, model
 
 
 def features(
