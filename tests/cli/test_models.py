@@ -124,7 +124,7 @@ def test_a_model_is_distilled_and_what_comes_of_it_is_shipped(tmp_path, capsys):
     known = load_trajectories(config, progress=False)
     save_tensors(parts[0], {"x": torch.zeros(3)})  # a torch file, and no part
     again = load_trajectories(config, progress=False)
-    assert torch.equal(again.images, known.images) and torch.equal(again.tau, known.tau)
+    assert torch.equal(again.images, known.images) and torch.equal(again.paths.tau, known.paths.tau)
     sampled = load_model(teacher)
     sampled.sampling = sampled.sampling.replace(tau=0.5)
     with pytest.MonkeyPatch.context() as patch:
