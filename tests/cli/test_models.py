@@ -105,6 +105,15 @@ def test_a_model_is_distilled_and_what_comes_of_it_is_shipped(tmp_path, capsys):
         capsys, "info", str(out / "custom_digits_2_row_fast.pth"), "--epoch", "1"
     )
     assert "fast itself" in fails(capsys, "distill", str(out / "custom_digits_2_row_fast.pth"), *small)
+    new = tmp_path / "new"
+    for setting, said in (
+        ("degradation=col", "fast weights undo what their teacher undoes: degradation is 'row' of"),
+        ("tau=[0, 0.5]", "tau is \\(0.0, 1.0\\) of .* and \\(0.0, 0.5\\) here"),
+        ("data=fashion", "data_name is 'digits' of .* and 'fashion' here"),
+        ("flow_map=null", "flow_map is a range of guidance weights"),
+    ):
+        more = ["--set", "sample_tau=0.5", "--set", setting, "--run", str(new)]
+        assert re.search(said, fails(capsys, "distill", str(teacher), *small, *more)) and not new.exists()
     # Nothing is drawn for another process's run, nothing of another experiment's is overwritten, and what is kept is
     # that of the teacher as it draws now, whole.
     before = everything(straight) | everything(Path("contents/trajectories"))

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
+from thaw.base import ThawError
 from thaw.experiment.config import Config, make_config, override
 
 # Settings that training does not depend on.
@@ -59,4 +60,7 @@ def fast(teacher: Config, path: str, **settings: Any) -> Config:
     ours |= {"guidance": max(teacher.guidance, 1.5)}
     ours |= {"optimiser": "muon", "lr": 8e-3, "lr_decay": "cosine", "milestones": (), "epochs": 25, "minutes": None}
     ours |= {"limit": 30_000, "sampler": "warm", "sample_steps": 4, "eta": 0.0, "save_every": 5, "evaluate_every": 0}
-    return make_config({**teacher.model_dump(), **ours, **settings}, f"fast weights of {path}")
+    config = make_config({**teacher.model_dump(), **ours, **settings}, f"fast weights of {path}")
+    if not config.flow_map:
+        raise ThawError("fast weights are a flow map: flow_map is a range of guidance weights, such as [1, 2]")
+    return config

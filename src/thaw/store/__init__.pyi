@@ -32,6 +32,7 @@ from .runs import run_lock as run_lock
 from .tensors import load_tensors as load_tensors
 from .tensors import save_tensors as save_tensors
 from .trajectories import load_trajectories as load_trajectories
+from .trajectories import teacher_of as teacher_of
 from .weights import coder_state as coder_state
 from .weights import load_model as load_model
 from .weights import release_path as release_path

@@ -56,7 +56,7 @@ def teacher_of(config: Config) -> Model:
     """Return the teacher of a flow map, its noise carried along and none added: the same jump has one end only.
 
     Raises:
-        ThawError: for a model that nothing can be distilled from.
+        ThawError: for a model that nothing can be distilled from, or a configuration of another process or data set.
     """
     teacher = load_model(config.start_from)
     if teacher.process.flow_map or teacher.coder is not None or not teacher.conditional:
@@ -64,6 +64,11 @@ def teacher_of(config: Config) -> Model:
             f"{config.start_from} is no teacher for fast weights: a network of pixels that is told the class, and not "
             "fast itself"
         )
+    for name in (*PROCESS, "data_name"):
+        ours, theirs = (getattr(one, name) for one in (config, teacher.config))
+        if ours != theirs:
+            text = f"{name} is {theirs!r} of {config.start_from} and {ours!r} here"
+            raise ThawError(f"fast weights undo what their teacher undoes: {text}; leave it as it is")
     return teacher
 
 

@@ -14,7 +14,7 @@ from thaw.base import Interrupts, need, user_path
 from thaw.experiment import Config
 from thaw.model import Model
 from thaw.scoring import Judge
-from thaw.store import RUNS, load_data, load_trajectories, run_lock
+from thaw.store import RUNS, load_data, load_trajectories, run_lock, teacher_of
 from thaw.training import reporting
 from thaw.training.parallel import build_accelerator
 from thaw.training.tracking import RunTracker
@@ -82,6 +82,8 @@ def train(
         need("trackers", config.tracker)
     run = user_path(run) if run else RUNS / config.run_name
     progress = "THAW_HEADLESS" not in os.environ if progress is None else progress
+    if config.flow_map:
+        teacher_of(config)  # a mistake is told before anything is written
     images = None if config.flow_map else load_data(config, "train")
     if config.limit is not None and images is not None:
         images = images.subset(min(config.limit, len(images)), config.seed)
