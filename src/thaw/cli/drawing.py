@@ -204,10 +204,10 @@ def _beside(items: list[Item], images: str, clean: list[Item], originals: str) -
             raise ThawError(f"the original of {one} in {images} would be {other} of {originals}; name them alike")
         if len(items) > 1:
             print(f"No name is in both: the originals are taken in their order, {other} for {one} and so on")
-    for one, other in zip(items, clean, strict=True):
-        told = [str(item.label) for item in (one, other)]
-        if all(map(str.isdecimal, told)) and int(told[0]) != int(told[1]):
-            where = f"{one.file.name} of {images} is of class {told[0]}, its original in {originals} of {told[1]}"
+    for index, pair in enumerate(zip(items, clean, strict=True)):
+        one, other = (str(item.label) for item in pair)
+        if one.isdecimal() and other.isdecimal() and int(one) != int(other):
+            where = f"image {index} of {images} is of class {one}, its original in {originals} of {other}"
             raise ThawError(f"{where}; give the originals in the same order")
     return clean
 
