@@ -66,6 +66,22 @@ def test_pictures_that_would_be_paired_with_anothers_are_refused(clean, degraded
         load_pairs(tmp_path, "train", *READING)
 
 
+def test_the_command_line_makes_a_run_of_pairs_as_the_manual_has_it(pairs, tmp_path):
+    (tmp_path / "scans.yaml").write_text(
+        f"study: custom\nset: scans\ndata: pairs\ndata_path: {pairs}\ndata_size: 28\ndata_channels: 1\n"
+        "schedule: bridge\ntau: [0.0, 1.0]\nsteps: 40\nwidths: [8, 16]\nterminal_components: 1\n"
+    )
+    assert main(["init", "--config", str(tmp_path / "scans.yaml"), "--run", str(tmp_path / "scans")]) == 0
+    assert load_model(tmp_path / "scans").config.paired
+
+
+def test_a_study_of_one_pair_is_refused_before_anything_is_trained(tmp_path, digits, capsys):
+    for part in ("clean", "degraded"):
+        write_pictures(tmp_path / "single" / part, digits.images[:1], ["0.png"])
+    assert "holds one image only" in fails(capsys, "study", str(tmp_path / "single"), "--smoke", "--out", "new")
+    assert not (tmp_path / "new").exists()
+
+
 def test_arrays_of_equal_names_and_other_lengths_are_no_pairs(tmp_path, digits):
     for part, ends in (("clean", (3, 5)), ("degraded", (5, 3))):
         (tmp_path / part).mkdir()

@@ -105,9 +105,9 @@ def resolve(name: str, say: Callable[[str], None] = print) -> str:
 
     The fallback applies only where `THAW_DATA` is not set: a folder that was named but does not
     hold the data set is the user's mistake to hear about, not ours to paper over. A "folder" of
-    images has no substitute either: loading it says what is wrong.
+    images, or of "pairs", has no substitute either: loading it says what is wrong.
     """
-    if name == "folder":
+    if name in ("folder", "pairs"):
         return name
     try:
         load(name, "test")

@@ -179,6 +179,7 @@ def make_plan(
     given |= start | {"lr": RATE[bool(start)]} | settings
     config = make_config(given)
     images = load_data(config, "train")
+    load_data(config, "test")  # of one image there is none
     shape = images.shape
     degradation = process_of(config, images).degradation
     check_laws(degradation, images.subset(min(8, len(images)), 0).pixels())
