@@ -342,7 +342,7 @@ def test_a_budget_is_told_of_a_name_a_file_a_configuration_and_a_model(tmp_path,
     assert main(["budget", str(config), "-n", "40"]) == 0  # hot: its signal is bound to its noise
     assert re.search(r"advice: eta [\d.]+, \d+ steps", told := capsys.readouterr().out) and "soften" not in told
     said = fails(capsys, "budget", "nothing")
-    assert said.startswith("no degradation nothing (blur, col, ") and "there are:" in said
+    assert "no degradation nothing (blur, col, " in said and "there are:" in said
     config.write_text("study: custom\ndata: pairs\ndata_path: here\n")
     assert "undoes what no function did; this takes a degradation" in fails(capsys, "budget", str(config))
     assert "no file" in fails(capsys, "budget", str(tmp_path / "other.py"))
