@@ -40,7 +40,7 @@ HOT = ("default", "high")
 WARM = "_default"  # what labels of degradations end in
 TAUS = (1.0, 1.5, 2.0)
 GUIDED = {  # weight, part of t/T
-    "ddpm": ((1.5, (0.2, 0.9)), (1.75, (0.2, 0.9)), (1.25, (0.0, 1.0))),
+    "ddpm": ((1.35, (0.2, 0.9)), (1.5, (0.2, 0.9)), (1.25, (0.0, 1.0))),
     "custom": ((1.25, (0.2, 0.9)), (1.0, (0.0, 1.0)), (1.5, (0.2, 0.9))),
 }
 HEAVIER = (2.0, 2.5, 3.0)  # weights in the same part that are tried while the heaviest so far is the best

@@ -6,10 +6,10 @@
 
 The earlier studies call it conditional generation: a digit of the test set is degraded to x_T, and restored from that
 alone; the class is not told. By one step (direct), by both algorithms of cold diffusion, and warm:
-first by the default sets as they draw, at temperature 1, and without training on the degradation, by the hot default
-set as the prior (prior); then by the default sets with classes inferred from what survives, consistent with it, and as
-hot as they were trained (true); last, alike, by what is trained to restore: shipped sets, or runs in contents/runs/,
-whose names end in `_restore`.
+first by the default sets as they draw, at temperature 1, and without training on the degradation, by the hot weights
+that these begin from as the prior (prior); then by the default sets with classes inferred from what survives,
+consistent with it, and as hot as they were trained (true); last, alike, by what is trained to restore: shipped sets, or
+runs in contents/runs/, whose names end in `_restore`.
 Each is compared with its own digit (squared error as PSNR, structural similarity; the share whose class the judge still
 sees, beside the ceiling: what the destroyed digit tells of it) and all together with the test set (Frechet distance). A
 draw from the exact posterior has twice the squared error of the direct restoration (error_ratio), several spread as far
@@ -129,9 +129,9 @@ def scores_of(model: Model, judge: Judge, n: int, seeds: int, settings: dict[str
 
 
 @cache
-def hot_prior() -> Prior:
-    """Return the hot default set with its draws, which serve all degradations."""
-    return Prior(open_model("default"))
+def prior_of(start: str) -> Prior:
+    """Return the weights that the default sets begin from, with their draws, which serve all degradations."""
+    return Prior(load_model(start))
 
 
 def main(
@@ -157,17 +157,18 @@ def main(
     for group, name, label, ways, more in work:
         trained = open_model(label) if label in own else load_model(RUNS / label)
         values: dict[str, tuple[Any, str]] = {}
-        used = [hot_prior().model] if ways == ["prior"] else [trained] if label in own else []
+        prior = prior_of(trained.config.start_from) if ways == ["prior"] else None
+        used = [prior.model] if prior else [trained] if label in own else []
         used += [classes_path("mnist")] if "infer" in more else []
         for how in ways:
-            model = hot_prior().against(trained.process.degradation, trained.config) if how == "prior" else trained
+            model = prior.against(trained.process.degradation, trained.config) if prior else trained
             steps = {} if how in ("direct", "prior") else {"steps": trained.config.sample_steps}
             held = how == "warm" and group in ("true.", "trained.")
             hottest = {"tau": SAMPLERS[how].restores_at(*trained.process.tau)} if held else {}
             way = {what: value for what, value in more.items() if how == "warm" or what != "tau"}
             told = scores_of(model, judge, n, seeds, METHODS[how] | steps | hottest | way)
             print(f"{group}{name:14s} {how:10s}", "  ".join(f"{k} {v:.3f}" for k, (v, _) in told.items()), flush=True)
-            for of in (group, f"{group}{name}."):
+            for of in (f"{name}.prior.",) if prior else (group, f"{group}{name}."):  # of fewer digits: it takes long
                 values |= {f"{of}floor": told["floor"], f"{of}n": (n, ",d"), f"{of}seeds": (seeds, "d")}
             values |= {
                 f"{group}ensemble": (SEEDS, "d"),

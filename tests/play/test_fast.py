@@ -20,7 +20,7 @@ from thaw.play.panels.watch import WatchPanel
 from thaw.store.catalogue import catalogue, fast_of, open_model
 from thaw.store.weights import load_model, save_release
 
-TEACHER = "ddpm_mnist_30_default"
+TEACHER = "ddpm_mnist_100_default"
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def folder(tmp_path, repository):
     """A folder with the hot weights, and fast ones as they are before they learn."""
     folder = tmp_path / "pretrained"
     folder.mkdir()
-    for name in (TEACHER, "ddpm_mnist_5_default", "features_mnist", "real_mnist"):
+    for name in (TEACHER, "ddpm_mnist_20_default", "features_mnist", "real_mnist"):
         shutil.copy(repository / "pretrained" / f"{name}.pth", folder)
     shutil.copy(repository / "pretrained" / "MANIFEST.json", folder)
     teacher = load_model(folder / f"{TEACHER}.pth")
@@ -57,7 +57,7 @@ def seen(one: SamplePanel, monkeypatch) -> list[torch.Tensor]:
 def test_fast_weights_know_their_teacher_and_no_other(folder):
     found = fast_of(open_model("default", folder=folder), folder)
     assert found.config.label == "fast" and found.sampling.steps == 4
-    assert fast_of(open_model("default", 5, folder=folder), folder) is None and fast_of(found, folder) is None
+    assert fast_of(open_model("default", 20, folder=folder), folder) is None and fast_of(found, folder) is None
     assert [one.label for one in catalogue(folder) if not can_classify(one)] == ["fast"]
 
 
@@ -91,7 +91,7 @@ def test_the_other_panels_follow_too(folder, tmp_path, at_once):
 
 def test_nothing_follows_where_there_are_no_fast_weights(folder, tmp_path):
     one = SamplePanel(tmp_path, folder)
-    one.models.epoch.value = 5
+    one.models.epoch.value = 20
     one.settings.guidance.value = 2.0
     assert one.thread is None and one.message.value == ""
 

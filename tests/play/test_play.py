@@ -43,7 +43,7 @@ from thaw.store.examples import load_examples
 from thaw.store.inputs import Latents
 from thaw.terminal import fit_terminal
 
-SHIPPED = ("ddpm_mnist_5_default", "ddpm_mnist_30_default", "custom_mnist_25_row_default_28")
+SHIPPED = ("ddpm_mnist_20_default", "ddpm_mnist_100_default", "custom_mnist_25_row_default_28")
 SHIPPED += ("custom_mnist_5_row_default_cold", "examples_mnist", "classes_mnist", "features_mnist", "real_mnist")
 
 
@@ -89,7 +89,7 @@ def pressed(panel: Panel, button: widgets.Button | None = None) -> str:
 
 
 def test_only_weights_that_are_there_and_can_be_sampled_from_are_offered(folder):
-    entry = json.loads((folder / "MANIFEST.json").read_text())["ddpm_mnist_30_default.pth"]
+    entry = json.loads((folder / "MANIFEST.json").read_text())["ddpm_mnist_100_default.pth"]
     coder = entry | {"config": entry["config"] | {"study": "autoencoder"}}
     released.add_to_manifest(folder, "autoencoder_mnist_5_vae.pth", coder)
     (folder / "autoencoder_mnist_5_vae.pth").write_bytes(b"")
@@ -176,7 +176,7 @@ def test_the_sample_panel_draws_scores_and_saves(folder, tmp_path):
     for button in one.save.buttons.values():
         button.click()
     png, gif, npz = (next((tmp_path / "out").glob(f"*.{kind}")) for kind in ("png", "gif", "npz"))
-    assert png.stem == gif.stem == npz.stem == "ddpm_default_warm_epoch30_seed0"
+    assert png.stem == gif.stem == npz.stem == "ddpm_default_warm_epoch100_seed0"
     model = play.open_model("default", folder=folder)
     expected = thaw.to_uint8(model.sample(model.labels(10), steps=2))
     assert np.array_equal(np.load(npz)["images"], expected[:, 0].numpy())
@@ -395,11 +395,11 @@ def test_models_and_epochs_are_compared(folder):
     one = ComparePanel(folder)
     one.count.value = 10
     assert "10 digits each" in pressed(one)
-    assert "default, epoch 30" in one.gallery.value and "row_default_28, epoch 25" in one.gallery.value
+    assert "default, epoch 100" in one.gallery.value and "row_default_28, epoch 25" in one.gallery.value
     one.kind.value = "epochs of one"
     assert one.other.layout.display == "none" and one.one.epoch.disabled
     pressed(one)
-    assert "default, epoch 5" in one.gallery.value and "row" not in one.gallery.value
+    assert "default, epoch 20" in one.gallery.value and "row" not in one.gallery.value
 
 
 @pytest.mark.parametrize(("before", "epoch", "after"), [("hot", 30, 25), ("hot", 5, 5), ("row", 25, 30)])
@@ -428,14 +428,14 @@ def test_another_process_begins_with_its_last_epoch_unless_an_earlier_one_was_ch
 def test_missing_unknown_and_damaged_weights_are_sentences(folder, tmp_path):
     one = SamplePanel(tmp_path, folder)
     one.count.value = 10
-    damaged = folder / "ddpm_mnist_5_default.pth"
+    damaged = folder / "ddpm_mnist_20_default.pth"
     damaged.write_bytes(damaged.read_bytes()[:1000])
-    one.models.epoch.value = 5
+    one.models.epoch.value = 20
     assert "truncated or damaged" in text(one)
     assert "truncated or damaged" in pressed(one)
-    (folder / "ddpm_mnist_30_default.pth").unlink()
-    one.models.epoch.value = 30
-    assert "epoch 30 of default was not shipped; choose one of 5" in pressed(one).replace("Epoch", "epoch")
+    (folder / "ddpm_mnist_100_default.pth").unlink()
+    one.models.epoch.value = 100
+    assert "epoch 100 of default was not shipped; choose one of 20" in pressed(one).replace("Epoch", "epoch")
     one.models.process.value = "row"
     assert "10 digits" in pressed(one)  # and the panel goes on working
 
