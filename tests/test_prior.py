@@ -1,5 +1,7 @@
 """Laws of the hot model as a prior: exact for Gaussian data, and with an ideal model of few images it finds them."""
 
+from functools import partial
+
 import pytest
 import torch
 from cases import full
@@ -164,6 +166,19 @@ def test_a_class_that_is_told_is_chosen_among(prior):
     assert torch.equal(prior.labels[nearest], y)
     assert torch.equal(found, prior.restore(x_t, degradation, degradation.steps, y=y))
     assert not torch.equal(found, prior.restore(x_t, degradation, degradation.steps, y=y, seed=1))
+
+
+def test_the_class_is_told_by_what_is_left_and_by_nothing_where_nothing_is(prior):
+    prior, images = prior
+    for name, least in (("row", 0.7), ("mask", 0.0)):
+        degradation = build(name, images.shape[1:])
+        T = degradation.steps
+        p = prior.posterior(
+            degradation(prior.images, full(300, T)), lambda x, D=degradation, T=T: D(x, full(len(x), T))
+        )
+        torch.testing.assert_close(p.sum(dim=1).double(), torch.ones(300).double())
+        of_own = p[torch.arange(300), prior.labels].mean()
+        assert least < of_own if least else torch.allclose(p, p[:1])
 
 
 def test_parts_of_many_pictures_have_noise_of_their_own(prior, monkeypatch):

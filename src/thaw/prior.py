@@ -3,7 +3,8 @@
 Given y = D(x0; z) + noise, two things are put together:
 
 1. Draws of the model itself, noised, are weighed by how well D of what it restores them to fits y, and one is
-   chosen a picture: the start of a particle filter, which finds the mode, and needs no gradient of D.
+   chosen a picture: the start of a particle filter, which finds the mode, and needs no gradient of D. Its class is
+   drawn first, by a small classifier of D of these draws: it learns from all of them, where few fit alone.
 2. From there the reverse process goes on with E[x0 | x_t, y] in place of E[x0 | x_t]; see `conditioned`.
 """
 
@@ -21,10 +22,12 @@ from thaw.degradations import Degradation, Scale
 from thaw.model import Model
 from thaw.process import Process
 from thaw.sampling import Restore, final, reverse
+from thaw.terminal import FEWEST, fit_classifier
 
 NOISE = 0.02  # standard deviation of the noise on a given picture: rounding to 256 greys, and what no model is exact to
 FLOOR = 0.1  # of the variance that is added to the network's: it is no exact covariance
-DRAWS = 1000  # of the model, which the start is chosen from
+DRAWS = 2000  # of the model, which the start is chosen from
+COPIES = 4  # of each with other noise, which its class is learnt from
 SIGNAL = 2 / 3  # of the noise, at the start: less of it and few draws fit by chance, more and the same ones always do
 STEPS = 14  # of the reverse process from there
 BATCH = 128  # images at once
@@ -175,6 +178,23 @@ class Prior:
         white = [torch.linalg.solve_triangular(root, a.mT, upper=False).mT for a in (x_t.flatten(1).double(), made)]
         return -0.5 * torch.cdist(*white).square()
 
+    def posterior(self, x_t: Tensor, degrade: Callable[[Tensor], Tensor], noise: float = NOISE) -> Tensor:
+        """Return p(y | x_t) for pictures (B, C, H, W), as `log_fit`, from its own draws and their classes.  (B, K)
+
+        The noise of all pixels stands in the numbers that are left of them, so that what hardly varies tells little.
+        """
+        made, draws = degrade(self.images).flatten(1), generator(0, "classes by prior")
+        mean = made.mean(dim=0)
+        variance, basis = torch.linalg.eigh((made - mean).double().mT @ (made - mean).double() / len(made))
+        basis = basis[:, variance > noise**2 / made.shape[1]].to(made)
+        if not basis.shape[1]:  # nothing is left to tell it by
+            return (torch.bincount(self.labels, minlength=self.model.classes) / len(made)).expand(len(x_t), -1)
+        numbers = ((made - mean) @ basis).cpu().repeat(COPIES, 1)
+        share = noise * (made.shape[1] / basis.shape[1]) ** 0.5
+        numbers += share * torch.randn(numbers.shape, generator=draws)
+        classifier = fit_classifier(numbers, self.labels.repeat(COPIES))
+        return classifier(((x_t.flatten(1) - mean) @ basis).cpu(), self.model.classes)
+
     def restore(
         self, x_t: Tensor, degradation: Degradation, t: int, *, y: Tensor | None = None, z: Tensor | None = None,
         seed: int = 0, noise: float = NOISE, steps: int = STEPS, eta: float = 1.0,
@@ -185,7 +205,7 @@ class Prior:
             x_t: D_t(x0; z), (B, C, H, W) in [-1, 1].
             degradation: D, any, on the model's device.
             t: the step they stand at, 1..T of the degradation.
-            y: class labels (B,); the null class by default.
+            y: class labels (B,); by default drawn from `posterior`, or where z differs the null class.
             z: the z they were degraded with.
             seed: of the choice and of the noise.
             noise: standard deviation of the noise of x_t.
@@ -209,8 +229,12 @@ class Prior:
         def degrade(x: Tensor, z: Tensor | None) -> Tensor:
             return degradation(x, torch.full((len(x),), t, device=x.device), z)
 
+        draws = generator(seed, "restore by prior")
         if z is None:
             fit = self.log_fit(x_t, lambda x: degrade(x, None), noise)
+            if y is None and model.conditional and FEWEST <= len(self.labels) // model.classes < len(self.labels):
+                p = self.posterior(x_t, lambda x: degrade(x, None), noise)
+                y = torch.multinomial(p, 1, generator=draws)[:, 0]
         else:
             wide = [fixed.expand(len(self.images), *z.shape[1:]) for fixed in z]
             each = zip(x_t.split(1), wide, strict=True)
@@ -218,7 +242,6 @@ class Prior:
         if y is not None and model.conditional:
             others = self.labels != y[:, None]
             fit = fit.masked_fill((others & (y < model.classes)[:, None]).to(fit.device), -torch.inf)
-        draws = generator(seed, "restore by prior")
         chosen = torch.multinomial(fit.softmax(dim=1).cpu(), 1, generator=draws)[:, 0]
         parts = []
         for part in torch.arange(len(x_t)).split(BATCH):

@@ -147,6 +147,6 @@ def test_an_evaluation_takes_them_where_asked_and_says_so(folder, monkeypatch, c
     name, model = quickly("default", open_model("default"))
     assert name == "default, fast" and model.process.flow_map
     said = capsys.readouterr().out
-    assert "by its fast weights ddpm_mnist_1_fast.pth: 4 evaluations an image in place of 20" in said
+    assert "by its fast weights ddpm_mnist_1_fast.pth: 4 evaluations an image in place of 35" in said
     assert main(["evaluate", "fast", "--fast"]) == 1
     assert "thaw distill fast" in capsys.readouterr().err

@@ -95,7 +95,7 @@ def test_only_weights_that_are_there_and_can_be_sampled_from_are_offered(folder)
     (folder / "autoencoder_mnist_5_vae.pth").write_bytes(b"")
     found = play.catalogue(folder)
     assert [(one.process, one.set, one.epochs) for one in found] == [
-        ("hot", "default", (5, 30)),
+        ("hot", "default", (20, 100)),
         ("row", "default_28", (25,)),
         ("row", "default_cold", (5,)),
     ]
@@ -126,7 +126,7 @@ def test_what_does_not_suit_is_disabled_and_the_reason_said(folder, tiny):
     settings.fit(play.open_model("default", folder=folder))
     assert settings.tau.disabled and settings.tau.value == 1 and "always hot" in settings.hint.value
     settings.steps.value = 3
-    settings.fit(play.open_model("default", 5, folder=folder))
+    settings.fit(play.open_model("default", 20, folder=folder))
     assert settings.values()["steps"] == 3  # another epoch of the same
     assert "algorithm2" not in [name for _, name in settings.sampler.options]
     assert settings.digit.label == "all" and settings.only is None
@@ -531,7 +531,7 @@ def test_a_model_chosen_during_a_run_breaks_nothing(folder, tmp_path):
     one.models.process.value = "hot"
     one.settings.steps.value = 3
     one.wait()
-    assert "60 digits" in text(one) and "steps 10" in one.caption.value
+    assert "60 digits" in text(one) and "steps 20" in one.caption.value
     one.button.click()
     one.stop_button.click()
     one.wait()

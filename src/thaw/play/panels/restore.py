@@ -74,7 +74,7 @@ class RestorePanel(Panel):
 @lru_cache(maxsize=1)
 def cached_prior(data: str, folder: str | Path | None) -> Prior:
     """Return the hot default set of a data set with its draws, kept in memory: they take some ten seconds."""
-    return Prior(cached_model("default", None, data, folder))
+    return Prior(cached_model("default", None, data, folder), draws=1000)
 
 
 def hot_beside(weights: Weights, folder: str | Path | None) -> bool:
