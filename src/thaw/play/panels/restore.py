@@ -73,7 +73,7 @@ class RestorePanel(Panel):
 
 @lru_cache(maxsize=1)
 def cached_prior(data: str, folder: str | Path | None) -> Prior:
-    """Return the hot default set of a data set with its draws, kept in memory: they take some ten seconds."""
+    """Return the hot default set of a data set with its draws, kept in memory: they take some twenty seconds."""
     return Prior(cached_model("default", None, data, folder), draws=1000)
 
 
