@@ -35,6 +35,7 @@ from thaw.scoring import (
 )
 from thaw.scoring.extractor import frechet
 from thaw.scoring.real import MOST
+from thaw.store import load_model
 
 HOT = ("default", "high")
 WARM = "_default"  # what labels of degradations end in
@@ -149,7 +150,9 @@ def main(*, n: o.Scored = 10_000, tune_n: o.Scored = 1000, labels: o.Names = Non
     if record and not labels:
         keep("", shares_matter(judge))
     if record and "quality.default.fid" in read_values():
-        keep("", summary(every), *(play.open_model(label) for label in every if label != "high"))
+        used = [play.open_model(label) for label in every if label != "high"]
+        start = load_model(next(model.config.start_from for model in used if model.config.start_from))
+        keep("", summary(every) | {"start_epochs": (start.epoch, "d")}, *used, start)
 
 
 if __name__ == "__main__":
