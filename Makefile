@@ -30,7 +30,7 @@ $(error VENV is "$(VENV)", and make can name no file with a space)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help play lab app train study speedrun sweep reproduce smoke site recipe speed test lint hooks lock report numbers cards banner showcase features clean
+.PHONY: help play lab app train study speedrun sweep reproduce smoke site recipe speed test lint hooks lock report numbers cards release banner showcase features clean
 export OMP_NUM_THREADS ?= 1
 
 help: ## list the targets
@@ -131,6 +131,9 @@ numbers: $(VENV)/.installed ## write Report/numbers.tex, the numbers of Plots/ f
 
 cards: $(VENV)/.installed ## after an export: write pretrained/README.md, what each file is
 	@$(BIN)/python workflow/cards.py
+
+release: $(VENV)/.installed-dev ## put what the notebooks showed when they were last executed into notebooks/, to be committed
+	@$(BIN)/python workflow/release.py
 
 banner: $(VENV)/.installed ## draw Plots/readme.png, the README's picture, from the shipped weights
 	@$(BIN)/python workflow/banner.py

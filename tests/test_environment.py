@@ -143,14 +143,14 @@ def hooks() -> dict[str, dict]:
     return {hook["id"]: hook for hook in repository["hooks"]}
 
 
-def test_the_hooks_strip_outputs_but_keep_tags_and_load_and_play(hooks, tmp_path):
-    assert re.search(hooks["nbstripout"]["exclude"], "notebooks/load_and_play.ipynb")
-    assert not re.search(hooks["nbstripout"]["exclude"], "notebooks/01_ddpm.ipynb")
+def test_the_hooks_strip_outputs_but_keep_tags_and_what_was_released(hooks, tmp_path):
     cell = nbformat.v4.new_code_cell("a = 1", metadata={"tags": ["parameters"]}, execution_count=3)
     cell.outputs = [nbformat.v4.new_output("stream", text="hello")]
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "a.ipynb")
+    for name, kept in (("a", {}), ("b", {"keep_output": True})):
+        nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kept), tmp_path / f"{name}.ipynb")
     command = hooks["nbstripout"]["entry"].replace(".venv/bin", str(Path(sys.executable).parent))
-    subprocess.run(f"{command} {tmp_path / 'a.ipynb'}", shell=True, check=True)
+    subprocess.run(f"{command} {tmp_path / 'a.ipynb'} {tmp_path / 'b.ipynb'}", shell=True, check=True)
+    assert nbformat.read(tmp_path / "b.ipynb", 4).cells[0].outputs
     stripped = nbformat.read(tmp_path / "a.ipynb", 4).cells[0]
     assert not stripped.outputs and stripped.execution_count is None and stripped.metadata.tags == ["parameters"]
 

@@ -1,6 +1,5 @@
 """Laws of the hot model as a prior: exact for Gaussian data, and with an ideal model of few images it finds them."""
 
-
 import pytest
 import torch
 from cases import full

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import release
 from cases import ROOT
 
 from thaw import degradations
@@ -232,7 +233,7 @@ def test_a_mistake_in_the_parameters_is_one_sentence(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 def test_sources_are_tidy(path):
-    """Outputs only in load_and_play; short cells; no classes; a parameters cell; text before every figure."""
+    """All outputs, or none; no widgets; short cells; no classes; a parameters cell; text before every figure."""
     notebook = nbformat.read(path, 4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert notebook.metadata.kernelspec.name == "python3"
@@ -240,8 +241,12 @@ def test_sources_are_tidy(path):
     assert max(len(cell.source.splitlines()) for cell in code) <= 12
     own = r"^class (?!\w+\(thaw\.Degradation\))"  # only the example that a reader is asked to change
     assert not any(re.search(rf"{own}|optimi[sz]er|\.backward\(", cell.source, re.M) for cell in code)
-    if path.stem != "load_and_play":
-        assert not any(cell.outputs or cell.execution_count for cell in code)
+    assert not any(cell.execution_count for cell in code)
+    shown = outputs(notebook)  # all those of an execution of this very code, or none (`make release`)
+    assert notebook.metadata.get("keep_output", False) == bool(shown)
+    assert not shown or notebook.metadata.executed == release.digest(notebook), "execute it again, then `make release`"
+    assert path.stat().st_size < 1_000_000 and "widgets" not in notebook.metadata
+    assert not any(output.output_type == "error" or release.WIDGET in output.get("data", {}) for output in shown)
 
 
 def test_formulas_of_a_page_need_no_script(tmp_path):
