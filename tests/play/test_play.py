@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import threading
-from functools import partial
 
 import ipywidgets as widgets
 import numpy as np
@@ -36,7 +35,6 @@ from thaw.play.panels.sample import SamplePanel
 from thaw.play.panels.watch import WatchPanel
 from thaw.play.pictures import Tile, as_html, as_picture
 from thaw.play.restoring import SPREAD, restorations, rows_of, spread_of, ways
-from thaw.prior import Prior
 from thaw.sampling import SAMPLERS, check_sampler
 from thaw.store import released, weights
 from thaw.store.examples import load_examples
@@ -271,7 +269,7 @@ def test_the_restore_panel_takes_a_drawing(folder):
 
 
 def test_the_hot_prior_stands_beside_what_was_trained(folder, monkeypatch):
-    monkeypatch.setattr("thaw.play.panels.restore.Prior", partial(Prior, draws=20))
+    monkeypatch.setattr("thaw.play.panels.restore.DRAWS", 20)
     cached_prior.cache_clear()
     one = RestorePanel(folder)
     one.untrained.value = True

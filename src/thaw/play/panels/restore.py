@@ -18,6 +18,8 @@ from thaw.process import Process
 from thaw.store import Weights, cached_model
 from thaw.store.catalogue import catalogue
 
+DRAWS = 1000  # of the prior, in some twenty seconds
+
 
 class RestorePanel(Panel):
     """Destroy a digit to a step, and see what every sampler makes of it."""
@@ -73,8 +75,8 @@ class RestorePanel(Panel):
 
 @lru_cache(maxsize=1)
 def cached_prior(data: str, folder: str | Path | None) -> Prior:
-    """Return the hot default set of a data set with its draws, kept in memory: they take some twenty seconds."""
-    return Prior(cached_model("default", None, data, folder), draws=1000)
+    """Return the hot default set of a data set with its draws, kept in memory."""
+    return Prior(cached_model("default", None, data, folder), draws=DRAWS)
 
 
 def hot_beside(weights: Weights, folder: str | Path | None) -> bool:
