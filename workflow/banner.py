@@ -16,13 +16,13 @@ from thaw.report.recorder import weights_of
 from thaw.store.catalogue import open_model
 
 
-def banner(path: str | Path = "Plots/readme.png", hot: str = "default", cold: str = "row_default_28") -> Path:
+def banner(path: str | Path = "Plots/readme.png", hot: str = "default", cold: str = "row_default") -> Path:
     """Draw the README's picture: hot, cold and warm side by side, five of each class, seed 0."""
     path = check_target(path, ".png")
     check_target(path, ".png", also=[path.with_name(f"{path.name}.json")])
     hot_model, cold_model = open_model(hot), open_model(cold)
     y = hot_model.labels(50)
-    runs = [(hot_model, {}), (cold_model, {"sampler": "algorithm2"}), (cold_model, {"sampler": "warm", "tau": 1.0})]
+    runs = [(hot_model, {}), (cold_model, {"sampler": "algorithm2"}), (cold_model, {"sampler": "warm"})]
     blocks = [to_uint8(model.sample(y, seed=0, **settings)) for model, settings in runs]
     C, H, W = hot_model.process.shape
     blank = torch.full((5, 1, C, H, W), 255, dtype=torch.uint8)
