@@ -29,6 +29,7 @@ COVER = {
     "make speed": "benchmarks/test_timing.py::test_the_benchmarks_print_their_tables",
     "make report": "workflow/test_report.py::test_the_report_is_built_the_same_twice",
     "make site": "docs/test_site.py::test_every_link_resolves_and_nothing_is_loaded_from_elsewhere",
+    "make release": "workflow/test_executed.py::test_outputs_are_kept_and_neither_widgets_nor_places_of_this_machine",
     "make smoke": "workflow/test_study.py::test_the_whole_study_runs_and_then_only_what_changed",
     "make reproduce": "workflow/test_study.py::test_the_whole_study_runs_and_then_only_what_changed",
     "make sweep": "workflow/test_sweep.py::test_only_what_changed_is_run_again",
