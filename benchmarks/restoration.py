@@ -65,7 +65,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "warm": {"sampler": "warm", "tau": 1.0},
     "prior": {"tau": 1.0},
 }
-Methods = o.word("which of them", kind=tuple[Literal[tuple(METHODS)], ...])
+Methods = o.word("which of them", kind=list[Literal[tuple(METHODS)]], consume_multiple=True)
 TRUE = {"infer": True, "consistent": True}
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {  # weights, and how they restore
     "before": ("row_default", {}),
@@ -136,13 +136,14 @@ def prior_of(start: str) -> Prior:
 
 def main(
     *, n: o.Count = 2000, names: o.Names = NAMES, sets: o.Names = SETS, seeds: o.Count = 1,
-    methods: Methods = tuple(METHODS), ablate: bool = False, record: o.Record = False,
+    methods: Methods = None, ablate: bool = False, record: o.Record = False,
 ) -> None:  # fmt: skip
     """Print the table."""
     enter_project()
     torch.set_num_threads(1)
     judge, own = load_judge("mnist"), {label for of, label in shipped() if of == "mnist"}
     recorder = Recorder("restoration", {"benchmark": "benchmarks/restoration.py", "seed": 0}, judge=judge)
+    methods = methods or list(METHODS)
     few = [how for how in METHODS if how in methods and how != "prior"]
     work: list[tuple[str, str, str, list[str], dict[str, Any]]] = []
     if ablate:
