@@ -84,6 +84,7 @@ def release(path: Path, copies: list[Path]) -> int | None:
     executed = nbformat.read(max(fitting, key=lambda copy: copy.stat().st_mtime), 4)
     for cell, done in zip(code(notebook), code(executed), strict=True):
         cell.outputs, cell.execution_count = [shown(output) for output in done.outputs], None
+        cell.metadata.pop("execution", None)  # when each ran, from an earlier execution
     for name in ("widgets", "papermill"):
         notebook.metadata.pop(name, None)
     notebook.metadata |= {"keep_output": True, "executed": digest(notebook)}
