@@ -91,8 +91,8 @@ def test_every_panel_works_in_jupyterlab(project):
 
         one = panels["watch"]
         press(one)
-        finish(one, r"11 states")
-        slide(one, "state", "ArrowRight", 5)
+        finish(one, r"21 states")
+        slide(one, "state", "ArrowRight", 10)
         one.get_by_text("t = 0", exact=True).wait_for()
         shot(page, "watch", one)
 
