@@ -171,9 +171,7 @@ def test_the_class_is_told_by_what_is_left_and_by_nothing_where_nothing_is(prior
     for name, least in (("row", 0.7), ("mask", 0.0)):
         degradation = build(name, images.shape[1:])
         T = degradation.steps
-        p = prior.posterior(
-            degradation(prior.images, full(300, T)), lambda x, D=degradation, T=T: D(x, full(len(x), T))
-        )
+        p = prior.posterior(degradation(prior.images, full(300, T)), degradation, T)
         torch.testing.assert_close(p.sum(dim=1).double(), torch.ones(300).double())
         of_own = p[torch.arange(300), prior.labels].mean()
         assert least < of_own if least else torch.allclose(p, p[:1])

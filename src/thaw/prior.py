@@ -122,6 +122,7 @@ class Prior:
         alpha = process.degradation.alpha(torch.arange(process.steps + 1, device=model.device))
         self.t = max(1, int((alpha - SIGNAL * self.tau * process.sigma).abs().argmin()))
         self.labels = model.labels(draws)
+        self._told: dict[tuple[Degradation, int, float], Callable[[Tensor], Tensor]] = {}
 
     @cached_property
     def images(self) -> Tensor:
@@ -178,22 +179,34 @@ class Prior:
         white = [torch.linalg.solve_triangular(root, a.mT, upper=False).mT for a in (x_t.flatten(1).double(), made)]
         return -0.5 * torch.cdist(*white).square()
 
-    def posterior(self, x_t: Tensor, degrade: Callable[[Tensor], Tensor], noise: float = NOISE) -> Tensor:
-        """Return p(y | x_t) for pictures (B, C, H, W), as `log_fit`, from its own draws and their classes.  (B, K)
+    def posterior(self, x_t: Tensor, degradation: Degradation, t: int, noise: float = NOISE) -> Tensor:
+        """Return p(y | x_t) for pictures (B, C, H, W) without z, from its own draws and their classes.  (B, K)
+
+        Its classifier is fitted when it is first asked of a degradation at a step: that takes longer than to restore.
+        """
+        key = degradation, t, noise
+        if key not in self._told:
+            here = torch.full((len(self.images),), t, device=self.images.device)
+            self._told[key] = self._tell(degradation(self.images, here), noise)
+        return self._told[key](x_t)
+
+    def _tell(self, made: Tensor, noise: float) -> Callable[[Tensor], Tensor]:
+        """Return x_t -> p(y | x_t), fitted to what D makes of the draws.  (N, C, H, W)
 
         The noise of all pixels stands in the numbers that are left of them, so that what hardly varies tells little.
         """
-        made, draws = degrade(self.images).flatten(1), generator(0, "classes by prior")
+        made, K = made.flatten(1), self.model.classes
         mean = made.mean(dim=0)
         variance, basis = torch.linalg.eigh((made - mean).double().mT @ (made - mean).double() / len(made))
         basis = basis[:, variance > noise**2 / made.shape[1]].to(made)
         if not basis.shape[1]:  # nothing is left to tell it by
-            return (torch.bincount(self.labels, minlength=self.model.classes) / len(made)).expand(len(x_t), -1)
+            shares = torch.bincount(self.labels, minlength=K) / len(made)
+            return lambda x_t: shares.expand(len(x_t), -1)
         numbers = ((made - mean) @ basis).cpu().repeat(COPIES, 1)
         share = noise * (made.shape[1] / basis.shape[1]) ** 0.5
-        numbers += share * torch.randn(numbers.shape, generator=draws)
+        numbers += share * torch.randn(numbers.shape, generator=generator(0, "classes by prior"))
         classifier = fit_classifier(numbers, self.labels.repeat(COPIES))
-        return classifier(((x_t.flatten(1) - mean) @ basis).cpu(), self.model.classes)
+        return lambda x_t: classifier(((x_t.flatten(1) - mean) @ basis).cpu(), K)
 
     def restore(
         self, x_t: Tensor, degradation: Degradation, t: int, *, y: Tensor | None = None, z: Tensor | None = None,
@@ -233,8 +246,7 @@ class Prior:
         if z is None:
             fit = self.log_fit(x_t, lambda x: degrade(x, None), noise)
             if y is None and model.conditional and FEWEST <= len(self.labels) // model.classes < len(self.labels):
-                p = self.posterior(x_t, lambda x: degrade(x, None), noise)
-                y = torch.multinomial(p, 1, generator=draws)[:, 0]
+                y = torch.multinomial(self.posterior(x_t, degradation, t, noise), 1, generator=draws)[:, 0]
         else:
             wide = [fixed.expand(len(self.images), *z.shape[1:]) for fixed in z]
             each = zip(x_t.split(1), wide, strict=True)
