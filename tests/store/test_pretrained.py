@@ -2,15 +2,18 @@
 
 import fnmatch
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
+from cases import ROOT
 
 from thaw.base.errors import ThawError
 from thaw.base.files import sha256, write_json
-from thaw.experiment.config import Config
+from thaw.experiment.config import Config, load_config
 from thaw.scoring import floor_at, judge_path, labels_in_shares, load_judge, load_real
 from thaw.store import load_model, load_tensors, read_manifest, save_tensors, weights
+from thaw.store.catalogue import hot_start
 from thaw.store.examples import load_examples
 from thaw.store.weights import released_classifier
 
@@ -128,3 +131,10 @@ def test_real_features_are_those_of_the_shipped_judge(folder):
             assert len(real.labels[split]) == len(features)
         in_turn, in_shares = torch.arange(10_000) % judge.classes, labels_in_shares(judge, 10_000)
         assert floor_at(judge, in_turn) and floor_at(judge, in_shares) < floor_at(judge, in_shares[::5])
+
+
+def test_a_degradation_of_ones_own_begins_with_what_the_shipped_ones_began_with(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    configs = [load_config(path) for path in sorted(Path("configs/custom").glob("*_default.yaml"))]
+    begun = {Path(config.start_from).name for config in configs if config.start_from and config.data == "mnist"}
+    assert begun == {Path(hot_start("mnist")["start_from"]).name}
