@@ -20,24 +20,20 @@ from PIL import Image
 from thaw.base.errors import ThawError
 from thaw.base.files import digest_of, project_root, write_text
 from thaw.cli import options as o
+from thaw.report.notebooks import drop_widgets
 
 NOTEBOOKS, COPIES = Path("notebooks"), Path("contents")
 MOST = 1_000_000  # bytes of a notebook: what a code host shows, and what a history bears
-WIDGET = "application/vnd.jupyter.widget-view+json"
-LIVE = "<p><em>Here stands a live panel: <code>make lab</code>, then run the cell.</em></p>"
 COLOURS = 256
 Executed = Annotated[list[Path] | None, Parameter(help="executed copies; by default the newest under contents/")]
 
 
 def shown(output: NotebookNode) -> NotebookNode:
-    """Return an output as it is kept: no widget, one picture of few colours, no place of this machine."""
+    """Return an output as it is kept: one picture of few colours, no place of this machine."""
     output = nbformat.from_dict(output)
     data = output.get("data", {})
     if "execution_count" in output:
         output.execution_count = None
-    if WIDGET in data:
-        output.data = {"text/html": LIVE}
-        return output
     if "image/png" in data:
         image, kept = Image.open(io.BytesIO(base64.b64decode(data["image/png"]))), io.BytesIO()
         image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(kept, "png", optimize=True)
@@ -82,6 +78,7 @@ def release(path: Path, copies: list[Path]) -> int | None:
     if not fitting:
         return None
     executed = nbformat.read(max(fitting, key=lambda copy: copy.stat().st_mtime), 4)
+    drop_widgets(executed)
     for cell, done in zip(code(notebook), code(executed), strict=True):
         cell.outputs, cell.execution_count = [shown(output) for output in done.outputs], None
         cell.metadata.pop("execution", None)  # when each ran, from an earlier execution

@@ -15,9 +15,9 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_output
 
+from thaw.report.notebooks import drop_widgets
+
 PLOTS = Path("Plots")
-WIDGET = "application/vnd.jupyter.widget-view+json"
-LIVE = "<p><em>Here the notebook shows a live panel: open it with <code>make lab</code>.</em></p>"
 SHOWN = {"show_figure": ".pdf", "show_grid": ".png", "show_walk": ".png"}  # methods of thaw.report.recorder
 EXECUTED = """:::{note}
 Executed; its figures, numbers and lines are those of that run.
@@ -40,10 +40,7 @@ def write(source: Path, target: Path) -> None:
         add_figures(notebook, source.stem)
     drawn = any(cell.get("outputs") for cell in notebook.cells)
     notebook.cells.insert(1, new_markdown_cell(EXECUTED if path else DRAWN if drawn else BARE))
-    notebook.metadata.pop("widgets", None)
-    for output in (one for cell in notebook.cells for one in cell.get("outputs", [])):
-        if WIDGET in output.get("data", {}):  # needs a kernel, and scripts from elsewhere
-            output.data = {"text/html": LIVE}
+    drop_widgets(notebook)
     nbformat.write(notebook, target)
 
 

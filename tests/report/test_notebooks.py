@@ -246,7 +246,7 @@ def test_sources_are_tidy(path):
     assert notebook.metadata.get("keep_output", False) == bool(shown)
     assert not shown or notebook.metadata.executed == release.digest(notebook), "execute it again, then `make release`"
     assert path.stat().st_size < 1_000_000 and "widgets" not in notebook.metadata
-    assert not any(output.output_type == "error" or release.WIDGET in output.get("data", {}) for output in shown)
+    assert not any(output.output_type == "error" or notebooks.WIDGET in output.get("data", {}) for output in shown)
 
 
 def test_formulas_of_a_page_need_no_script(tmp_path):

@@ -11,6 +11,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
 from thaw.base.errors import ThawError
+from thaw.report.notebooks import WIDGET
 
 
 def picture(size: int) -> str:
@@ -29,7 +30,7 @@ def path(tmp_path, monkeypatch):
     injected = new_code_cell("run = 'x'", metadata={"tags": ["injected-parameters"]}, execution_count=2)
     first, second = (new_code_cell(cell.source, execution_count=3 * i + 1) for i, cell in enumerate(source.cells))
     data = {"image/png": picture(64), "image/jpeg": "x", "text/plain": "<Image>"}
-    panel = {release.WIDGET: {"model_id": "1"}, "text/plain": "Tab()"}
+    panel = {WIDGET: {"model_id": "1"}, "text/plain": "Tab()"}
     said = new_output("stream", text=f"written to {ROOT}/contents/x.png\n")
     results = [new_output("execute_result", data=one, execution_count=4) for one in (data, panel)]
     second.outputs = [said, *results]
@@ -48,7 +49,7 @@ def test_outputs_are_kept_and_neither_widgets_nor_places_of_this_machine(path, m
     said, image, panel = found.cells[1].outputs
     assert said.text == "written to contents/x.png\n" and set(image.data) == {"image/png", "text/plain"}
     assert Image.open(io.BytesIO(base64.b64decode(image.data["image/png"]))).size == (64, 64)
-    assert "live panel" in panel.data["text/html"] and release.WIDGET not in panel.data
+    assert "live panel" in panel.data["text/html"] and WIDGET not in panel.data
     before = path.read_bytes()
     release.main()
     assert path.read_bytes() == before and "bytes" in capsys.readouterr().out

@@ -137,15 +137,23 @@ def _to_kernel(number: int) -> None:
         kernel.send_signal(number)
 
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
 NO_WIDGETS = "<p><em>Here the notebook shows a live panel: open it with <code>make lab</code>.</em></p>"
 FORMULA, PLACE = re.compile(r"(\$\$?)(.+?)\1", re.DOTALL), "thawformula{}end"
+
+
+def drop_widgets(notebook: Any) -> None:
+    """Put a line in the place of each live widget: they need a kernel, and scripts from elsewhere."""
+    notebook.metadata.pop("widgets", None)
+    for output in (one for cell in notebook.cells for one in cell.get("outputs", [])):
+        if WIDGET in output.get("data", {}):
+            output.data = {"text/html": NO_WIDGETS}
 
 
 def as_html(notebook: Path) -> str:
     """Return an executed notebook as HTML with its figures inside; a line takes the place of each live widget.
 
-    Widgets need a kernel, and a page that shows them loads scripts from the internet. Formulas are MathML for the same
-    reason.
+    Formulas are MathML, since a page is to load no scripts from the internet.
     """
     import nbformat
     from latex2mathml.converter import convert
@@ -159,12 +167,9 @@ def as_html(notebook: Path) -> str:
         return PLACE.format(len(formulas) - 1)
 
     content = nbformat.read(notebook, 4)
-    content.metadata.pop("widgets", None)
+    drop_widgets(content)
     for cell in content.cells:
         if cell.cell_type == "markdown":
             cell.source = FORMULA.sub(keep, cell.source)
-        for output in cell.get("outputs", []):
-            if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
-                output.data = {"text/html": NO_WIDGETS}
     page = HTMLExporter(embed_images=True).from_notebook_node(content)[0]
     return re.sub(PLACE.format(r"(\d+)"), lambda found: formulas[int(found[1])], page)
