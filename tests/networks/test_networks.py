@@ -8,7 +8,7 @@ from thaw import networks
 from thaw.base.errors import ThawError
 from thaw.experiment.build import build_network
 from thaw.experiment.config import Config
-from thaw.networks.blocks import SelfAttention
+from thaw.networks.blocks import GroupNorm, SelfAttention
 
 UNSHIPPED = [(1, 28, 28), (3, 32, 32), (1, 8, 10), (1, 27, 29), (2, 7, 7), (1, 1, 1)]
 
@@ -190,3 +190,14 @@ def test_residual_blocks_start_as_the_identity():
 def test_networks_that_cannot_be_built_are_refused(name, options, named):
     with pytest.raises(ThawError, match=named):
         networks.build(name, (1, 28, 28), 10, **options)
+
+
+def test_in_mixed_precision_statistics_and_attention_are_those_of_fp32():
+    h = torch.randn(2, 16, 7, 7)
+    norm, attention = GroupNorm(16), SelfAttention(16)
+    nn.init.normal_(attention.out.weight)
+    wanted = norm(h.bfloat16().float()), attention(h)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = norm(h.bfloat16()), attention(h)
+    assert found[0].dtype == torch.float32 and torch.equal(found[0], wanted[0])
+    assert (found[1] - wanted[1]).abs().max() < 0.05 * wanted[1].abs().max()  # its convolutions alone round

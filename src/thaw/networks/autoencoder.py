@@ -1,12 +1,10 @@
 """The autoencoders: inverted bottlenecks with depthwise convolutions, and self-attention (MobileNetV2, ViT)."""
 
-import math
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from thaw.base import ThawError
-from thaw.networks.blocks import InvertedBottleneck, Position, SelfAttention, activation_of
+from thaw.networks.blocks import GroupNorm, InvertedBottleneck, Position, SelfAttention, activation_of
 
 
 def latent_shape(
@@ -97,12 +95,12 @@ class Autoencoder(nn.Module):
         up += level(widths[0])
         outputs = latent_channels * (2 if self.variational else 1)
         self.encoder = nn.Sequential(
-            *down, SelfAttention(widest), nn.GroupNorm(math.gcd(8, widest), widest), act(),
+            *down, SelfAttention(widest), GroupNorm(widest), act(),
             nn.Conv2d(widest, outputs, window),
         )  # fmt: skip
         self.decoder = nn.Sequential(
             nn.ConvTranspose2d(latent_channels, widest, window), Position(widest, lowest), SelfAttention(widest),
-            *up, nn.GroupNorm(math.gcd(8, widths[0]), widths[0]), act(), nn.Conv2d(widths[0], channels, 3, padding=1),
+            *up, GroupNorm(widths[0]), act(), nn.Conv2d(widths[0], channels, 3, padding=1),
         )  # fmt: skip
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -1,11 +1,17 @@
 """The flow's network: a few inverted bottlenecks on a small latent."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
-from thaw.networks.blocks import Condition, InvertedBottleneck, Position, SelfAttention, activation_of, check_stages
+from thaw.networks.blocks import (
+    Condition,
+    GroupNorm,
+    InvertedBottleneck,
+    Position,
+    SelfAttention,
+    activation_of,
+    check_stages,
+)
 
 
 class Latent(nn.Module):
@@ -57,7 +63,7 @@ class Latent(nn.Module):
             self.stages.append(nn.ModuleList([change, bottlenecks]))
         self.middle = (len(widths) - 1) // 2  # attention follows this stage
         self.attention = SelfAttention(widths[self.middle])
-        self.head = nn.Sequential(nn.GroupNorm(math.gcd(8, last), last), act(), nn.Conv2d(last, c, 3, padding=1))
+        self.head = nn.Sequential(GroupNorm(last), act(), nn.Conv2d(last, c, 3, padding=1))
 
     def forward(self, x: Tensor, time: Tensor, tau: Tensor, y: Tensor) -> Tensor:
         """Map noisy latents to the raw prediction of the process.

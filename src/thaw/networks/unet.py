@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from thaw.base import ThawError
-from thaw.networks.blocks import Condition, ResidualBlock, SelfAttention, activation_of
+from thaw.networks.blocks import Condition, GroupNorm, ResidualBlock, SelfAttention, activation_of
 
 
 class UNet(nn.Module):
@@ -66,9 +66,7 @@ class UNet(nn.Module):
             self.grow.append(nn.Conv2d(below, width, 1))
         self.middle = nn.ModuleList(block(widths[-1], widths[-1]) for _ in range(2 * blocks))
         self.attention = SelfAttention(widths[-1])
-        self.head = nn.Sequential(
-            nn.GroupNorm(math.gcd(8, widths[0]), widths[0]), act(), nn.Conv2d(widths[0], channels, 3, padding=1)
-        )
+        self.head = nn.Sequential(GroupNorm(widths[0]), act(), nn.Conv2d(widths[0], channels, 3, padding=1))
         if observed:
             # Beside the stem, and as a whole into the condition. No biases: zeros, for nothing seen, change nothing.
             self.seen_stem = nn.Conv2d(channels, widths[0], 3, padding=1, bias=False)
