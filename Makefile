@@ -11,6 +11,7 @@ N ?=
 OUT ?=
 SET ?=
 SMOKE ?=
+BUDGET ?=
 DATA ?= mnist
 DEGRADATION ?= examples/swirl.py
 SWEEP ?= workflow/sweeps/default.yaml
@@ -78,8 +79,9 @@ speedrun: $(VENV)/.installed ## ten minutes of training from nothing: a hot and 
 sweep: $(VENV)/.installed-dev ## many trainings as one workflow, to a report; e.g. make sweep SWEEP=workflow/sweeps/smoke.yaml
 	@$(BIN)/python -m snakemake --cores $(call typed,CORES) --config sweep=$(call yaml,SWEEP)
 
-reproduce: $(VENV)/.installed-dev ## retrain everything, and make all figures, numbers, report and site again (many hours)
-	@$(BIN)/python -m snakemake -s workflow/study.smk --cores $(call typed,CORES) --rerun-incomplete
+reproduce: $(VENV)/.installed-dev ## retrain everything, and make all figures, numbers, report and site again (many hours); BUDGET=0.05: a twentieth, in contents/budget/project
+	@$(if $(value BUDGET),$(BIN)/python workflow/scratch.py contents/budget/project,)
+	@$(BIN)/python -m snakemake -s workflow/study.smk --cores $(call typed,CORES) --rerun-incomplete $(if $(value BUDGET),--directory contents/budget/project --config budget=$(call typed,BUDGET),)
 
 smoke: $(VENV)/.installed-dev ## the same on tiny settings, in minutes, in contents/smoke/project: is every step in order?
 	@$(BIN)/python workflow/scratch.py contents/smoke/project

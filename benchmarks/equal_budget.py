@@ -3,11 +3,11 @@
     python benchmarks/equal_budget.py [--epochs 5 2] [--taus 1 2 0] [--seeds 0 1 2] [--n 500] [--names row ...]
         [--runs contents/runs] [--record]
 
-The set `default` of each begins from the hot weights. Those of five epochs are shipped; for another number of epochs
-they are trained alike, with the whole decay of the learning rate, in run directories of their own. Digits in the shares
-of the training classes are scored against the *training* images, at some temperatures, by some seeds. With `--record`
-each row goes to equal_budget.json beside the weights as soon as it is measured, and what stands there of the same
-weights is not measured again: killed, the same command goes on.
+The set `default` of each begins from the hot weights. For so many epochs it is trained alike, with the whole decay of
+the learning rate, in run directories of their own. Digits in the shares of the training classes are scored against the
+*training* images, at some temperatures, by some seeds. With `--record` each row goes to equal_budget.json beside the
+weights as soon as it is measured, and what stands there of the same weights is not measured again: killed, the same
+command goes on.
 """
 
 import itertools

@@ -139,6 +139,7 @@ def compare_ways(names: list[str] | None, n: int, recorder: Recorder, record: bo
             print(f"{way:14s} {steps} evaluations", "  ".join(f"{k} {v:.3f}" for k, v in values.items()), flush=True)
             found = {f"trial.{way}.{steps}.{k}": MEASURES[k].reported(v) for k, v in values.items()}
             found |= {f"trial.{way}.epochs": (epochs, "d"), "trial.count": (TRIAL["limit"], ",d")}
+            found |= {"trial.teacher_epochs": (teacher.epoch, "d")}
             if record:
                 recorder.record(found, teacher)
 

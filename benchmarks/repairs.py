@@ -4,10 +4,10 @@
 
 First, without any network (`thaw budget`): what 14 steps at temperature 1 lose, in parts, what each repair alone and
 all together leave of it, and what corrective noise does (fresh noise as strong as what a step is expected to forget).
-Then, for the set `default` of each (begun from the hot weights, softened, trained to temperature 2), the distance to
-the *training* images: as sampled before the repairs, with more steps, warmer, and with both; beside it, where it was
-trained (workflow/studies/full.yaml; a run in contents/runs/ serves), the set `plain`, without any of this. What was
-drawn and measured is kept in contents/evaluation/.
+Then, for runs in contents/runs/ (workflow/studies/full.yaml trains them), the distance to the *training* images: of the
+set `five` (begun from the hot weights, softened, trained to temperature 2) as sampled before the repairs, with more
+steps, warmer, and with both; beside it the set `plain`, as many epochs without any of this. What was drawn and measured
+is kept in contents/evaluation/.
 """
 
 import sys
@@ -160,7 +160,7 @@ def main(*, n: o.Scored = 1000, names: o.Names = NAMES, record: o.Record = False
     shipped = {label for of, label in play.shipped() if of == "mnist"}
     shares = labels_in_shares(judge, n)
     for name in names:
-        runs = {f"{name}_plain": {"old": WEIGHTS["before"]}, f"{name}_default": WEIGHTS}
+        runs = {f"{name}_plain": {"old": WEIGHTS["before"]}, f"{name}_five": WEIGHTS}
         for label, ways in runs.items():
             if label not in shipped and not (RUNS / label).exists():
                 continue

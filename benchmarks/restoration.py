@@ -174,6 +174,7 @@ def main(
             values |= {
                 f"{group}ensemble": (SEEDS, "d"),
                 f"{group}part": (PART, "d"),
+                f"{group}epochs": (trained.epoch, "d"),
                 f"{group}{name}.{how}.floor": told.pop("floor"),
             } | ({f"{name}.prior.draws": (len(prior.images), ",d")} if prior else {})
             values |= {f"{group}{name}.{how}.{what}": value for what, value in told.items()}

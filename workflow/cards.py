@@ -34,7 +34,7 @@ draw small pictures of digits, letters or clothes, and nothing else.
 **Limits.** One training seed each, trained briefly; differences of a tenth in the distance mean little. The distances
 rest on this project's own feature network, fall as n grows, and cannot be compared with Inception FIDs. The files of
 a shorter training and those named `_cold` or `_destroyed` are there for the report's curves and controls, not because
-they are good. `ddpm_mnist_30_default` is a training of its own, of thirty epochs: the degradations began with it. A
+they are good. `ddpm_mnist_30_default` is a training of its own, of thirty epochs, for what is compared after few. A
 generated digit may be read as another digit than the one asked for (see accuracy).
 
 **Licence.** MIT, as the code. MNIST: LeCun, Cortes and Burges; Fashion-MNIST: Xiao, Rasul and Vollgraf; EMNIST:

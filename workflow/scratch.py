@@ -1,4 +1,4 @@
-"""A project to spoil: links to the sources, copies of what a study writes (pretrained/, Plots/, Report/).
+"""A project to spoil: links to the sources, copies of what a study writes (pretrained/, Plots/, ...).
 
 python workflow/scratch.py FOLDER
 """
@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LINKED = ("benchmarks", "configs", "examples", "notebooks", "pyproject.toml", "src", "workflow")
-COPIED = ("Plots", "Report", "pretrained")
+LINKED = ("configs", "examples", "notebooks", "pyproject.toml", "src", "workflow")
+COPIED = ("benchmarks", "Plots", "Report", "pretrained")
 
 
 def make_scratch(folder: Path) -> Path:

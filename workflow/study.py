@@ -7,6 +7,11 @@ from typing import Any
 from definition import Folder, Name, assign, read_definition
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from thaw.base.settings import read_yaml
+from thaw.experiment.config import Config
+
+EPOCH = 60_000  # images of MNIST: what a training takes a share of where its budget is less than an epoch
+
 
 class Training(BaseModel):
     """One training, by a notebook or without."""
@@ -46,8 +51,9 @@ class Study(BaseModel):
     own: dict[Name, Own] = Field({}, description="one's own degradations, which get a paper and a line in the report")
     before: dict[Name, dict[str, Any]] = Field({}, description="notebooks that need no weights: name -> parameters")
     after: dict[Name, dict[str, Any]] = Field({}, description="notebooks that read the exported weights")
-    benchmarks: list[Folder] = Field([], description="scripts that record numbers with --record")
+    benchmarks: dict[Folder, str] = Field({}, description="scripts that record numbers -> options beside --record")
     last: dict[Name, str] = Field({}, description="other shell commands that record numbers, after the export")
+    budget: float = Field(1.0, gt=0, le=1, description="share of epochs, images and minutes; or --config budget=0.05")
 
     @model_validator(mode="after")
     def _needs_are_trained(self) -> "Study":
@@ -58,7 +64,12 @@ class Study(BaseModel):
 
     def settings_of(self, name: str) -> dict[str, Any]:
         """Return all settings of a training that replace its file's."""
-        return self.settings | self.trainings[name].settings
+        found = self.settings | self.trainings[name].settings
+        if self.budget == 1:
+            return found
+        of_file = read_yaml(self.trainings[name].config)
+        epochs = self.budget * (of_file | found).get("epochs", Config.model_fields["epochs"].default)
+        return found | ({"epochs": round(epochs)} if epochs >= 1 else {"epochs": 1, "limit": round(EPOCH * epochs)})
 
     def folder(self, name: str) -> str:
         """Return the run directory of a training."""
@@ -102,6 +113,6 @@ class Study(BaseModel):
         return files + ([] if one.needs is None else [f"{self.out}/done/{one.needs}.exported"])
 
 
-def read_study(path: str | Path) -> Study:
-    """Read a study's file; a `ValueError` says what is wrong with it."""
-    return read_definition(path, Study)
+def read_study(path: str | Path, budget: Any = None) -> Study:
+    """Read a study's file, at a budget in place of its own; a `ValueError` says what is wrong with it."""
+    return read_definition(path, Study, budget)

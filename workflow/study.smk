@@ -2,6 +2,7 @@
 # -> figures and numbers in Plots/ -> report -> site.  What did not change is not run again.
 #
 #     make reproduce CORES=2                                      (workflow/studies/full.yaml: hours)
+#     make reproduce BUDGET=0.05                                  (a twentieth of it, in a scratch project)
 #     snakemake -s workflow/study.smk --cores 2 --dry-run         (what would be run, and why)
 #     make smoke                                                  (workflow/studies/smoke.yaml, in a scratch project: minutes)
 #
@@ -18,7 +19,7 @@ sys.path.insert(0, workflow.basedir)
 from study import read_study
 
 DEFINITION = config.get("study", "workflow/studies/full.yaml")
-STUDY = read_study(DEFINITION)
+STUDY = read_study(DEFINITION, config.get("budget"))
 OUT, THAW = STUDY.out, shlex.join([sys.executable, "-m", "thaw"])
 BENCHMARKS = {path.rpartition("/")[2].removesuffix(".py"): path for path in STUDY.benchmarks}
 PYTHON, HERE = shlex.quote(sys.executable), shlex.quote(workflow.basedir)
@@ -141,8 +142,10 @@ rule benchmark:
         expand(f"{OUT}/done/{{name}}.exported", name=STUDY.trainings),
     output:
         f"{OUT}/done/{{benchmark}}.benchmark",
+    params:
+        options=lambda wildcards: STUDY.benchmarks[BENCHMARKS[wildcards.benchmark]],
     shell:
-        "{PYTHON} {input[0]:q} --record > {output:q}.txt 2>&1 && mv -- {output:q}.txt {output:q}"
+        "{PYTHON} {input[0]:q} {params.options} --record > {output:q}.txt 2>&1 && mv -- {output:q}.txt {output:q}"
 
 
 rule last:

@@ -241,6 +241,7 @@ def record(by_name: dict[str, list[dict[str, Any]]]) -> None:
     for found in measured("sampling_default.json"):
         swept = guidance_swept_at(found)
         values = {"recipe.sampling.n": (found["n"], ",d"), "recipe.sampling.swept": (swept, "d")}
+        values["recipe.sampling.epochs"] = found["epoch"], "d"
         results.record(values, origin | {"weights": found["weights"]})
     for found in measured("profile.json"):
         values = {"of_peak": (100 * found["of_peak"], ".0f"), "convolutions_of_peak": (100 * of_peak(found), ".0f")}

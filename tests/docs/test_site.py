@@ -187,10 +187,10 @@ def test_the_cards_describe_every_shipped_file():
 
 def test_a_card_tells_size_training_and_score():
     text = cards.cards(read_manifest(ROOT / "pretrained"))
-    (row,) = re.findall(r"^\| `ddpm_mnist_30_default.pth` \|.*\d\.\d\d \(.*$", text, re.M)
-    for told in ("scale", "unet 24-64", "289,516", "| 30 |", "cpu", "2,000", "%"):
+    (row,) = re.findall(r"^\| `ddpm_mnist_100_default.pth` \|.*\d\.\d\d \(.*$", text, re.M)
+    for told in ("scale", "unet 24-64", "289,516", "| 100 |", "cpu", "2,000", "%"):
         assert told in row
-    (further,) = re.findall(r"^\| `custom_mnist_5_fade_default.pth` \|.*\d\.\d\d \(.*$", text, re.M)
-    assert "| 5, after ddpm_mnist_30_default |" in further
+    (further,) = re.findall(r"^\| `custom_mnist_10_fade_default.pth` \|.*\d\.\d\d \(.*$", text, re.M)
+    assert "| 10, after ddpm_mnist_100_default |" in further
     for heading in ("Data", "Intended use", "Limits", "Licence"):
         assert f"**{heading}.**" in text

@@ -2,18 +2,15 @@
 
 import fnmatch
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
-from cases import ROOT
 
 from thaw.base.errors import ThawError
 from thaw.base.files import sha256, write_json
-from thaw.experiment.config import Config, load_config
+from thaw.experiment.config import Config
 from thaw.scoring import floor_at, judge_path, labels_in_shares, load_judge, load_real
 from thaw.store import load_model, load_tensors, read_manifest, save_tensors, weights
-from thaw.store.catalogue import hot_start
 from thaw.store.examples import load_examples
 from thaw.store.weights import released_classifier
 
@@ -84,13 +81,15 @@ def test_every_judge_loads_and_knows_both_splits(folder):
 
 def test_older_weights_know_the_classes_of_what_they_degrade_by_the_shipped_classifiers(folder):
     manifest = read_manifest(folder)
-    known = {name: manifest[name]["terminal_rank"] for name in fnmatch.filter(manifest, "custom_mnist_5_*_default.pth")}
+    known = {
+        name: manifest[name]["terminal_rank"] for name in fnmatch.filter(manifest, "custom_mnist_10_*_default.pth")
+    }
     models = {name: load_model(folder / name) for name in known}
     told = [released_classifier(model.config, folder) is not None for model in models.values()]
     assert [bool(rank) for rank in known.values()] == told and sum(told) == 6
     images = load_examples("mnist", folder)
     for kind, least in (("row", 0.75), ("pixelate", 0.75), ("col", 0.5)):
-        model = models[f"custom_mnist_5_{kind}_default.pth"]
+        model = models[f"custom_mnist_10_{kind}_default.pth"]
         x_T = model.process.degradation(images.pixels(), torch.full((len(images),), model.process.steps))
         assert (model.posterior(x_T).argmax(dim=1) == images.labels).double().mean() >= least
 
@@ -131,10 +130,3 @@ def test_real_features_are_those_of_the_shipped_judge(folder):
             assert len(real.labels[split]) == len(features)
         in_turn, in_shares = torch.arange(10_000) % judge.classes, labels_in_shares(judge, 10_000)
         assert floor_at(judge, in_turn) and floor_at(judge, in_shares) < floor_at(judge, in_shares[::5])
-
-
-def test_a_degradation_of_ones_own_begins_with_what_the_shipped_ones_began_with(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    configs = [load_config(path) for path in sorted(Path("configs/custom").glob("*_default.yaml"))]
-    begun = {Path(config.start_from).name for config in configs if config.start_from and config.data == "mnist"}
-    assert begun == {Path(hot_start("mnist")["start_from"]).name}

@@ -10,8 +10,13 @@ from pathlib import Path
 import nbformat
 import pytest
 from cases import ROOT
+from definition import scaled
 from scratch import make_scratch  # noqa: E402
 from study import read_study  # noqa: E402
+
+from thaw.experiment.config import load_config
+from thaw.store import read_manifest
+from thaw.store.catalogue import hot_start
 
 
 def snakemake(project: Path, *options: str) -> str:
@@ -78,6 +83,13 @@ def test_the_whole_study_runs_and_then_only_what_changed(tmp_path):
     assert planned["after"] == 3 and "before" not in planned
 
 
+def test_a_degradation_of_ones_own_begins_with_what_the_eleven_at_equal_budget_began_with(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    trainings = read_study("workflow/studies/full.yaml").trainings
+    begun = {Path(one.settings["start_from"]).name for name, one in trainings.items() if name.endswith("_five")}
+    assert begun == {Path(hot_start("mnist")["start_from"]).name}
+
+
 def test_the_full_study_names_what_there_is(monkeypatch):
     monkeypatch.chdir(ROOT)
     study = read_study("workflow/studies/full.yaml")
@@ -93,9 +105,6 @@ def test_the_full_study_trains_every_model_that_the_report_evaluates(monkeypatch
 
     Sets `softened` are an earlier training by the settings of the default sets, and stay while fast ones rest on them.
     """
-    from thaw.experiment.config import load_config
-    from thaw.store import read_manifest
-
     monkeypatch.chdir(ROOT)
     study = read_study("workflow/studies/full.yaml")
     labels = {load_config(one.config, **study.settings_of(name)).label for name, one in study.trainings.items()}
@@ -107,6 +116,25 @@ def test_the_full_study_trains_every_model_that_the_report_evaluates(monkeypatch
     assert all(f"mnist_{label}" in study.last["fast"] for label in fast)
     earlier = {label.replace("_default", "_softened") for label in labels if label.endswith("_default")}
     assert shipped["ddpm"] | shipped["custom"] <= labels | {"speedrun", "row_speedrun"} | fast | earlier
+
+
+def test_numbers_in_braces_are_multiplied_and_stay_above_the_least():
+    given = {"n": "{10000, 256}", "command": ["--n {2000, 256} --minutes {10.0}", "${run} {}"], "seed": 3}
+    assert scaled(given, 1) == {"n": 10_000, "command": ["--n 2000 --minutes 10", "${run} {}"], "seed": 3}
+    assert scaled(given, 0.05) == {"n": 500, "command": ["--n 256 --minutes 0.5", "${run} {}"], "seed": 3}
+
+
+def test_a_budget_takes_its_share_of_every_training(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    whole, part = (read_study("workflow/studies/full.yaml", budget) for budget in (None, 0.05))
+    for name, one in whole.trainings.items():
+        epochs, found = load_config(one.config, **whole.settings_of(name)).epochs, part.settings_of(name)
+        assert abs(found["epochs"] * found.get("limit", 60_000) / 60_000 - 0.05 * epochs) <= 0.5, name
+    assert (whole.export_n, part.export_n) == (2000, 256)
+    assert whole.benchmarks.keys() == part.benchmarks.keys() and whole.benchmarks != part.benchmarks
+    for wrong in (0, 2, "much"):
+        with pytest.raises(ValueError, match="full.yaml: budget: Input should be"):
+            read_study("workflow/studies/full.yaml", wrong)
 
 
 def test_mistakes_in_a_study_are_told(tmp_path):

@@ -25,7 +25,7 @@ TITLES = {  # of the processes, in the order in which they are listed; others fo
     "snow": "snow",
     "morph": "morph",
 }
-STARTS = {"mnist": 30}  # epochs of the hot default set that the shipped degradations begin with
+STARTS = {"mnist": 30}  # epochs of the hot default set that the eleven at equal budget begin with
 
 
 class Weights(NamedTuple):
@@ -107,7 +107,7 @@ def hot_start(data: str, folder: str | Path | None = None) -> dict[str, Any]:
     """Return the settings that begin with the shipped hot weights of a data set, in a network like theirs; {} for none.
 
     What they know of the pictures serves another degradation too: a minute goes several times as far as from random
-    weights (benchmarks/start.py). Where the shipped degradations begin with those of an earlier epoch, so does this.
+    weights (benchmarks/start.py). The eleven at equal budget begin with those of an earlier epoch, and so does this.
     """
     epochs = shipped(folder).get((data, "default"), [])
     if not epochs:

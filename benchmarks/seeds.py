@@ -1,0 +1,69 @@
+"""How far trainings differ, and how far samplings do: sets that were trained by three seeds.
+
+    python benchmarks/seeds.py [--n 2000] [--seeds 3] [--names row ...] [--record]
+
+Shipped weights are those of seed 0; those of seeds 1 and 2 are the sets `seed1` and `seed2` of the study's file
+(workflow/studies/full.yaml), shipped or runs in contents/runs/. The hot ones have thirty epochs. Each draws n digits as
+the shipped ones do, classes in the shares of the training images, by several seeds of the sampler. The spread of
+sampling is the standard deviation over these, over all trainings; that of training the standard deviation of the
+trainings' means. What was drawn and measured is kept in contents/evaluation/.
+"""
+
+import statistics
+import sys
+from dataclasses import asdict
+
+import torch
+
+from thaw import play
+from thaw.base.files import enter_project
+from thaw.cli import options as o
+from thaw.model import Model
+from thaw.report.recorder import Recorder
+from thaw.scoring import MEASURES, evaluate_model, labels_in_shares, load_judge
+from thaw.store import RUNS, load_model
+
+NAMES = ("hot", "row", "blur", "mask", "zoom_nearest")
+RECORDED = ("fid", "recall", "accuracy")
+
+
+def trainings(name: str) -> dict[str, Model]:
+    """Return the models of a set by their labels, that of seed 0 first."""
+    shipped = {label for of, label in play.shipped() if of == "mnist"}
+    first = play.open_model("default", 30) if name == "hot" else play.open_model(f"{name}_default")
+    others = [f"{name}_seed{seed}" for seed in (1, 2)]
+    return {first.config.label: first} | {
+        label: play.open_model(label) if label in shipped else load_model(RUNS / label) for label in others
+    }
+
+
+def main(*, n: o.Scored = 2000, seeds: o.Repeats = 3, names: o.Names = NAMES, record: o.Record = False) -> None:
+    """Print the table."""
+    enter_project()
+    torch.set_num_threads(1)
+    judge = load_judge("mnist")
+    shares = labels_in_shares(judge, n)
+    recorder = Recorder("seeds", {"benchmark": "benchmarks/seeds.py", "n": n}, judge=judge)
+    for name in names:
+        models = trainings(name)
+        ways = asdict(next(iter(models.values())).sampling)
+        found = {
+            label: [
+                evaluate_model(model, n, labels=shares, seed=seed, judge=judge, **ways).scores for seed in range(seeds)
+            ]
+            for label, model in models.items()
+        }
+        values = {"n": (n, ",d"), "trainings": (len(models), "d"), "samplings": (seeds, "d")}
+        for what in RECORDED:
+            each = [[scores[what].value for scores in of] for of in found.values()]
+            means = [statistics.mean(of) for of in each]
+            sampling = statistics.mean(map(statistics.variance, each)) ** 0.5
+            spread = {"mean": statistics.mean(means), "training": statistics.stdev(means), "sampling": sampling}
+            print(f"{name:14s} {what:8s}", "  ".join(f"{k} {v:.3f}" for k, v in spread.items()), flush=True)
+            values |= {f"{name}.{what}.{k}": MEASURES[what].reported(v) for k, v in spread.items()}
+        if record:
+            recorder.record(values, next(iter(models.values())), run=" ".join(list(models)[1:]))
+
+
+if __name__ == "__main__":
+    sys.exit(o.run(main))
