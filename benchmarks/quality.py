@@ -114,9 +114,8 @@ def summary(labels: Iterable[str]) -> dict[str, tuple[Any, str]]:
     warm = [label for label in labels if label.endswith(WARM) and f"quality.{label}.fid" in known]
     real = known["quality.real.fid"]
     margin = max(MARGIN, 2 * (known["quality.default.fid"] - real))
-    bar = real + margin
-    found = {"degradations": (len(warm), "d"), "margin": (margin, ".2f"), "bar": (bar, ".2f")}
-    found["within"] = (sum(known[f"quality.{label}.fid"] <= bar for label in warm), "d")
+    found = {"degradations": (len(warm), "d"), "margin": (margin, ".2f")}
+    found["within"] = (sum(known[f"quality.{label}.fid"] <= real + margin for label in warm), "d")
     found["least_entropy"] = (min(known[f"quality.{label}.entropy"] for label in warm), ".3f")
     return found
 
