@@ -84,12 +84,16 @@ def read_peers(folder: Path) -> list[Peer]:
     return peers
 
 
+def reported(values: dict[str, float | None]) -> dict[str, tuple[Any, str]]:
+    """Return measures as they are recorded; one that there is no evidence for is a dash."""
+    return {name: MEASURES[name].reported(values[name]) if name in values else (None, "") for name in RECORDED}
+
+
 def measured(evaluation: Evaluation) -> dict[str, tuple[Any, str]]:
-    """Return the scores of a set as they are recorded; a measure that it has no evidence for is a dash."""
+    """Return the scores of a set as they are recorded."""
     scores = evaluation.scores
     found: dict[str, tuple[Any, str]] = {"n": (scores["fid"].n, ",d"), "floor": (scores["fid"].floor, ".2f")}
-    for name in RECORDED:
-        found[name] = MEASURES[name].reported(scores[name].value) if name in scores else (None, "")
+    found |= reported({name: score.value for name, score in scores.items()})
     rarest = min(score.value for name, score in scores.items() if name.startswith("share_"))
     return found | {"rarest": (100 * rarest, ".1f")}  # percent of the digits; a tenth where all classes are equal
 
@@ -171,7 +175,7 @@ def main(
                 rows.append(draw_samples(model, count, **common)[:: -(-count // SHOWN)])
         used.append(model)
     if record and names is None:
-        real = {name: MEASURES[name].reported(scores[name].floor) for name in RECORDED}
+        real = reported({name: score.floor for name, score in scores.items()})
         recorder.record({f"real.{name}": value for name, value in real.items()})
         for what, drawn in (("theirs", theirs), ("ours", rows)):
             recorder.show_grid(what, torch.cat(drawn), SHOWN, *used, scale=2)

@@ -62,8 +62,8 @@ def test_the_posterior_mean_in_one_product_is_the_oracle_s(process, tau):
 
 
 @pytest.mark.slow
-def test_every_loss_trains_and_scores_the_same_run(tmp_path, monkeypatch, capsys):
-    """On few images, in few steps; once more, and nothing is trained."""
+def test_every_loss_trains_and_scores_the_same_run(tmp_path, monkeypatch, capsys, mnist):
+    """On few images, in few steps; once more, and nothing is trained. Scores ask for MNIST's training images."""
     monkeypatch.chdir(ROOT)
     few = {"limit": 128, "batch_size": 64, "steps": 4, "soften": 1, "sample_steps": 1}
     few |= {"start_from": None, "widths": (8, 16), "data": "digits"}
