@@ -3,11 +3,11 @@
     python benchmarks/equal_budget.py [--epochs 5 2] [--taus 1 2 0] [--seeds 0 1 2] [--n 500] [--names row ...]
         [--runs contents/runs] [--record]
 
-The set `default` of each begins from the hot weights. For so many epochs it is trained alike, with the whole decay of
-the learning rate, in run directories of their own. Digits in the shares of the training classes are scored against the
-*training* images, at some temperatures, by some seeds. With `--record` each row goes to equal_budget.json beside the
-weights as soon as it is measured, and what stands there of the same weights is not measured again: killed, the same
-command goes on.
+The set `default` of each is trained for so many epochs, with the whole decay of the learning rate, in run directories
+of their own, from the hot weights that a study's own degradation begins with. As many as are shipped began with later
+ones, and are read. Digits in the shares of the training classes are scored against the *training* images, at some
+temperatures, by some seeds. With `--record` each row goes to equal_budget.json beside the weights as soon as it is
+measured, and what stands there of the same weights is not measured again: killed, the same command goes on.
 """
 
 import itertools
@@ -33,6 +33,7 @@ from thaw.sampling import Sampling
 from thaw.scoring import Judge, labels_in_shares, load_judge
 from thaw.scoring.protocol import protocol
 from thaw.scoring.samples import draw_samples, weights_digest
+from thaw.store.catalogue import hot_start
 from thaw.store.released import pretrained
 from thaw.store.runs import RUNS
 from thaw.training.loop import train
@@ -62,7 +63,8 @@ def trained(name: str, epochs: int, runs: Path) -> tuple[Model, dict[str, Any]]:
         cost = {"seconds": model.info.get("train_seconds"), "machine": model.info.get("machine")}
     else:
         run = runs / f"e{epochs}_{name}"
-        *_, last = train(load_config(path, epochs=epochs, save_every=epochs, sample_every=0, evaluate_every=0), run)
+        settings = hot_start(config.data) | {"epochs": epochs, "save_every": epochs}  # as a study's own begins
+        *_, last = train(load_config(path, **settings, sample_every=0, evaluate_every=0), run)
         model = load_model(run)
         cost = {key: last.record.get(key) for key in ("seconds", "machine")}
     return model, {"weights": weights_digest(model), "batch_size": config.batch_size} | cost

@@ -141,6 +141,12 @@ def order() -> dict[str, tuple[Any, str]]:
     return found
 
 
+def shipped_or_run(label: str) -> tuple[Model, bool]:
+    """Return the MNIST model of a label, and whether its weights are shipped; others are a run in contents/runs/."""
+    shipped = ("mnist", label) in play.shipped()
+    return play.open_model(label) if shipped else load_model(RUNS / label), shipped
+
+
 def main(*, n: o.Scored = 1000, names: o.Names = NAMES, record: o.Record = False) -> None:
     """Print the tables."""
     enter_project()
@@ -157,15 +163,14 @@ def main(*, n: o.Scored = 1000, names: o.Names = NAMES, record: o.Record = False
         found = losses(name)
         print(f"{name:14s}", "  ".join(f"{what} {value:.1f}" for what, (value, _) in found.items()), flush=True)
         keep({f"oracle.{name}.{what}": value for what, value in found.items()})
-    shipped = {label for of, label in play.shipped() if of == "mnist"}
     shares = labels_in_shares(judge, n)
     for name in names:
         runs = {f"{name}_plain": {"old": WEIGHTS["before"]}, f"{name}_five": WEIGHTS}
         for label, ways in runs.items():
-            if label not in shipped and not (RUNS / label).exists():
+            if ("mnist", label) not in play.shipped() and not (RUNS / label).exists():
                 continue
-            model = play.open_model(label) if label in shipped else load_model(RUNS / label)
-            used, run = ([model], {}) if label in shipped else ([], {"run": label})
+            model, shipped = shipped_or_run(label)
+            used, run = ([model], {}) if shipped else ([], {"run": label})
             if name in CORRECTED and ways is WEIGHTS:
                 images = corrected(model, shares, GUIDED | WEIGHTS["before"])
                 scores = evaluate_images(images, shares, judge=judge, reference="train").scores

@@ -28,6 +28,7 @@ from functools import cache
 from typing import Any, Literal
 
 import torch
+from repairs import NAMES, shipped_or_run
 from torch import Tensor
 
 from thaw.base.files import enter_project
@@ -36,7 +37,6 @@ from thaw.base.seeding import derive, generator
 from thaw.cli import options as o
 from thaw.data import load
 from thaw.model import Model
-from thaw.play import open_model, shipped
 from thaw.prior import ByPrior, Prior
 from thaw.report.recorder import Recorder
 from thaw.sampling import SAMPLERS
@@ -54,10 +54,9 @@ from thaw.scoring.metrics import chosen
 from thaw.scoring.restorations import SEEDS
 from thaw.scoring.samples import samples_key
 from thaw.scoring.scores import Score, kept_scores
-from thaw.store import RUNS, load_model
+from thaw.store import load_model
 from thaw.store.weights import classes_path
 
-NAMES = ("row", "col", "blur", "eraser", "zoom_nearest", "zoom_bilinear", "pixelate", "fade", "mask", "snow", "morph")
 METHODS: dict[str, dict[str, Any]] = {
     "direct": {"sampler": "direct"},
     "algorithm1": {"sampler": "algorithm1"},
@@ -141,7 +140,7 @@ def main(
     """Print the table."""
     enter_project()
     torch.set_num_threads(1)
-    judge, own = load_judge("mnist"), {label for of, label in shipped() if of == "mnist"}
+    judge = load_judge("mnist")
     recorder = Recorder("restoration", {"benchmark": "benchmarks/restoration.py", "seed": 0}, judge=judge)
     methods = methods or list(METHODS)
     few = [how for how in METHODS if how in methods and how != "prior"]
@@ -156,10 +155,10 @@ def main(
         work += [("true.", name, f"{name}_default", few, TRUE)] if "true" in sets else []
         work += [("trained.", name, f"{name}_restore", few, TRUE)] if "restore" in sets else []
     for group, name, label, ways, more in work:
-        trained = open_model(label) if label in own else load_model(RUNS / label)
+        trained, shipped = shipped_or_run(label)
         values: dict[str, tuple[Any, str]] = {}
         prior = prior_of(trained.config.start_from) if ways == ["prior"] else None
-        used = [prior.model] if prior else [trained] if label in own else []
+        used = [prior.model] if prior else [trained] if shipped else []
         used += [classes_path("mnist")] if "infer" in more else []
         for how in ways:
             model = prior.against(trained.process.degradation, trained.config) if prior else trained
@@ -179,7 +178,7 @@ def main(
             } | ({f"{name}.prior.draws": (len(prior.images), ",d")} if prior else {})
             values |= {f"{group}{name}.{how}.{what}": value for what, value in told.items()}
         if record:
-            recorder.record(values, *used, **({} if label in own else {"run": label}))
+            recorder.record(values, *used, **({} if shipped else {"run": label}))
 
 
 if __name__ == "__main__":

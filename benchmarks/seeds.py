@@ -14,6 +14,7 @@ import sys
 from dataclasses import asdict
 
 import torch
+from repairs import shipped_or_run
 
 from thaw import play
 from thaw.base.files import enter_project
@@ -21,20 +22,16 @@ from thaw.cli import options as o
 from thaw.model import Model
 from thaw.report.recorder import Recorder
 from thaw.scoring import MEASURES, evaluate_model, labels_in_shares, load_judge
-from thaw.store import RUNS, load_model
 
 NAMES = ("hot", "row", "blur", "mask", "zoom_nearest")
 RECORDED = ("fid", "recall", "accuracy")
 
 
-def trainings(name: str) -> dict[str, Model]:
-    """Return the models of a set by their labels, that of seed 0 first."""
-    shipped = {label for of, label in play.shipped() if of == "mnist"}
+def trainings(name: str) -> dict[str, tuple[Model, bool]]:
+    """Return the models of a set by their labels, that of seed 0 first, and whether each is shipped."""
     first = play.open_model("default", 30) if name == "hot" else play.open_model(f"{name}_default")
     others = [f"{name}_seed{seed}" for seed in (1, 2)]
-    return {first.config.label: first} | {
-        label: play.open_model(label) if label in shipped else load_model(RUNS / label) for label in others
-    }
+    return {first.config.label: (first, True)} | {label: shipped_or_run(label) for label in others}
 
 
 def main(*, n: o.Scored = 2000, seeds: o.Repeats = 3, names: o.Names = NAMES, record: o.Record = False) -> None:
@@ -45,24 +42,22 @@ def main(*, n: o.Scored = 2000, seeds: o.Repeats = 3, names: o.Names = NAMES, re
     shares = labels_in_shares(judge, n)
     recorder = Recorder("seeds", {"benchmark": "benchmarks/seeds.py", "n": n}, judge=judge)
     for name in names:
-        models = trainings(name)
-        ways = asdict(next(iter(models.values())).sampling)
-        found = {
-            label: [
-                evaluate_model(model, n, labels=shares, seed=seed, judge=judge, **ways).scores for seed in range(seeds)
-            ]
-            for label, model in models.items()
-        }
+        known = trainings(name)
+        models = [model for model, _ in known.values()]
+        told = {"labels": shares, "judge": judge} | asdict(models[0].sampling)
+        found = [[evaluate_model(model, n, seed=seed, **told).scores for seed in range(seeds)] for model in models]
         values = {"n": (n, ",d"), "trainings": (len(models), "d"), "samplings": (seeds, "d")}
         for what in RECORDED:
-            each = [[scores[what].value for scores in of] for of in found.values()]
+            each = [[scores[what].value for scores in of] for of in found]
             means = [statistics.mean(of) for of in each]
             sampling = statistics.mean(map(statistics.variance, each)) ** 0.5
             spread = {"mean": statistics.mean(means), "training": statistics.stdev(means), "sampling": sampling}
             print(f"{name:14s} {what:8s}", "  ".join(f"{k} {v:.3f}" for k, v in spread.items()), flush=True)
             values |= {f"{name}.{what}.{k}": MEASURES[what].reported(v) for k, v in spread.items()}
         if record:
-            recorder.record(values, next(iter(models.values())), run=" ".join(list(models)[1:]))
+            used = [model for model, shipped in known.values() if shipped]
+            runs = " ".join(label for label, (_, shipped) in known.items() if not shipped)
+            recorder.record(values, *used, **({"run": runs} if runs else {}))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,7 @@ from typing import Any
 from definition import Folder, Name, assign, read_definition
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from thaw.base.settings import read_yaml
-from thaw.experiment.config import Config
+from thaw.experiment.config import load_config
 
 EPOCH = 60_000  # images of MNIST: what a training takes a share of where its budget is less than an epoch
 
@@ -67,8 +66,7 @@ class Study(BaseModel):
         found = self.settings | self.trainings[name].settings
         if self.budget == 1:
             return found
-        of_file = read_yaml(self.trainings[name].config)
-        epochs = self.budget * (of_file | found).get("epochs", Config.model_fields["epochs"].default)
+        epochs = self.budget * load_config(self.trainings[name].config, **found).epochs
         return found | ({"epochs": round(epochs)} if epochs >= 1 else {"epochs": 1, "limit": round(EPOCH * epochs)})
 
     def folder(self, name: str) -> str:

@@ -54,7 +54,7 @@ def test_a_row_is_measured_once(tmp_path, monkeypatch, capsys):
     assert first.startswith("row            10 tau 1 fid ") and len(table["rows"]) == 1
 
 
-def test_what_is_shipped_is_whole_and_of_the_judge_beside_it():
+def test_what_is_shipped_is_whole_and_of_the_weights_beside_it():
     table, manifest = (
         json.loads((ROOT / "pretrained" / equal_budget.FILE).read_text()),
         read_manifest(ROOT / "pretrained"),
@@ -62,6 +62,9 @@ def test_what_is_shipped_is_whole_and_of_the_judge_beside_it():
     assert table["judge"] == manifest["features_mnist.pth"]["sha256"][:12] and table["reference"] == "train"
     assert set(RECORDED) <= set(table["real"]) and table["note"] == equal_budget.NOTE
     assert all({"2", "5"} <= models.keys() for models in table["models"].values())
+    files = {name: f"custom_mnist_5_{name}_default.pth" for name in NAMES}
+    shipped = {name: manifest[file]["sha256"] for name, file in files.items() if file in manifest}
+    assert shipped and all(table["models"][name]["5"]["weights"] == digest for name, digest in shipped.items())
     groups = {(one["epochs"], one["tau"]) for one in table["rows"]}
     for epochs, tau in groups:
         measured = {
