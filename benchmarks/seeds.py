@@ -54,6 +54,8 @@ def main(*, n: o.Scored = 2000, seeds: o.Repeats = 3, names: o.Names = NAMES, re
             spread = {"mean": statistics.mean(means), "training": statistics.stdev(means), "sampling": sampling}
             print(f"{name:14s} {what:8s}", "  ".join(f"{k} {v:.3f}" for k, v in spread.items()), flush=True)
             values |= {f"{name}.{what}.{k}": MEASURES[what].reported(v) for k, v in spread.items()}
+            if what == "fid":  # spreads of hundredths, in thousandths
+                values |= {f"{name}.fid.{k}": (v, ".3f") for k, v in spread.items()}
         if record:
             used = [model for model, shipped in known.values() if shipped]
             runs = " ".join(label for label, (_, shipped) in known.items() if not shipped)
