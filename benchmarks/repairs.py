@@ -141,10 +141,12 @@ def order() -> dict[str, tuple[Any, str]]:
     return found
 
 
-def shipped_or_run(label: str) -> tuple[Model, bool]:
-    """Return the MNIST model of a label, and whether its weights are shipped; others are a run in contents/runs/."""
-    shipped = ("mnist", label) in play.shipped()
-    return play.open_model(label) if shipped else load_model(RUNS / label), shipped
+def shipped_or_run(label: str) -> tuple[Model, list[Model], dict[str, str]]:
+    """Return the MNIST model of a label, and what its numbers rest on: shipped weights, or a run in contents/runs/."""
+    if ("mnist", label) not in play.shipped():
+        return load_model(RUNS / label), [], {"run": label}
+    model = play.open_model(label)
+    return model, [model], {}
 
 
 def main(*, n: o.Scored = 1000, names: o.Names = NAMES, record: o.Record = False) -> None:
@@ -169,8 +171,7 @@ def main(*, n: o.Scored = 1000, names: o.Names = NAMES, record: o.Record = False
         for label, ways in runs.items():
             if ("mnist", label) not in play.shipped() and not (RUNS / label).exists():
                 continue
-            model, shipped = shipped_or_run(label)
-            used, run = ([model], {}) if shipped else ([], {"run": label})
+            model, used, run = shipped_or_run(label)
             if name in CORRECTED and ways is WEIGHTS:
                 images = corrected(model, shares, GUIDED | WEIGHTS["before"])
                 scores = evaluate_images(images, shares, judge=judge, reference="train").scores

@@ -155,10 +155,10 @@ def main(
         work += [("true.", name, f"{name}_default", few, TRUE)] if "true" in sets else []
         work += [("trained.", name, f"{name}_restore", few, TRUE)] if "restore" in sets else []
     for group, name, label, ways, more in work:
-        trained, shipped = shipped_or_run(label)
+        trained, shipped, run = shipped_or_run(label)
         values: dict[str, tuple[Any, str]] = {}
         prior = prior_of(trained.config.start_from) if ways == ["prior"] else None
-        used = [prior.model] if prior else [trained] if shipped else []
+        used = [prior.model] if prior else shipped
         used += [classes_path("mnist")] if "infer" in more else []
         for how in ways:
             model = prior.against(trained.process.degradation, trained.config) if prior else trained
@@ -178,7 +178,7 @@ def main(
             } | ({f"{name}.prior.draws": (len(prior.images), ",d")} if prior else {})
             values |= {f"{group}{name}.{how}.{what}": value for what, value in told.items()}
         if record:
-            recorder.record(values, *used, **({} if shipped else {"run": label}))
+            recorder.record(values, *used, **run)
 
 
 if __name__ == "__main__":

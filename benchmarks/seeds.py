@@ -12,6 +12,7 @@ trainings' means. What was drawn and measured is kept in contents/evaluation/.
 import statistics
 import sys
 from dataclasses import asdict
+from itertools import chain
 
 import torch
 from repairs import shipped_or_run
@@ -27,11 +28,10 @@ NAMES = ("hot", "row", "blur", "mask", "zoom_nearest")
 RECORDED = ("fid", "recall", "accuracy")
 
 
-def trainings(name: str) -> dict[str, tuple[Model, bool]]:
-    """Return the models of a set by their labels, that of seed 0 first, and whether each is shipped."""
+def trainings(name: str) -> list[tuple[Model, list[Model], dict[str, str]]]:
+    """Return the trainings of a set as `shipped_or_run` does, that of seed 0 first."""
     first = play.open_model("default", 30) if name == "hot" else play.open_model(f"{name}_default")
-    others = [f"{name}_seed{seed}" for seed in (1, 2)]
-    return {first.config.label: (first, True)} | {label: shipped_or_run(label) for label in others}
+    return [(first, [first], {}), *(shipped_or_run(f"{name}_seed{seed}") for seed in (1, 2))]
 
 
 def main(*, n: o.Scored = 2000, seeds: o.Repeats = 3, names: o.Names = NAMES, record: o.Record = False) -> None:
@@ -42,8 +42,7 @@ def main(*, n: o.Scored = 2000, seeds: o.Repeats = 3, names: o.Names = NAMES, re
     shares = labels_in_shares(judge, n)
     recorder = Recorder("seeds", {"benchmark": "benchmarks/seeds.py", "n": n}, judge=judge)
     for name in names:
-        known = trainings(name)
-        models = [model for model, _ in known.values()]
+        models, shipped, runs = zip(*trainings(name), strict=True)
         told = {"labels": shares, "judge": judge} | asdict(models[0].sampling)
         found = [[evaluate_model(model, n, seed=seed, **told).scores for seed in range(seeds)] for model in models]
         values = {"n": (n, ",d"), "trainings": (len(models), "d"), "samplings": (seeds, "d")}
@@ -53,13 +52,11 @@ def main(*, n: o.Scored = 2000, seeds: o.Repeats = 3, names: o.Names = NAMES, re
             sampling = statistics.mean(map(statistics.variance, each)) ** 0.5
             spread = {"mean": statistics.mean(means), "training": statistics.stdev(means), "sampling": sampling}
             print(f"{name:14s} {what:8s}", "  ".join(f"{k} {v:.3f}" for k, v in spread.items()), flush=True)
-            values |= {f"{name}.{what}.{k}": MEASURES[what].reported(v) for k, v in spread.items()}
-            if what == "fid":  # spreads of hundredths, in thousandths
-                values |= {f"{name}.fid.{k}": (v, ".3f") for k, v in spread.items()}
+            for k, v in spread.items():  # of distances in thousandths: they spread by hundredths
+                values[f"{name}.{what}.{k}"] = (v, ".3f") if what == "fid" else MEASURES[what].reported(v)
         if record:
-            used = [model for model, shipped in known.values() if shipped]
-            runs = " ".join(label for label, (_, shipped) in known.items() if not shipped)
-            recorder.record(values, *used, **({"run": runs} if runs else {}))
+            run = " ".join(one["run"] for one in runs if one)
+            recorder.record(values, *chain(*shipped), **({"run": run} if run else {}))
 
 
 if __name__ == "__main__":
