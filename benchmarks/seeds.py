@@ -3,10 +3,10 @@
     python benchmarks/seeds.py [--n 2000] [--seeds 3] [--names row ...] [--record]
 
 Shipped weights are those of seed 0; those of seeds 1 and 2 are the sets `seed1` and `seed2` of the study's file
-(workflow/studies/full.yaml), shipped or runs in contents/runs/. The hot ones have thirty epochs. Each draws n digits as
-the shipped ones do, classes in the shares of the training images, by several seeds of the sampler. The spread of
-sampling is the standard deviation over these, over all trainings; that of training the standard deviation of the
-trainings' means. What was drawn and measured is kept in contents/evaluation/.
+(workflow/studies/full.yaml), shipped or runs in contents/runs/. Each draws n digits as the shipped ones do, classes in
+the shares of the training images, by several seeds of the sampler. The spread of sampling is the standard deviation
+over these, over all trainings; that of training the standard deviation of the trainings' means. What was drawn and
+measured is kept in contents/evaluation/.
 """
 
 import statistics
@@ -30,7 +30,7 @@ RECORDED = ("fid", "recall", "accuracy")
 
 def trainings(name: str) -> list[tuple[Model, list[Model], dict[str, str]]]:
     """Return the trainings of a set as `shipped_or_run` does, that of seed 0 first."""
-    first = play.open_model("default", 30) if name == "hot" else play.open_model(f"{name}_default")
+    first = play.open_model("default" if name == "hot" else f"{name}_default")
     return [(first, [first], {}), *(shipped_or_run(f"{name}_seed{seed}") for seed in (1, 2))]
 
 

@@ -55,13 +55,19 @@ def shipped(config: Config, manifest: dict[str, dict[str, Any]]) -> tuple[dict[s
 
 
 def cost() -> tuple[dict[str, tuple[Any, str]], dict[str, str]]:
-    """Return what training the shipped models took, and the fingerprints of those models."""
+    """Return what training the shipped models took, on processors and on a GPU, and their fingerprints."""
     last: dict[str, tuple[str, dict[str, Any]]] = {}
     for name, entry in read_manifest().items():
         if entry.get("train_seconds") and entry["epoch"] >= last.get(entry["run"], ("", {"epoch": 0}))[1]["epoch"]:
             last[entry["run"]] = name, entry
-    seconds = [entry["train_seconds"] for _, entry in last.values()]
-    values = {"models": (len(last), "d"), "hours": (sum(seconds) / 3600, ".1f"), "longest": (max(seconds) / 60, ".0f")}
+    values: dict[str, tuple[Any, str]] = {}
+    for where, on_gpu in (("", False), ("gpu_", True)):
+        seconds = [one["train_seconds"] for _, one in last.values() if (one["train_device"] != "cpu") == on_gpu]
+        values[f"{where}models"] = (len(seconds), "d")
+        values[f"{where}hours"] = (sum(seconds) / 3600, ".1f")
+        values[f"{where}longest"] = (max(seconds, default=0) / 60, ".0f")
+    gpus = {one["machine"].split(", ")[1] for _, one in last.values() if one["train_device"] != "cpu"}
+    values["gpu"] = (" and ".join(sorted(gpus)) or "none", "")
     return values, {name: entry["sha256"] for name, entry in last.values()}
 
 

@@ -42,7 +42,7 @@ from thaw.store.inputs import Latents
 from thaw.terminal import fit_terminal
 
 SHIPPED = ("ddpm_mnist_20_default", "ddpm_mnist_100_default", "custom_mnist_25_row_default_28")
-SHIPPED += ("custom_mnist_5_row_default_cold", "examples_mnist", "classes_mnist", "features_mnist", "real_mnist")
+SHIPPED += ("custom_mnist_40_row_default_cold", "examples_mnist", "classes_mnist", "features_mnist", "real_mnist")
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_only_weights_that_are_there_and_can_be_sampled_from_are_offered(folder)
     assert [(one.process, one.set, one.epochs) for one in found] == [
         ("hot", "default", (20, 100)),
         ("row", "default_28", (25,)),
-        ("row", "default_cold", (5,)),
+        ("row", "default_cold", (40,)),
     ]
     assert play.shipped(folder)["mnist", "row_default_28"] == [25]
 

@@ -305,6 +305,7 @@ def test_the_newest_epoch_is_chosen_and_one_that_was_not_shipped_is_refused(tmp_
     assert release_path("default", 5, folder=tmp_path).stem == "ddpm_mnist_5_default"
     assert release_path("row_default_28", folder=tmp_path).stem == "custom_mnist_5_row_default_28"
     assert release_path("default", data="digits", folder=tmp_path).stem == "ddpm_digits_9_default"
+    assert release_path("default_digits", folder=tmp_path).stem == "ddpm_digits_9_default"
     with pytest.raises(ThawError, match="epoch 7 .*5, 20"):
         release_path("default", 7, folder=tmp_path)
     with pytest.raises(ThawError, match="mnist light.*digits default.*mnist default.*mnist row_default_28"):

@@ -104,10 +104,11 @@ def check_release(path: Path, config: Config, data: dict[str, Any] | None = None
 
 
 def release_path(label: str, epoch: int | None = None, data: str = "mnist", folder: str | Path | None = None) -> Path:
-    """Return the path of released weights, e.g. `release_path("row_default_28", 20)`.
+    """Return the path of released weights, e.g. `release_path("row_default_28", 25)`.
 
     Args:
-        label: `default`, `row_default_28`, ..., or the whole name of a file.
+        label: `default`, `row_default_28`, ..., with `_fashion` behind it for those of another data set, or the whole
+            name of a file.
         epoch: None for the newest that is shipped.
         data: name of the data set.
         folder: where the files are; see `pretrained`.
@@ -122,6 +123,9 @@ def release_path(label: str, epoch: int | None = None, data: str = "mnist", fold
             if epoch is None and label.removesuffix(ENDING) == path.stem:
                 return path
             found.setdefault((match["data"], match["label"]), {})[int(match["epoch"])] = path
+    without, _, of = label.rpartition("_")
+    if (data, label) not in found and (of, without) in found:
+        data, label = of, without
     shipped = found.get((data, label), {})
     if not shipped:
         there = ", ".join(sorted(map(" ".join, found))) or "none"
