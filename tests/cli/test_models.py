@@ -38,7 +38,8 @@ def runs(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert shell("train", *tiny("ddpm/testing.yaml"), "--epochs", 1, "--train-only", "--device", "cpu") == 0
-        assert shell("train", *tiny("custom/row_default_7.yaml"), "--epochs", 1, "--train-only") == 0
+        rows = (f"--set={pair}" for pair in ("start_from=null", "soften=1", "tau=[0, 1]", "sample_tau=1"))
+        assert shell("train", *tiny("custom/row_default_7.yaml"), *rows, "--epochs", 1, "--train-only") == 0
     return folder
 
 
