@@ -60,13 +60,16 @@ def cost() -> tuple[dict[str, tuple[Any, str]], dict[str, str]]:
     for name, entry in read_manifest().items():
         if entry.get("train_seconds") and entry["epoch"] >= last.get(entry["run"], ("", {"epoch": 0}))[1]["epoch"]:
             last[entry["run"]] = name, entry
+    by_device: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
+    for _, entry in last.values():
+        by_device[entry["train_device"] != "cpu"].append(entry)
     values: dict[str, tuple[Any, str]] = {}
-    for where, on_gpu in (("", False), ("gpu_", True)):
-        seconds = [one["train_seconds"] for _, one in last.values() if (one["train_device"] != "cpu") == on_gpu]
+    for where, trained in zip(("", "gpu_"), by_device.values(), strict=True):
+        seconds = [entry["train_seconds"] for entry in trained]
         values[f"{where}models"] = (len(seconds), "d")
         values[f"{where}hours"] = (sum(seconds) / 3600, ".1f")
         values[f"{where}longest"] = (max(seconds, default=0) / 60, ".0f")
-    gpus = {one["machine"].split(", ")[1] for _, one in last.values() if one["train_device"] != "cpu"}
+    gpus = {entry["machine"].split(", ")[1] for entry in by_device[True]}  # as `thaw.base.machine.machine` names it
     values["gpu"] = (" and ".join(sorted(gpus)) or "none", "")
     return values, {name: entry["sha256"] for name, entry in last.values()}
 
