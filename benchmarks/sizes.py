@@ -37,7 +37,7 @@ SIZES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "size_8k": ({"widths": (8,), "expansion": 1}, {"widths": (8,)}),
     "size_13k": ({"widths": (12,), "expansion": 2}, {"widths": (16,)}),
     "size_33k": ({"widths": (24,), "expansion": 2}, {"widths": (32, 32)}),
-    "size_full": ({}, {}),  # as shipped, but for the epochs
+    "size_full": ({}, {"widths": (72, 72)}),  # the coder as shipped, but for the epochs
 }
 
 
