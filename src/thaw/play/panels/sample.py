@@ -51,7 +51,7 @@ class SamplePanel(Panel):
 
     def _remark(self) -> None:
         few = self.count.value < SCORED
-        self.button.description = f"Draw {self.count.value}"  # what has reached us: a click overtakes a slider's last move
+        self.button.description = f"Draw {self.count.value}"  # a click overtakes a slider's last move
         self.note.value = hint(f"Fewer than {SCORED} digits are not scored: press Score 500." if few else "")
 
     def _sketch(self) -> Run | None:
