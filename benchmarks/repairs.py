@@ -141,6 +141,11 @@ def order() -> dict[str, tuple[Any, str]]:
     return found
 
 
+def at_hand(label: str) -> bool:
+    """Return whether `shipped_or_run` finds an MNIST model of a label."""
+    return ("mnist", label) in play.shipped() or (RUNS / label).exists()
+
+
 def shipped_or_run(label: str) -> tuple[Model, list[Model], dict[str, str]]:
     """Return the MNIST model of a label, and what its numbers rest on: shipped weights, or a run in contents/runs/."""
     if ("mnist", label) not in play.shipped():
@@ -169,7 +174,7 @@ def main(*, n: o.Scored = 1000, names: o.Names = NAMES, record: o.Record = False
     for name in names:
         runs = {f"{name}_plain": {"old": WEIGHTS["before"]}, f"{name}_five": WEIGHTS}
         for label, ways in runs.items():
-            if ("mnist", label) not in play.shipped() and not (RUNS / label).exists():
+            if not at_hand(label):
                 continue
             model, used, run = shipped_or_run(label)
             if name in CORRECTED and ways is WEIGHTS:
