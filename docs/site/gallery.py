@@ -86,5 +86,7 @@ def save_gif(path: Path, frames: list[Tensor], columns: int = 5) -> None:
 
 
 def about(model: thaw.Model) -> str:
-    """Return the first sentence that the degradation's class says about itself."""
-    return inspect.getdoc(type(model.process.degradation)).partition("\n\n")[0].replace("\n", " ")
+    """Return the first sentence that the degradation's class says about itself, be it softened or not."""
+    degradation = model.process.degradation
+    own = getattr(degradation, "inner", degradation)
+    return inspect.getdoc(type(own)).partition("\n\n")[0].replace("\n", " ")

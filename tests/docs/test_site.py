@@ -111,6 +111,8 @@ def test_the_gallery_destroys_and_restores_by_every_degradation(built):
             corner = [animation.seek(frame) or animation.convert("L").crop((1, 1, 29, 29)) for frame in (0, halfway)]
         clean = thaw.to_uint8(first)[0, 0]
         assert corner[0].tobytes() == bytes(clean.flatten().tolist()) != corner[1].tobytes(), name
+    told = (built / "gallery.html").read_text()
+    assert "of rows (or columns)" in told and "steps in place of each" not in told  # its own words, softened or not
 
 
 @pytest.mark.slow

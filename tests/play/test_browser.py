@@ -81,12 +81,12 @@ def test_every_panel_works_in_jupyterlab(project):
         press(one, "Draw 60")
         slide(one, "steps", "ArrowLeft")  # while it draws
         finish(one, r"60 digits in")
+        one.get_by_role("button", name="PNG").click()
+        one.get_by_text("Saved:").wait_for()
         slide(one, "count", "End")  # long enough to be stopped
         press(one, "Draw 500")
         one.locator(".thaw-stop:not([disabled])").click()
         finish(one, "Stopped")
-        one.get_by_role("button", name="PNG").click()
-        one.get_by_text("Saved:").wait_for()
         assert list((project / "contents/load_and_play").glob("custom_row_*_algorithm2_epoch*_seed0.png"))
         shot(page, "sample", one)
 

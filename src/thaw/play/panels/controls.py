@@ -64,7 +64,7 @@ class SaveButtons(widgets.VBox):
             self.saved.value = sentence(error)
 
     def offer(self, *kinds: str) -> None:
-        """Show the buttons: there is something new, to be saved as these kinds."""
+        """Show the buttons: there is something new, to be saved as these kinds; without any, nothing can be saved."""
         self.layout.display, self.saved.value = None, ""
         for kind, button in self.buttons.items():
             button.disabled = kind not in kinds

@@ -63,7 +63,7 @@ class SamplePanel(Panel):
         start = model.start(y, generator(settings["seed"], "sample")).first(SKETCHED)  # of the digits that will follow
         images = model.sample(y[:SKETCHED], start=start, **settings)
         said = f"{len(images)} digits by fast weights; the others where the slider rests ..."
-        yield Update(0.0, said, partial(self._publish, to_uint8(images), 10, 2), always=True)
+        yield Update(0.0, said, partial(self._preview, to_uint8(images), 10, 2), always=True)
 
     def _start(self, n: int, show: bool = True) -> Run:
         return self._draw(self.models.load(), self.models.title, n, self.settings.only, self.settings.values(), show)
@@ -74,7 +74,7 @@ class SamplePanel(Panel):
         for state in draw_in_steps(model, y, **settings):
             if show and n <= 100:
                 frames.append(state.state.clone())
-            picture = partial(self._publish, shown(state.images), columns, scale) if show else None
+            picture = partial(self._preview, shown(state.images), columns, scale) if show else None
             yield Update(0.9 * state.done / state.total, f"Step {state.done} of {state.total} ...", picture)
         images = to_uint8(state.images)
         seconds = time.perf_counter() - started
@@ -98,6 +98,11 @@ class SamplePanel(Panel):
 
     def _publish(self, images: torch.Tensor, columns: int, scale: int) -> None:
         self.picture.value, self.picture.layout.display = grid_png(images, columns, scale), "block"
+
+    def _preview(self, images: torch.Tensor, columns: int, scale: int) -> None:
+        self._publish(images, columns, scale)
+        self.caption.value, self.scores.value = "", ""
+        self.save.offer()  # nothing, until what is seen is finished: it may be stopped
 
     def _finish(self, caption: str, name: str, drawn: dict[str, Any], scale: int) -> None:
         self._publish(drawn["images"], drawn["columns"], scale)
