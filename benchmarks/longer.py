@@ -1,11 +1,12 @@
-"""Does another training help? Degradations trained longer, and cold ones with whole steps, beside what is shipped.
+"""Does another training help? Degradations trained longer, warmer, and cold ones otherwise, beside what is shipped.
 
-    python benchmarks/longer.py [--n 1000] [--names row ...] [--sets long cold_whole] [--record]
+    python benchmarks/longer.py [--n 1000] [--names row ...] [--sets long cold_long ...] [--record]
 
-Of the sets `long` (four times as long as `default`) and `cold_whole` (as `default_cold`, not softened, and a quarter
-as long), shipped or runs in contents/runs/ (workflow/studies/full.yaml trains them), as far as they are there: each
-draws n digits as the shipped set does, the cold ones by both cold algorithms, classes in the shares of the training
-images, scored against the test set. What was drawn and measured is kept in contents/evaluation/.
+Of the sets `long` and `cold_long` (four times as long as `default` and `default_cold`), `cold_whole` (`default_cold`,
+not softened) and `warmer` (to twice the temperature, four times as long), shipped or runs in contents/runs/
+(workflow/studies/full.yaml trains them), as far as they are there: each draws n digits as the shipped set does, the
+cold ones by both cold algorithms, the warmer ones by their own settings, classes in the shares of the training images,
+scored against the test set. What was drawn and measured is kept in contents/evaluation/.
 """
 
 import statistics
@@ -25,23 +26,27 @@ from thaw.scoring import MEASURES, evaluate_model, labels_in_shares, load_judge
 
 RECORDED = ("fid", "recall", "accuracy")
 SEED = 1  # as in notebook 05, so that what both draw is drawn once
+COLD: dict[str, dict[str, Any]] = {f"{how}.": {"sampler": how} for how in ("algorithm1", "algorithm2")}
 SETS: dict[str, tuple[str, str, dict[str, dict[str, Any]]]] = {  # set -> group of numbers, beside what, ways to sample
     "long": ("longer", "default", {"": {}}),
-    "cold_whole": ("whole", "default_cold", {f"{how}.": {"sampler": how} for how in ("algorithm1", "algorithm2")}),
+    "warmer": ("warmer", "default", {"": {}}),
+    "cold_long": ("longer_cold", "default_cold", COLD),
+    "cold_whole": ("whole", "default_cold", COLD),
 }
+OWN = ("warmer",)  # sets that are sampled as they say themselves
 Sets = o.word("which of them", kind=list[Literal[tuple(SETS)]], consume_multiple=True)
 
 
 def compare(
-    name: str, pair: dict[str, Model], ways: dict[str, dict[str, Any]], told: dict[str, Any]
+    name: str, pair: dict[str, Model], ways: dict[str, dict[str, Any]], told: dict[str, Any], own: bool
 ) -> tuple[dict[str, tuple[Any, str]], dict[str, float]]:  # fmt: skip
-    """Score two models of a degradation, what is shipped first and sampled as it is; return the numbers, and by how
-    much the distance changes, way by way."""
+    """Score two models of a degradation, what is shipped first, and the other sampled likewise or as is its `own`;
+    return the numbers, and by how much the distance changes, way by way."""
     (shipped, _), values, changes = pair.values(), {}, {}
     for way, settings in ways.items():
         fid = []
         for what, model in pair.items():
-            sampling = asdict(shipped.sampling) | settings
+            sampling = asdict((model if own else shipped).sampling) | settings
             sampling["steps"] = min(sampling["steps"], model.process.steps)  # whole steps are fewer
             scores = evaluate_model(model, seed=SEED, **told, **sampling).scores
             each = "  ".join(f"{k} {scores[k].value:.3f}" for k in RECORDED)
@@ -70,7 +75,8 @@ def main(*, n: o.Scored = 1000, names: o.Names = NAMES, sets: Sets = None, recor
                 continue
             shipped = play.open_model(f"{name}_{beside}")
             other, used, run = shipped_or_run(f"{name}_{label}")
-            values, change = compare(name, {"default": shipped, label.removeprefix("cold_"): other}, ways, told)
+            pair = {"default": shipped, label.removeprefix("cold_"): other}
+            values, change = compare(name, pair, ways, told, label in OWN)
             changes.append(change)
             rests += [shipped, *used]
             runs += run.values()

@@ -153,9 +153,11 @@ def main(
             values["times_floor"] = (scores["fid"].value / scores["fid"].floor, ".1f")
         keep(f"{label}.", values, model)
     keep("real.", texts({what: scores[what].floor for what in RECORDED}))  # alike for all
-    if record and not labels and data == "mnist":
+    if not record or data != "mnist":
+        return
+    if not labels:
         keep("", shares_matter(judge))
-    if record and data == "mnist" and "quality.default.fid" in read_values():
+    if "quality.default.fid" in read_values():
         used = [play.open_model(label) for label in every if label != "high"]
         start = load_model(next(model.config.start_from for model in used if model.config.start_from))
         keep("", summary(every) | {"start_epochs": (start.epoch, "d")}, *used, start)

@@ -58,14 +58,14 @@ LOSS_WEIGHTS = {
 
 
 NOISE_IN = ("everywhere", "destroyed")
-HOTTEST = 2.0  # the highest temperature; 1 is that of the schedule
+HOTTEST = 4.0  # the highest temperature; 1 is that of the schedule
 
 
 class Draws(NamedTuple):
     """The random numbers of one training batch."""
 
     t: Tensor  # (B,) int64 in 1..T
-    tau: Tensor  # (B,) in [0, 2]
+    tau: Tensor  # (B,) in [0, 4]
     noise: Tensor  # (B, C, H, W) standard normal
     z: Tensor | None  # what the degradation keeps fixed along a trajectory
     seen: Tensor | None = None  # (B,) int64, step of the clean degraded picture that the network sees; 0 for none
@@ -86,7 +86,7 @@ class Process(nn.Module):
         degradation: D_t with its T steps.
         sigma: noise level table (T+1,), sigma_0 = 0.
         prediction: a name in `PREDICTIONS`; all but "x0" are for the hot process only.
-        tau: the range (low, high) of temperatures trained on, within [0, 2].
+        tau: the range (low, high) of temperatures trained on, within [0, 4].
         loss_weight: a name in `LOSS_WEIGHTS`: "uniform" in the predicted quantity, or "min_snr".
         noise_in: "everywhere", or "destroyed" for noise that lies only where D_t destroys:
             x_t = D_t(x0; z) + tau sigma_t R_t eps, with `Degradation.destroyed` as R_t.

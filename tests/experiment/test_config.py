@@ -94,7 +94,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_ones(key, near):
         ({"widths": [8, "x"]}, "widths"),
         ({"tau": (0.7, 0.3)}, "tau.*0.7"),
         ({"tau": (-0.5, 1.0)}, "tau.*-0.5"),
-        ({"tau": (0.5, 2.5)}, "tau.*2.5"),
+        ({"tau": (0.5, 4.5)}, "tau.*4.5"),
         ({"tau": (0.0, 0.5), "sample_tau": 0.8}, "sample_tau=0.8.*0.5"),
         ({"degradation": "colour"}, "colour.*col.*row.*scale"),
     ],

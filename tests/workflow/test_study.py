@@ -101,10 +101,7 @@ def test_the_full_study_names_what_there_is(monkeypatch):
 
 
 def test_the_full_study_trains_every_model_that_the_report_evaluates(monkeypatch):
-    """By the names of the weights that are shipped; the ten-minute models come from `make speedrun`, fast ones last.
-
-    Sets `softened` are an earlier training by the settings of the default sets, and stay while fast ones rest on them.
-    """
+    """By the names of the weights that are shipped; the ten-minute models come from `make speedrun`, fast ones last."""
     monkeypatch.chdir(ROOT)
     study = read_study("workflow/studies/full.yaml")
     labels = {load_config(one.config, **study.settings_of(name)).label for name, one in study.trainings.items()}
@@ -114,8 +111,7 @@ def test_the_full_study_trains_every_model_that_the_report_evaluates(monkeypatch
             shipped[entry["config"]["study"]].add(re.sub(r"^\w+?_mnist_\d+_", "", Path(name).stem))
     fast = {"fast", "row_fast", "mask_fast", "blur_fast"}
     assert all(f"mnist_{label}" in study.last["fast"] for label in fast)
-    earlier = {label.replace("_default", "_softened") for label in labels if label.endswith("_default")}
-    assert shipped["ddpm"] | shipped["custom"] <= labels | {"speedrun", "row_speedrun"} | fast | earlier
+    assert shipped["ddpm"] | shipped["custom"] <= labels | {"speedrun", "row_speedrun"} | fast
 
 
 def test_numbers_in_braces_are_multiplied_and_stay_above_the_least():

@@ -78,7 +78,7 @@ class Config(BaseModel):
     schedule: named(SCHEDULES, "schedule") = Field("flow", description="noise schedule sigma_t (and alpha_t)")
     prediction: named(PREDICTIONS, "prediction") = Field("x0", description="what the network's output means")
     loss_weight: named(LOSS_WEIGHTS, "loss weight") = Field("uniform", description="weight of the loss over t")
-    tau: tuple[float, float] = Field((1.0, 1.0), description="range of temperatures trained on, within [0, 2]")
+    tau: tuple[float, float] = Field((1.0, 1.0), description="range of temperatures trained on, within [0, 4]")
     noise_in: named(NOISE_IN, "noise_in") = Field(
         "everywhere", description="noise on every pixel, or only where the degradation destroys"
     )

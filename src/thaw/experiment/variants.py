@@ -59,7 +59,7 @@ def fast(teacher: Config, path: str, **settings: Any) -> Config:
     ours = {"set": "fast", "start_from": path, "flow_map": (low, max(high, 2.0)), "label_dropout": 0.0}
     ours |= {"guidance": max(teacher.guidance, 1.5)}
     ours |= {"optimiser": "muon", "lr": 8e-3, "lr_decay": "cosine", "milestones": (), "epochs": 25, "minutes": None}
-    ours |= {"limit": 30_000, "sampler": "warm", "sample_steps": 4, "eta": 0.0, "save_every": 5, "evaluate_every": 0}
+    ours |= {"limit": 30_000, "sampler": "warm", "sample_steps": 4, "eta": 0.0, "save_every": 1000, "evaluate_every": 0}
     config = make_config({**teacher.model_dump(), **ours, **settings}, f"fast weights of {path}")
     if not config.flow_map:
         raise ThawError("fast weights are a flow map: flow_map is a range of guidance weights, such as [1, 2]")
