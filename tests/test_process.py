@@ -198,7 +198,7 @@ def test_min_snr_weighs_the_error_of_the_restored_image_whatever_is_predicted(ca
         (("scale", {"schedule": "flow"}), {"prediction": "v", "tau": (0.0, 1.0)}, "noise"),
         (ROW, {"tau": (0.6, 0.4)}, "0.6"),
         (ROW, {"tau": (-0.1, 0.4)}, "-0.1"),
-        (ROW, {"tau": (0.0, 2.1)}, "2.1"),
+        (ROW, {"tau": (0.0, 4.1)}, "4.1"),
     ],
 )
 def test_processes_that_cannot_work_are_refused(case, options, named):

@@ -95,7 +95,7 @@ def test_only_weights_that_are_there_and_can_be_sampled_from_are_offered(folder)
     assert [(one.process, one.set, one.epochs) for one in found] == [
         ("hot", "default", (20, 100)),
         ("row", "default_28", (25,)),
-        ("row", "default_cold", (40,)),
+        ("row", "default_cold", (10,)),
     ]
     assert play.shipped(folder)["mnist", "row_default_28"] == [25]
 
